@@ -1,0 +1,1 @@
+"""The application: servers, clients and how their parts are put together."""

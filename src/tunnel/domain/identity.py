@@ -1,0 +1,46 @@
+"""Who is at the other end."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+import msgspec
+
+__all__ = ["ClientId", "GroupId", "InstanceId", "PeerInfo", "Principal", "ServerId", "TunnelId"]
+
+ClientId = NewType("ClientId", str)
+GroupId = NewType("GroupId", str)
+TunnelId = NewType("TunnelId", str)
+ServerId = NewType("ServerId", str)
+InstanceId = NewType("InstanceId", bytes)
+"""128 random bits that tell one client process from the next."""
+
+
+class PeerInfo(msgspec.Struct, frozen=True):
+    """The far end of a link, as its transport sees it.
+
+    Args:
+        transport: Scheme of the transport, ``grpc``, ``ws``, ``memory``.
+        address: ``host:port`` of the peer, for logs; empty when there is none.
+    """
+
+    transport: str
+    address: str = ""
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """An authenticated identity and what it may do.
+
+    Args:
+        name: Unique within the server; registry keys are (principal, client_id).
+        groups: Groups it may join. None listed: none.
+        hosts: Hosts it may claim, exact or ``*.suffix``. None listed: none.
+    """
+
+    name: str
+    groups: frozenset[str] = frozenset()
+    hosts: tuple[str, ...] = ()
+
+    def may_join(self, group: str) -> bool:
+        """Whether this identity may register as a member of ``group``."""
+        return group in self.groups

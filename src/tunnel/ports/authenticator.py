@@ -1,0 +1,24 @@
+"""Who a credential belongs to."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Protocol
+
+from tunnel.domain.identity import PeerInfo, Principal
+
+__all__ = ["Authenticator"]
+
+
+class Authenticator(Protocol):
+    """Maps credentials to principals."""
+
+    @abstractmethod
+    async def authenticate(self, credential: str, peer: PeerInfo) -> Principal:
+        """The principal that ``credential`` proves.
+
+        Takes the same time for any wrong credential. Neither the credential nor a part of it is ever in an error.
+
+        Raises:
+            RegistrationRefused: ``unauthenticated``: nobody's credential.
+        """
