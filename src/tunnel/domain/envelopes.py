@@ -161,7 +161,7 @@ class HttpResponse(
 class GrpcFrame(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field="kind", tag=int(Kind.GRPC_FRAME)):
     """One step of a gRPC call. ``METADATA`` from the caller opens it; ``CLOSE`` and ``TRAILER`` end a direction.
 
-    ``more`` marks a message continued in the next frame.
+    ``more`` marks a message continued in the next frame, and metadata or a trailer that follows in ``HeadPart``s.
     """
 
     type: int
@@ -175,7 +175,7 @@ class GrpcFrame(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_fiel
 
     @property
     def end(self) -> bool:
-        return self.type == GrpcFrameType.CLOSE or self.type == GrpcFrameType.TRAILER
+        return (self.type == GrpcFrameType.TRAILER or self.type == GrpcFrameType.CLOSE) and not self.more
 
     @property
     def cost(self) -> int:
@@ -321,7 +321,10 @@ class Register(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field
 class RegisterResponse(
     msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field="kind", tag=int(Kind.REGISTER_RESPONSE)
 ):
-    """The server's acceptance. ``repr`` leaves the resume token out."""
+    """The server's acceptance. ``repr`` leaves the resume token out.
+
+    ``config_hash`` is that of the group's configuration; when the client has applied it already, none follows.
+    """
 
     tunnel_id: str
     resume_token: bytes
@@ -331,6 +334,7 @@ class RegisterResponse(
     received: int = 0
     capabilities: tuple[str, ...] = ()
     limits: Limits = Limits()
+    config_hash: str = ""
 
     def __repr__(self) -> str:
         return f"RegisterResponse(tunnel_id={self.tunnel_id!r}, server_id={self.server_id!r}, version={self.version})"

@@ -28,9 +28,9 @@ class Limits(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=Tru
     """
 
     max_frame_bytes: int = MAX_FRAME_BYTES
-    session_window_bytes: int = 256 * KIB
+    session_window_bytes: int = 64 * KIB
     session_window_max_bytes: int = 4 * MIB
-    tunnel_receive_bytes: int = 64 * MIB
+    tunnel_receive_bytes: int = 256 * MIB
     replay_window_bytes: int = 8 * MIB
     max_grpc_message_bytes: int = 64 * MIB
     max_websocket_message_bytes: int = 16 * MIB

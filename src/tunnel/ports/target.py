@@ -8,7 +8,7 @@ from typing import Protocol
 from tunnel.domain.envelopes import Opening, SessionPayload
 from tunnel.domain.errors import SessionError
 
-__all__ = ["ProxyTarget", "Stream"]
+__all__ = ["ProxyTarget", "Stream", "UpstreamTarget"]
 
 
 class Stream(Protocol):
@@ -66,3 +66,11 @@ class ProxyTarget(Protocol):
             SessionError: The conversation failed; its owner tells the other end. Raised before any answer was sent,
                 it becomes an error answer, afterwards an abort.
         """
+
+
+class UpstreamTarget(ProxyTarget, Protocol):
+    """A target with connections of its own."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close every connection, idle or not. Conversations under way fail. Idempotent."""

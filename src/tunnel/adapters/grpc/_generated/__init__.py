@@ -1,0 +1,1 @@
+"""Protobuf classes made by scripts/generate_proto.py; never edited by hand."""

@@ -1,0 +1,95 @@
+"""The dialling side of a gRPC stream.
+
+Two habits of grpc.aio shape this module. A write that fails sets the call's status to a made-up INTERNAL until the
+real one arrives, and ``call.read()`` then refuses to give out messages that have already been received; iterating over
+the call does not. And a call that was cancelled here raises ``CancelledError``, as if the task had been cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final, TypeAlias
+
+import grpc
+import grpc.aio
+
+from tunnel.adapters.grpc.link import GrpcStream
+from tunnel.adapters.grpc.status import end_of
+from tunnel.domain.errors import LinkError
+
+__all__ = ["BytesCall", "ClientStream"]
+
+BytesCall: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
+
+_STATUS_CYCLES: Final = 10
+"""Cycles of the event loop that the real status may lag behind a failed write; both come from one queue of events."""
+
+
+class ClientStream(GrpcStream):
+    """A stream that this process opened; closes ``channel`` with it.
+
+    Args:
+        channel: Serves this call alone.
+        call: Was answered by the server.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, call: BytesCall) -> None:
+        self._channel = channel
+        self._call = call
+        self._messages: AsyncIterator[bytes] = aiter(call)
+        self._dropped: LinkError | None = None
+
+    async def read(self) -> bytes:
+        try:
+            return await anext(self._messages)
+        except (StopAsyncIteration, grpc.aio.AioRpcError, grpc.aio.BaseError) as error:
+            raise await self._end() from error
+        except asyncio.CancelledError:
+            if _this_task_is_cancelled():
+                raise
+            raise await self._end() from None
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self._call.write(data)
+        except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError) as error:
+            raise await self._end() from error
+        except asyncio.CancelledError:
+            if _this_task_is_cancelled():
+                raise
+            raise await self._end() from None
+
+    async def finish(self) -> None:
+        try:
+            await self._call.done_writing()
+        except grpc.aio.BaseError:
+            self._call.cancel()  # nothing left to close; the reader finds out how it ended
+        except asyncio.CancelledError:
+            if _this_task_is_cancelled():
+                raise
+
+    def drop(self, why: LinkError) -> None:
+        if self._dropped is None:
+            self._dropped = why
+            self._call.cancel()
+
+    async def release(self) -> None:
+        self._call.cancel()
+        await self._channel.close(None)
+
+    async def _end(self) -> LinkError:
+        if self._dropped is not None:
+            return LinkError(self._dropped.end, self._dropped.reason)
+        code = await self._call.code()
+        for _ in range(_STATUS_CYCLES):
+            if code is not grpc.StatusCode.INTERNAL:
+                break
+            await asyncio.sleep(0)
+            code = await self._call.code()
+        return end_of(code, await self._call.details())
+
+
+def _this_task_is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,103 @@
+"""The small bounded queue between a link's own tasks and those who call it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+from tunnel.domain.errors import LinkError
+
+__all__ = ["Handover"]
+
+T = TypeVar("T")
+
+
+class Handover(Generic[T]):
+    """Passes items from one task to another, at most ``capacity`` of them under way.
+
+    Items keep their order; none is lost or passed twice when a waiting side is cancelled, since an item is in the
+    queue or out of it and never in between. A hop costs one future, and none when the other side has run ahead. One
+    task may put and one may get at a time.
+
+    Args:
+        capacity: Items that may wait, at least one.
+    """
+
+    __slots__ = ("_capacity", "_end", "_getter", "_items", "_putter")
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: deque[T] = deque()
+        self._end: LinkError | None = None
+        self._getter: asyncio.Future[None] | None = None
+        self._putter: asyncio.Future[None] | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self._end is not None
+
+    async def put(self, item: T) -> None:
+        """Pass ``item`` on; waits while ``capacity`` items wait. Cancelled, the item was not passed.
+
+        Raises:
+            LinkError: That given to ``close``.
+        """
+        while self._end is None and len(self._items) >= self._capacity:
+            if self._putter is not None:
+                raise RuntimeError("another task is already putting")
+            self._putter = asyncio.get_running_loop().create_future()
+            try:
+                await self._putter
+            finally:
+                self._putter = None
+        if self._end is not None:
+            raise _again(self._end)
+        self._items.append(item)
+        _wake(self._getter)
+
+    async def get(self) -> T:
+        """The next item; waits for one. Items put before the close come before its error.
+
+        Raises:
+            LinkError: That given to ``close``, once nothing is left.
+        """
+        while not self._items:
+            if self._end is not None:
+                raise _again(self._end)
+            if self._getter is not None:
+                raise RuntimeError("another task is already getting")
+            self._getter = asyncio.get_running_loop().create_future()
+            try:
+                await self._getter
+            finally:
+                self._getter = None
+        item = self._items.popleft()
+        _wake(self._putter)
+        return item
+
+    def close(self, end: LinkError, *, discard: bool = False) -> None:
+        """Take no more items; wakes whoever waits. The first ``end`` given stays.
+
+        Args:
+            end: What ``put`` raises from now on, and ``get`` once nothing is left.
+            discard: Drop the items that still wait.
+        """
+        if self._end is None:
+            self._end = end
+        if discard:
+            self._items.clear()
+        _wake(self._getter)
+        _wake(self._putter)
+
+
+def _again(end: LinkError) -> LinkError:
+    # An exception raised over and over would drag an ever longer traceback along.
+    error = LinkError(end.end, end.reason)
+    error.__cause__ = end.__cause__
+    return error
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

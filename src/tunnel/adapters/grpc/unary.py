@@ -1,0 +1,58 @@
+"""The unary methods: what a registration on a link would be told, without one."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from tunnel.adapters.grpc._generated import tunnel_pb2 as pb
+from tunnel.adapters.grpc.codec_tunnel import (
+    decode_config_sync_request,
+    decode_register,
+    encode_config_sync_response,
+    encode_register_response,
+)
+from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
+from tunnel.adapters.grpc.status import refusal_status
+from tunnel.domain.errors import RegistrationRefused
+from tunnel.domain.identity import PeerInfo
+from tunnel.ports.transport import LinkService
+
+__all__ = ["answer_config_sync", "answer_register"]
+
+
+async def answer_register(service: LinkService, data: bytes, context: BytesContext) -> bytes:
+    """Proto method ``TunnelService.Register``."""
+    try:
+        request = decode_register(pb.Register.FromString(data))
+        response = await service.register(request, _peer(context))
+    except (DecodeError, RegistrationRefused) as error:
+        await _refuse(context, error)
+    message = pb.RegisterResponse()
+    encode_register_response(message, response)
+    return message.SerializeToString()
+
+
+async def answer_config_sync(service: LinkService, data: bytes, context: BytesContext) -> bytes:
+    """Proto method ``TunnelService.ConfigSync``."""
+    try:
+        request = decode_config_sync_request(pb.ConfigSyncRequest.FromString(data))
+        response = await service.config_sync(request, _peer(context))
+    except (DecodeError, RegistrationRefused) as error:
+        await _refuse(context, error)
+    message = pb.ConfigSyncResponse()
+    encode_config_sync_response(message, response)
+    return message.SerializeToString()
+
+
+def _peer(context: BytesContext) -> PeerInfo:
+    return PeerInfo("grpc", peer_address(context))
+
+
+async def _refuse(context: BytesContext, error: DecodeError | RegistrationRefused) -> NoReturn:
+    if isinstance(error, RegistrationRefused):
+        await context.abort(refusal_status(error.code), str(error))
+    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be decoded")

@@ -1,0 +1,88 @@
+"""One exchange on a connection of our own listener: uvicorn's, with what it falls short of mended.
+
+- The visitor going is told by a callback, to the exchange that is running. uvicorn tells the one parsed last, which may
+  be waiting behind it.
+- A response that begins before the whole request body is in says ``Connection: close``: what is left of the body would
+  have to be read before the next request, and a body never asked for (Expect) may never come.
+- A response that is not completed closes the connection after what was sent of it, quietly: the application has its
+  reasons. A cancelled one drops the connection at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application, ASGISendEvent
+
+__all__ = ["Exchange"]
+
+_logger: Final = logging.getLogger("tunnel.ingress")
+
+
+class Exchange(RequestResponseCycle):
+    """One request and its response; uvicorn's ``RequestResponseCycle`` in every way but those above.
+
+    Args:
+        arguments: Those of ``RequestResponseCycle``.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._departed: Callable[[], None] | None = None
+        self.linger = False
+        """Set with the end of the response when the rest of the request body is to be read and dropped."""
+
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """``ingress_types.OnDisconnect`` of this request."""
+        if self.disconnected:
+            callback()
+        else:
+            self._departed = callback
+
+    def is_body_ready(self) -> bool:
+        """``ingress_types.BodyReady`` of this request."""
+        return bool(self.body) or not self.more_body
+
+    def disconnect(self) -> None:
+        """The visitor has gone. Idempotent; does nothing once the response is complete."""
+        if self.response_complete or self.disconnected:
+            return
+        self.disconnected = True
+        self.message_event.set()
+        if self._departed is not None:
+            self._departed()
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        try:
+            await app(self.scope, self.receive, self.send)
+        except Exception:
+            _logger.exception("The ingress application failed on %s", self.scope["method"])
+            self.transport.close()
+        except BaseException:
+            self.transport.abort()
+            raise
+        else:
+            if not self.response_complete and not self.disconnected:
+                self.transport.close()
+        finally:
+            self._departed = None
+            cast("dict[str, Any]", self.scope).pop("extensions", None)  # they refer back to this object
+            self.on_response = _nothing
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if self.more_body:
+            if message["type"] == "http.response.start":
+                self.keep_alive = False
+            elif not message.get("more_body", False):
+                # Closing with input unread resets the connection, and the visitor may lose the response to that.
+                self.keep_alive = self.linger = True
+        await super().send(message)
+
+
+def _nothing() -> None:
+    """Called instead of the protocol by what still arrives once the application has returned."""

@@ -1,0 +1,61 @@
+"""What passes between an ASGI server and the ingress, and what our own server tells beyond ASGI.
+
+Source: ASGI specification 3.0, HTTP & WebSocket protocol 2.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from tunnel.adapters.http.forwarded import Forwarder
+
+__all__ = [
+    "BODY_READY",
+    "DISCONNECT",
+    "AsgiReceive",
+    "AsgiSend",
+    "BodyReady",
+    "IngressSettings",
+    "Message",
+    "OnDisconnect",
+    "Scope",
+]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+AsgiReceive: TypeAlias = Callable[[], Awaitable[Message]]
+AsgiSend: TypeAlias = Callable[[Message], Awaitable[None]]
+
+DISCONNECT: Final = "tunnel.disconnect"
+"""Key in ``scope["extensions"]`` of an ``OnDisconnect``."""
+
+BODY_READY: Final = "tunnel.body_ready"
+"""Key in ``scope["extensions"]`` of a ``BodyReady``; offered together with ``DISCONNECT``."""
+
+OnDisconnect: TypeAlias = Callable[[Callable[[], None]], None]
+"""Takes a callback to be called, once and from the event loop, when the visitor goes before the response is complete.
+
+Called at once when the visitor has gone already. One callback per request; the server forgets it with the request.
+"""
+
+BodyReady: TypeAlias = Callable[[], bool]
+"""Whether ``receive()`` would return at once, with part of the request body or with its end."""
+
+
+class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an HTTP ingress takes from visitors, and what it tells targets of them.
+
+    Args:
+        max_body_bytes: Largest request body; None means no limit.
+        max_header_bytes: Largest request head: names and values of all fields, and the target.
+        max_headers: Most header fields of a request.
+        forwarder: Sets X-Forwarded-* or Forwarded.
+    """
+
+    max_body_bytes: int | None = None
+    max_header_bytes: int = 64 * 1024
+    max_headers: int = 200
+    forwarder: Forwarder = msgspec.field(default_factory=Forwarder)

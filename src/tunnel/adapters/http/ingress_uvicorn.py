@@ -1,0 +1,196 @@
+"""The HTTP ingress as a listener of its own, on uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Generator
+from typing import Final
+
+import uvicorn
+from anyio import CancelScope
+
+from tunnel.adapters.http.ingress_asgi import AsgiIngress
+from tunnel.adapters.http.ingress_protocol import IngressProtocol
+from tunnel.adapters.http.ingress_types import IngressSettings
+from tunnel.domain.errors import ListenError
+from tunnel.ports.ingress import Ingress
+from tunnel.ports.target import ProxyTarget
+
+__all__ = ["UvicornIngress"]
+
+_logger: Final = logging.getLogger("tunnel.ingress")
+
+_BACKLOG_CONNECTIONS: Final = 2048
+"""Connections the kernel holds ready; uvicorn's own default."""
+
+_KEEPALIVE_S: Final = 5
+"""Seconds an idle connection is kept; uvicorn's own default. Pools before us should give up earlier."""
+
+_RELEASE_S: Final = 5.0
+"""Seconds that cancelled targets have to return before ``serve`` gives up on them."""
+
+_TICK_S: Final = 0.05
+"""How often a drain looks whether the last connection has gone."""
+
+_MAX_PORT: Final = 65_535
+"""Checked here, since C libraries wrap larger numbers round."""
+
+_DEFAULTS: Final = IngressSettings()
+
+
+class UvicornIngress(Ingress):
+    """Listens for HTTP/1.1 and gives each request to the target as a ``Stream``.
+
+    Runs on asyncio or uvloop only. Leaves signals and the configuration of logging alone.
+
+    Args:
+        listen: ``host:port``; ``[::1]:80`` for IPv6, port 0 for any free one, no host for all addresses. Of a name's
+            addresses one is taken, IPv4 first.
+        name: Its name in logs and ready lines.
+        settings: Limits on requests, and what is told of the visitor.
+    """
+
+    def __init__(self, listen: str, *, name: str = "http", settings: IngressSettings = _DEFAULTS) -> None:
+        self._listen = listen
+        self._name = name
+        self._settings = settings
+        self._socket: socket.socket | None = None
+        self._address = listen
+        self._server: _Server | None = None
+        self._drained = False
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def bind(self) -> None:
+        if self._socket is None:
+            self._socket = _listening_socket(self._listen)
+            host, port = self._socket.getsockname()[:2]
+            self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def serve(self, target: ProxyTarget, started: Callable[[], None]) -> None:
+        if self._drained:
+            return
+        self.bind()
+        assert self._socket is not None
+        server = self._server = _Server(AsgiIngress(target, settings=self._settings), self._settings, started)
+        try:
+            await server.serve(sockets=[self._socket])
+        finally:
+            with CancelScope(shield=True):
+                await server.cut()
+            self._socket.close()
+
+    def drain(self, grace_s: float) -> None:
+        self._drained = True
+        if self._server is not None:
+            self._server.drain(grace_s)
+        elif self._socket is not None:
+            self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signals, its ticking, and its way to shut down, which leaves connections open."""
+
+    def __init__(self, app: AsgiIngress, settings: IngressSettings, accepting: Callable[[], None]) -> None:
+        protocol = type("_Protocol", (IngressProtocol,), {"max_header_bytes": settings.max_header_bytes})
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=protocol,
+                ws="none",
+                loop="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                backlog=_BACKLOG_CONNECTIONS,
+                timeout_keep_alive=_KEEPALIVE_S,
+            )
+        )
+        self._accepting = accepting
+        self._leaving = asyncio.Event()
+        self._deadline: float | None = None
+
+    def drain(self, grace_s: float) -> None:
+        """Begin to shut down, or bring forward when a shutdown that has begun cuts what is left."""
+        deadline = asyncio.get_running_loop().time() + grace_s
+        self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+        self.should_exit = True
+        self._leaving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._accepting()
+
+    async def main_loop(self) -> None:
+        await self._leaving.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop_accepting()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        assert self._deadline is not None
+        time = asyncio.get_running_loop().time
+        # uvicorn's state tells nobody when it changes.
+        while (state.connections or state.tasks) and time() < self._deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_TICK_S)
+
+    async def cut(self) -> None:
+        """Drop every connection, cancel every exchange, and wait until they have been released."""
+        self._stop_accepting()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.transport.abort()
+        tasks = set(state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=_RELEASE_S)
+            if stuck:
+                _logger.warning("%d exchanges do not return though they were cancelled", len(stuck))
+        await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop
+
+    def _stop_accepting(self) -> None:
+        for server in getattr(self, "servers", ()):
+            server.close()
+
+
+def _listening_socket(listen: str) -> socket.socket:
+    host, separator, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    if not separator or not port.isdigit() or int(port) > _MAX_PORT or (":" in host and "[" not in listen):
+        raise ListenError(listen, "expected host:port")
+    try:
+        found = socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+        # With the protocol number given, asyncio sees TCP in accepted sockets and sets TCP_NODELAY on them.
+        listening = socket.socket(family, kind, socket.IPPROTO_TCP)
+    except OSError as exc:
+        raise ListenError(listen, str(exc)) from exc
+    try:
+        if os.name == "posix":  # elsewhere it lets another process take the address away
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG_CONNECTIONS)
+        listening.setblocking(False)
+    except OSError as exc:
+        listening.close()
+        raise ListenError(listen, str(exc)) from exc
+    return listening

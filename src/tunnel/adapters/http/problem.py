@@ -1,0 +1,80 @@
+"""Failures as HTTP answers: problem documents.
+
+Source: RFC 9457; docs/reference/fidelity.md, failures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from tunnel.domain.envelopes import Headers, HttpResponse
+from tunnel.domain.errors import ErrorCode, SessionError
+
+__all__ = ["PROBLEM_STATUS", "RETRY_AFTER_S", "problem"]
+
+PROBLEM_STATUS: Final[Mapping[ErrorCode, int]] = {
+    ErrorCode.BAD_REQUEST: 400,
+    ErrorCode.ROUTE_NOT_FOUND: 404,
+    ErrorCode.NO_CLIENT: 503,
+    ErrorCode.PEER_LOST: 502,
+    ErrorCode.UPSTREAM_UNREACHABLE: 502,
+    ErrorCode.UPSTREAM_TIMEOUT: 504,
+    ErrorCode.TOO_LARGE: 413,
+    ErrorCode.OVERLOADED: 503,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.PROTOCOL_ERROR: 502,
+    ErrorCode.FLOW_CONTROL: 502,
+    ErrorCode.REFUSED: 502,
+    ErrorCode.SUPERSEDED: 502,
+    ErrorCode.CANCELLED: 502,
+    ErrorCode.INTERNAL: 500,
+}
+"""The status each code is answered with, unless the caller knows better (431 rather than 413, 501)."""
+
+RETRY_AFTER_S: Final = 1
+"""What Retry-After says on 503: clients come back, and bursts pass, within about a second."""
+
+
+def problem(error: SessionError, *, status: int | None = None) -> HttpResponse:
+    """The whole answer that tells a visitor of ``error``.
+
+    Tells ``error.code`` and ``error.message`` only, never ``error.detail``, which is for operators. Is not to be kept
+    by caches. Whoever writes the answer to a HEAD request leaves the body out, as with any other answer.
+
+    Args:
+        error: What failed.
+        status: HTTP status; None means the one in ``PROBLEM_STATUS``.
+
+    Returns:
+        An ``HttpResponse`` with ``end`` whose body is a JSON object ``{"type", "title", "status", "code"}`` and, when
+        there is a message, ``"detail"``.
+
+    Source: RFC 9457 section 3; ``type`` is about:blank, so ``title`` is the status phrase (section 4.2.1).
+    """
+    number = PROBLEM_STATUS[error.code] if status is None else status
+    document: dict[str, str | int] = {
+        "type": "about:blank",
+        "title": HTTPStatus(number).phrase,
+        "status": number,
+        "code": error.code.value,
+    }
+    if error.message:
+        document["detail"] = error.message
+    body = json.dumps(document).encode()
+    headers: Headers = (
+        b"content-type",
+        b"application/problem+json",
+        b"content-length",
+        b"%d" % len(body),
+        b"cache-control",
+        b"no-store",
+    )
+    if number == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers += (b"retry-after", b"%d" % RETRY_AFTER_S)
+    elif number == HTTPStatus.UNAUTHORIZED:
+        headers += (b"www-authenticate", b"Bearer")  # RFC 9110 section 15.5.2: a 401 names a scheme
+    return HttpResponse(number, headers, body, end=True)

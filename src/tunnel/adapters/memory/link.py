@@ -1,0 +1,168 @@
+"""Links that hand frames over inside one process."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import anyio
+
+from tunnel.domain.envelopes import Frame
+from tunnel.domain.errors import LinkEnd, LinkError
+from tunnel.domain.identity import PeerInfo
+from tunnel.ports.transport import Link
+
+__all__ = ["MemoryLink", "MemoryPair"]
+
+CAPACITY_FRAMES: Final = 2
+"""Frames handed over and not yet received, per direction: what the ``Link`` port allows."""
+
+_REASONS: Final = {
+    LinkEnd.CLOSED: "closed by this side",
+    LinkEnd.ENDED: "closed by the peer",
+    LinkEnd.BROKEN: "the connection was lost",
+}
+
+
+class _Lane:
+    """One direction of a link: a short queue with a side that sends and a side that receives.
+
+    Each side has an end of its own, because they learn of the same event as different things.
+    """
+
+    __slots__ = ("_readable", "_writable", "frames", "receiver_end", "sender_end", "silent")
+
+    def __init__(self) -> None:
+        self.frames: deque[Frame] = deque()
+        self.sender_end: LinkEnd | None = None
+        self.receiver_end: LinkEnd | None = None
+        self.silent = False
+        # Made only while somebody waits, because making an event costs more than handing over a frame.
+        self._readable: anyio.Event | None = None
+        self._writable: anyio.Event | None = None
+
+    async def send(self, frame: Frame) -> None:
+        while True:
+            if self.sender_end is not None:
+                raise _link_error(self.sender_end)
+            if self.silent:
+                return
+            if len(self.frames) < CAPACITY_FRAMES:
+                break
+            if self._writable is None:
+                self._writable = anyio.Event()
+            await self._writable.wait()
+        self.frames.append(frame)
+        self._wake_receiver()
+
+    async def receive(self) -> Frame:
+        while not self.frames:
+            if self.receiver_end is not None:
+                raise _link_error(self.receiver_end)
+            if self._readable is None:
+                self._readable = anyio.Event()
+            await self._readable.wait()
+        frame = self.frames.popleft()
+        self._wake_sender()
+        return frame
+
+    def close_sender(self, *, peer_sees: LinkEnd) -> None:
+        self.sender_end = LinkEnd.CLOSED
+        self._wake_sender()
+        self._end_receiver(peer_sees)
+
+    def close_receiver(self, *, peer_sees: LinkEnd) -> None:
+        self.receiver_end = LinkEnd.CLOSED
+        self.frames.clear()
+        self._wake_receiver()
+        if not self.silent:
+            self._end_sender(peer_sees)
+
+    def sever(self) -> None:
+        self._end_sender(LinkEnd.BROKEN)
+        self._end_receiver(LinkEnd.BROKEN, even_if_silent=True)
+
+    def silence(self) -> None:
+        self.silent = True
+        self.frames.clear()
+        self._wake_sender()
+
+    def _end_sender(self, end: LinkEnd) -> None:
+        self.sender_end = self.sender_end or end
+        self._wake_sender()
+
+    def _end_receiver(self, end: LinkEnd, *, even_if_silent: bool = False) -> None:
+        if self.silent and not even_if_silent:
+            return
+        self.receiver_end = self.receiver_end or end
+        if end is LinkEnd.BROKEN:
+            self.frames.clear()
+        self._wake_receiver()
+
+    def _wake_sender(self) -> None:
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    def _wake_receiver(self) -> None:
+        if self._readable is not None:
+            self._readable.set()
+            self._readable = None
+
+
+def _link_error(end: LinkEnd) -> LinkError:
+    return LinkError(end, _REASONS[end])
+
+
+class MemoryLink(Link):
+    """One side of a ``MemoryPair``. Frames pass as the objects they are; nothing is encoded or copied."""
+
+    def __init__(self, peer: PeerInfo, *, outgoing: _Lane, incoming: _Lane) -> None:
+        self._peer = peer
+        self._outgoing = outgoing
+        self._incoming = incoming
+
+    @property
+    def peer(self) -> PeerInfo:
+        return self._peer
+
+    async def send(self, frame: Frame) -> None:
+        await self._outgoing.send(frame)
+
+    async def receive(self) -> Frame:
+        return await self._incoming.receive()
+
+    async def aclose(self) -> None:
+        self._close(peer_sees=LinkEnd.ENDED)
+
+    def abort(self) -> None:
+        self._close(peer_sees=LinkEnd.BROKEN)
+
+    def _close(self, *, peer_sees: LinkEnd) -> None:
+        self._outgoing.close_sender(peer_sees=peer_sees)
+        self._incoming.close_receiver(peer_sees=peer_sees)
+
+
+class MemoryPair:
+    """Both ends of one link, and the faults of the network between them.
+
+    Args:
+        name: The name the client dialled.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._lanes = (_Lane(), _Lane())
+        up, down = self._lanes
+        self.client = MemoryLink(PeerInfo("memory", name), outgoing=up, incoming=down)
+        self.server = MemoryLink(PeerInfo("memory"), outgoing=down, incoming=up)
+
+    def sever(self) -> None:
+        """Break the link: frames under way are lost, and both sides learn of it at once."""
+        for lane in self._lanes:
+            lane.sever()
+
+    def silence(self) -> None:
+        """Make the link half-open: from now on frames and closes vanish, and neither side is told."""
+        for lane in self._lanes:
+            lane.silence()

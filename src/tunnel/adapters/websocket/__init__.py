@@ -1,0 +1,1 @@
+"""The WebSocket transport: one binary message per frame, on the ``websockets`` library. asyncio only."""

@@ -1,0 +1,42 @@
+"""``tunnel check FILE``: say whether a configuration file is right, without starting anything."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from tunnel.app.cli.failures import OK
+from tunnel.app.cli.output import write, write_error
+from tunnel.app.settings import load_server_settings, read_client_settings, settings_kind
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("file", metavar="FILE", help="configuration file: .toml, .yaml, .yml or .json")
+    parser.add_argument(
+        "--kind",
+        choices=("server", "client"),
+        help="whose settings these are (default: a client's if there is \"servers\" at the top, else a server's)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print ``FILE: ok (KIND)``.
+
+    The token of a client is not looked for: files are checked on other machines than the one they are used on. When its
+    environment variable is not set here, that is noted on standard error.
+
+    Raises:
+        ConfigurationError: The first mistake.
+    """
+    kind = args.kind or settings_kind(args.file)
+    if kind == "client":
+        variable = read_client_settings(args.file).token_env
+        if variable and not os.environ.get(variable):
+            write_error(f'{args.file}: token_env: note: the environment variable "{variable}" is not set here')
+    else:
+        load_server_settings(args.file)
+    write(f"{args.file}: ok ({kind})")
+    return OK

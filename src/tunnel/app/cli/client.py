@@ -1,0 +1,34 @@
+"""``tunnel client --config FILE``: run a client until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+
+from tunnel.app.cli.failures import OK
+from tunnel.app.cli.service import add_service_arguments, run_service
+from tunnel.app.logging import configure_logging
+from tunnel.app.settings import load_client_settings
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_service_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Stay connected; return after an orderly shutdown.
+
+    Raises:
+        ConfigurationError: The settings are wrong; nothing was started.
+        RegistrationRefused: The server will not have this client.
+        TunnelError: It failed otherwise.
+    """
+    settings = load_client_settings(args.config)
+    configure_logging(args.log_format, level=args.log_level)
+    # Imported only now: wrong settings are told at once.
+    from tunnel.app.client import Client
+
+    run_service(lambda: Client(settings))
+    return OK

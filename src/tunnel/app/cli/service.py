@@ -1,0 +1,144 @@
+"""Runs a server or a client as a process: until it fails, or until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from tunnel.app.logging import LOG_FORMATS, LOG_LEVELS
+
+__all__ = ["Service", "add_service_arguments", "run_service", "serve"]
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Service(Protocol):
+    """What can be run: ``tunnel.Server`` and ``tunnel.Client``."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> bool | None: ...
+
+    async def wait_closed(self) -> None: ...
+
+    async def aclose(self, *, drain_s: float | None = None) -> None: ...
+
+
+def add_service_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that ``tunnel server`` and ``tunnel client`` share."""
+    parser.add_argument("--config", metavar="FILE", required=True, help="configuration: .toml, .yaml, .yml or .json")
+    parser.add_argument("--log-format", choices=LOG_FORMATS, default="text", help="(default: %(default)s)")
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="(default: %(default)s)")
+
+
+def run_service(make: Callable[[], Service]) -> None:
+    """Run a service on asyncio, with uvloop's event loop where that is installed, until it has ended.
+
+    Args:
+        make: Called on the event loop.
+
+    Raises:
+        TunnelError: The service failed.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(make))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def serve(make: Callable[[], Service]) -> None:
+    """Start a service and wait until it fails or a signal comes.
+
+    SIGTERM or SIGINT drains it; a second one closes it at once; after that signals have their usual effect again.
+    """
+    with _StopSignals() as signals:
+        async with make() as service:
+            await _closed_or_told(service, signals.told)
+            if signals.told.is_set():
+                await _drain(service, signals)
+
+
+async def _closed_or_told(service: Service, told: asyncio.Event) -> None:
+    closed = asyncio.ensure_future(service.wait_closed())
+    signal_came = asyncio.ensure_future(told.wait())
+    try:
+        await asyncio.wait({closed, signal_came}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        closed.cancel()
+        signal_came.cancel()
+        await asyncio.wait({closed, signal_came})
+    if not closed.cancelled():
+        closed.result()
+
+
+async def _drain(service: Service, signals: _StopSignals) -> None:
+    # Closing stays in this task, which opened the service: its cancel scopes belong to it.
+    loop = asyncio.get_running_loop()
+    if not signals.hurried:
+        try:
+            async with asyncio.timeout(None) as patience:
+                signals.on_hurry = lambda: patience.reschedule(loop.time())
+                await service.aclose()
+                return
+        except TimeoutError:
+            if not patience.expired():
+                raise
+        finally:
+            signals.on_hurry = None
+    await service.aclose(drain_s=0)
+
+
+class _StopSignals:
+    """Listens to SIGTERM and SIGINT while entered.
+
+    ``told`` is set by the first one, ``hurried`` by the second, which also calls ``on_hurry``.
+    """
+
+    def __init__(self) -> None:
+        self.told: Final = asyncio.Event()
+        self.hurried = False
+        self.on_hurry: Callable[[], None] | None = None
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            try:
+                self._loop.add_signal_handler(number, self._arrived)
+            except NotImplementedError:
+                # Windows: the handler runs between bytecodes, and must wake the loop itself.
+                signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._arrived))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _arrived(self) -> None:
+        if not self.told.is_set():
+            self.told.set()
+            return
+        self.hurried = True
+        self._restore()
+        if self.on_hurry is not None:
+            self.on_hurry()
+
+    def _restore(self) -> None:
+        for number in _SIGNALS:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            try:
+                self._loop.remove_signal_handler(number)
+            except NotImplementedError:
+                signal.signal(number, default)

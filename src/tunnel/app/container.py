@@ -1,0 +1,181 @@
+"""Which adapter fills which role. The only module that knows dependency_injector, and where to find every adapter.
+
+Adapters are imported when they are first asked for: a server that listens on WebSocket alone loads no gRPC. Replace a
+part by overriding its provider, for example::
+
+    container = ServerContainer()
+    container.clock.override(providers.Object(MyClock()))
+    server = Server(settings, container=container)
+
+The aggregates ``transports`` and ``targets`` are keyed by URL scheme, ``listeners`` and ``ingresses`` by the name of
+their configuration table. Packages add to ``transports`` by an entry point of the group ``tunnel.transports``, whose
+name is the scheme and whose value is a callable without arguments that returns a ``Transport``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from dependency_injector import containers, providers
+
+from tunnel.adapters.clock import MonotonicClock
+from tunnel.adapters.logging import LoggingTelemetry
+from tunnel.domain.limits import MIB
+from tunnel.domain.mux.budget import Budget
+from tunnel.ports.authenticator import Authenticator
+from tunnel.ports.clock import Clock
+from tunnel.ports.ingress import Ingress
+from tunnel.ports.target import ProxyTarget, UpstreamTarget
+from tunnel.ports.telemetry import Telemetry
+from tunnel.ports.transport import Listener, Transport
+
+if TYPE_CHECKING:
+    from tunnel.adapters.memory.network import MemoryNetwork
+    from tunnel.domain.configuration import (
+        AuthSettings,
+        GrpcTransportSettings,
+        HttpIngressSettings,
+        MemoryTransportSettings,
+        TargetPolicy,
+        UpstreamSettings,
+        WebSocketTransportSettings,
+    )
+
+__all__ = ["ClientContainer", "ServerContainer"]
+
+PROCESS_RECEIVE_BYTES = 1024 * MIB
+"""Credit that all tunnels of one server or client may have promised to their peers together."""
+
+
+@cache
+def _network() -> MemoryNetwork:
+    """The process's one namespace of ``memory://`` names."""
+    from tunnel.adapters.memory.network import MemoryNetwork
+
+    return MemoryNetwork()
+
+
+def _grpc_listener(settings: GrpcTransportSettings) -> Listener:
+    from tunnel.adapters.grpc.listener import GrpcListener
+
+    return GrpcListener(settings.listen)
+
+
+def _websocket_listener(settings: WebSocketTransportSettings) -> Listener:
+    from tunnel.adapters.websocket.listener import WebSocketListener
+
+    return WebSocketListener(settings.listen)
+
+
+def _memory_listener(settings: MemoryTransportSettings, network: MemoryNetwork) -> Listener:
+    from tunnel.adapters.memory.listener import MemoryListener
+
+    return MemoryListener(settings.name, network)
+
+
+def _http_ingress(settings: HttpIngressSettings) -> Ingress:
+    from tunnel.adapters.http.ingress_types import IngressSettings
+    from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
+
+    options = IngressSettings(
+        forwarded=settings.forwarded,
+        trusted_proxies=settings.trusted_proxies,
+        max_body_bytes=settings.max_body_bytes,
+        max_header_bytes=settings.max_header_bytes,
+    )
+    return UvicornIngress(settings.listen, name="http", settings=options)
+
+
+def _asgi_ingress(target: ProxyTarget) -> Callable[..., Any]:
+    from tunnel.adapters.http.ingress_asgi import AsgiIngress
+
+    return AsgiIngress(target)
+
+
+def _authenticator(settings: AuthSettings) -> Authenticator:
+    from tunnel.adapters.token_auth import TokenAuthenticator
+
+    return TokenAuthenticator(settings.tokens)
+
+
+def _grpc_transport() -> Transport:
+    from tunnel.adapters.grpc.transport import GrpcTransport
+
+    return GrpcTransport()
+
+
+def _websocket_transport() -> Transport:
+    from tunnel.adapters.websocket.transport import WebSocketTransport
+
+    return WebSocketTransport()
+
+
+def _memory_transport(network: MemoryNetwork) -> Transport:
+    from tunnel.adapters.memory.transport import MemoryTransport
+
+    return MemoryTransport(network)
+
+
+def _http_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
+    from tunnel.adapters.http.upstream import HttpUpstream
+
+    return HttpUpstream(
+        target=url,
+        permits=policy.permits,
+        connect_timeout_s=settings.connect_timeout_s,
+        first_byte_timeout_s=settings.first_byte_timeout_s,
+        keepalive_s=settings.keepalive_s,
+        host_header=settings.host_header,
+    )
+
+
+def _installed_transports() -> dict[str, providers.Provider[Transport]]:
+    return {
+        each.name: providers.Factory(lambda each=each: each.load()())
+        for each in entry_points(group="tunnel.transports")
+    }
+
+
+class ServerContainer(containers.DeclarativeContainer):
+    """A server's parts."""
+
+    clock: providers.Provider[Clock] = providers.Singleton(MonotonicClock)
+    random: providers.Provider[random.Random] = providers.Singleton(random.SystemRandom)
+    telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
+    budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
+    network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
+    authenticator: providers.Provider[Authenticator] = providers.Factory(_authenticator)
+    listeners: providers.Aggregate[Listener] = providers.Aggregate(
+        grpc=providers.Factory(_grpc_listener),
+        websocket=providers.Factory(_websocket_listener),
+        memory=providers.Factory(_memory_listener, network=network),
+    )
+    ingresses: providers.Aggregate[Ingress] = providers.Aggregate(http=providers.Factory(_http_ingress))
+    asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(_asgi_ingress)
+
+
+class ClientContainer(containers.DeclarativeContainer):
+    """A client's parts."""
+
+    clock: providers.Provider[Clock] = providers.Singleton(MonotonicClock)
+    random: providers.Provider[random.Random] = providers.Singleton(random.SystemRandom)
+    telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
+    budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
+    network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
+    transports: providers.Aggregate[Transport] = providers.Aggregate(
+        {
+            **_installed_transports(),
+            "grpc": providers.Factory(_grpc_transport),
+            "ws": providers.Factory(_websocket_transport),
+            "memory": providers.Factory(_memory_transport, network=network),
+        }
+    )
+    targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(
+        http=providers.Factory(_http_target),
+        https=providers.Factory(_http_target),
+        unix=providers.Factory(_http_target),
+    )

@@ -1,0 +1,186 @@
+"""The public side: listeners for clients, ingresses for visitors, and what joins them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from tunnel.app.container import ServerContainer
+from tunnel.app.group_target import Group, GroupTarget
+from tunnel.app.link_service import ServerLinks
+from tunnel.app.no_forwarding import NoForwarding
+from tunnel.app.snapshots import Snapshots
+from tunnel.app.tunnel import Tunnel
+from tunnel.domain.balancing import STRATEGIES
+from tunnel.domain.configuration import ServerSettings
+from tunnel.domain.identity import ServerId
+from tunnel.domain.registry import Registry, RegistrySnapshot
+from tunnel.domain.rules.engine import RulesEngine
+from tunnel.ports.ingress import Ingress
+from tunnel.ports.telemetry import Listening
+from tunnel.ports.transport import Listener
+
+__all__ = ["Server"]
+
+_GOODBYE_S = 1.0
+
+
+class Server:
+    """Accepts clients' links and visitors' requests, and carries the one to the other.
+
+    ::
+
+        async with Server(load_server_settings("server.toml")) as server:
+            await server.wait_closed()
+
+    Entering the context binds every listener, then starts all; when one cannot be bound nothing is started. Leaving it
+    closes everything at once; ``aclose`` first lets conversations finish. One instance runs once.
+
+    Args:
+        settings: Checked settings.
+        container: Parts to use instead of the usual ones; see ``tunnel.app.container``.
+    """
+
+    def __init__(self, settings: ServerSettings, *, container: ServerContainer | None = None) -> None:
+        self.settings = settings
+        self.container = container if container is not None else ServerContainer()
+        self._telemetry = self.container.telemetry()
+        self._groups: dict[str, Group] = {}
+        self._registry: Registry[Tunnel] = Registry(
+            max_links=settings.limits.max_links, on_published=lambda group: self._groups[group].arrived()
+        )
+        random = self.container.random()
+        for name, group in settings.groups.items():
+            self._groups[name] = Group(name, group, STRATEGIES[group.balance](), self._registry, random)
+        self._target = GroupTarget(RulesEngine(settings.rules), self._groups)
+        self._links = ServerLinks(
+            server_id=ServerId(secrets.token_hex(16)),
+            limits=settings.limits,
+            authenticator=self.container.authenticator(settings.auth),
+            registry=self._registry,
+            snapshots=Snapshots(settings.groups),
+            target_of=lambda principal, group: NoForwarding(),
+            clock=self.container.clock(),
+            telemetry=self._telemetry,
+            budget=self.container.budget(),
+        )
+        self.ingress: Callable[..., Any] = self.container.asgi_ingress(self._target)
+        """An ASGI application to mount elsewhere; works while the context is entered."""
+        self._listeners: dict[str, Listener] = {}
+        self._ingresses: dict[str, Ingress] = {}
+        self._stack = AsyncExitStack()
+        self._tasks: TaskGroup | None = None
+        self._closed = anyio.Event()
+        self._ingresses_done = anyio.Event()
+        self._open_ingresses = 0
+
+    # -- lifetime
+
+    async def __aenter__(self) -> Self:
+        self._make_listeners()
+        for listener in self._listeners.values():
+            listener.bind()
+        for ingress in self._ingresses.values():
+            ingress.bind()
+        async with AsyncExitStack() as stack:
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            for name, listener in self._listeners.items():
+                await self._start_transport(self._tasks, name, listener)
+            for name, ingress in self._ingresses.items():
+                await self._start_ingress(self._tasks, name, ingress)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.aclose(drain_s=0)
+        assert self._tasks is not None
+        self._tasks.cancel_scope.cancel()
+        # The body's own exception is not the task group's to wrap.
+        await self._stack.aclose()
+
+    async def aclose(self, *, drain_s: float | None = None) -> None:
+        """Stop: first the ingresses, when their conversations are over the links.
+
+        Args:
+            drain_s: Seconds that conversations under way get to finish; None for the configured ``drain_s``, 0 for
+                none.
+        """
+        grace_s = self.settings.limits.drain_s if drain_s is None else drain_s
+        if drain_s is None and self.settings.limits.drain_delay_s:
+            await anyio.sleep(self.settings.limits.drain_delay_s)
+        for ingress in self._ingresses.values():
+            ingress.drain(grace_s)
+        with anyio.move_on_after(grace_s + _GOODBYE_S):
+            if self._open_ingresses:
+                await self._ingresses_done.wait()
+        tunnels = self._registry.tunnels()
+        for tunnel in tunnels:
+            tunnel.go_away("shutdown")
+        with anyio.move_on_after(grace_s):
+            for tunnel in tunnels:
+                await tunnel.drained()
+        for tunnel in tunnels:
+            tunnel.close("shutdown", "the server shut down")
+        with anyio.move_on_after(_GOODBYE_S):
+            for tunnel in tunnels:
+                await tunnel.ended()
+        for listener in self._listeners.values():
+            listener.stop()
+        self._closed.set()
+
+    async def wait_closed(self) -> None:
+        """Return once ``aclose`` has run."""
+        await self._closed.wait()
+
+    # -- what it is doing
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where it listens, with real ports: ``{"transport.grpc": "127.0.0.1:7000", "ingress.http": ...}``."""
+        transports = {f"transport.{name}": each.address for name, each in self._listeners.items()}
+        return transports | {f"ingress.{name}": each.address for name, each in self._ingresses.items()}
+
+    def clients(self) -> RegistrySnapshot:
+        """Who is connected now; the value does not change afterwards."""
+        return self._registry.snapshot()
+
+    # -- inside
+
+    def _make_listeners(self) -> None:
+        listeners = self.container.listeners
+        for name in listeners.providers:
+            table = getattr(self.settings.transports, name, None)
+            if table is not None:
+                self._listeners[name] = listeners(name, table)
+        if self.settings.ingress.http is not None:
+            self._ingresses["http"] = self.container.ingresses("http", self.settings.ingress.http)
+
+    async def _start_transport(self, tasks: TaskGroup, name: str, listener: Listener) -> None:
+        started = anyio.Event()
+        tasks.start_soon(listener.serve, self._links, started.set)
+        await started.wait()
+        self._telemetry.record(Listening("transport", name, listener.address))
+
+    async def _start_ingress(self, tasks: TaskGroup, name: str, ingress: Ingress) -> None:
+        started = anyio.Event()
+        self._open_ingresses += 1
+        tasks.start_soon(self._serve_ingress, ingress, started.set)
+        await started.wait()
+        self._telemetry.record(Listening("ingress", name, ingress.address))
+
+    async def _serve_ingress(self, ingress: Ingress, started: Callable[[], None]) -> None:
+        try:
+            await ingress.serve(self._target, started)
+        finally:
+            self._open_ingresses -= 1
+            if not self._open_ingresses:
+                self._ingresses_done.set()

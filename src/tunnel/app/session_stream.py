@@ -1,0 +1,131 @@
+"""A session of a tunnel, seen as a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tunnel.app.signal import Signal
+from tunnel.domain.envelopes import Opening, SessionPayload
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.mux.pieces import split
+from tunnel.ports.clock import Clock
+from tunnel.ports.target import Stream
+
+if TYPE_CHECKING:
+    import anyio
+
+    from tunnel.domain.mux.session import Session
+
+__all__ = ["SessionStream"]
+
+
+class SessionStream(Stream):
+    """Waits where the session cannot: for input, and for its output to be framed.
+
+    Args:
+        session: The session; this takes it over.
+        clock: Tells the time at which credit is returned.
+        wake_writer: Called when there is something to frame.
+        on_finished: Called when the slot is free.
+    """
+
+    __slots__ = ("_clock", "_input", "_on_finished", "_output", "_session", "_wake_writer", "scope")
+
+    def __init__(
+        self, session: Session, clock: Clock, wake_writer: Callable[[], None], on_finished: Callable[[], None]
+    ) -> None:
+        session.owner = self
+        self._session = session
+        self._clock = clock
+        self._wake_writer = wake_writer
+        self._on_finished = on_finished
+        self._input = Signal()
+        self._output = Signal()
+        self.scope: anyio.CancelScope | None = None
+        """Cancelled when the peer resets the session; for whoever runs its handler."""
+
+    @property
+    def head(self) -> Opening:
+        return self._session.head
+
+    async def receive(self) -> SessionPayload:
+        session = self._session
+        while True:
+            payload = session.take(self._clock.now())
+            if payload is not None:
+                if session.control_queued:
+                    self._wake_writer()
+                return payload
+            await self._input.wait()
+
+    async def send(self, payload: SessionPayload) -> None:
+        session = self._session
+        await self.opened()
+        if payload.cost <= session.send_window.chunk_cost:
+            session.offer(payload)
+            self._wake_writer()
+            await self._framed(withdraw=True)
+            return
+        first = True
+        for piece in split(payload, session.send_window.chunk_cost):
+            session.offer(piece)
+            self._wake_writer()
+            await self._framed(withdraw=first)
+            first = False
+
+    async def opened(self) -> None:
+        """Wait until what was queued before, such as the opening, is framed.
+
+        Raises:
+            SessionError: The session was reset.
+        """
+        if self._session.pending is not None:
+            await self._framed(withdraw=False)
+
+    async def _framed(self, *, withdraw: bool) -> None:
+        session = self._session
+        try:
+            while session.pending is not None:
+                await self._output.wait()
+        except BaseException:
+            # Cancelled. Unless all of it can be taken back, the conversation has a hole from here on.
+            if not (withdraw and session.withdraw()):
+                self.reset(SessionError(ErrorCode.CANCELLED, "sending was cancelled"))
+            raise
+        if session.error is not None:
+            raise session.error
+        if session.stopped is not None:
+            raise session.stopped
+
+    def stop_receiving(self, code: str) -> None:
+        """Tell the peer that no more of its input is needed."""
+        self._session.stop_receiving(code)
+        self._wake_writer()
+
+    def reset(self, error: SessionError) -> None:
+        self._session.reset(error)
+        self._output.notify()
+        self._input.notify()
+        self._wake_writer()
+
+    def finish(self) -> None:
+        """The handler is done: stop what is unread, reset what is unended, free the slot."""
+        self._session.finish()
+        if self._session.control_queued:
+            self._wake_writer()
+        self._on_finished()
+
+    # -- called by the tunnel
+
+    def framed(self) -> None:
+        """What waited to be framed was framed."""
+        self._output.notify()
+
+    def changed(self) -> None:
+        """Something arrived, or the session was ended."""
+        self._input.notify()
+        if self._session.error is not None or self._session.stopped is not None:
+            self._output.notify()
+            if self._session.error is not None and self.scope is not None:
+                self.scope.cancel()

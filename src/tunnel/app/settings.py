@@ -1,0 +1,134 @@
+"""Loads settings from files, and from what those files point to."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from tunnel.adapters.config_file import FileConfigSource, read_table
+from tunnel.domain.configuration import (
+    ClientSettings,
+    Secret,
+    ServerSettings,
+    decode_client_settings,
+    decode_server_settings,
+)
+from tunnel.domain.errors import ConfigurationError
+
+__all__ = [
+    "Kind",
+    "default_client_id",
+    "load_client_settings",
+    "load_server_settings",
+    "read_client_settings",
+    "settings_kind",
+]
+
+Kind = Literal["server", "client"]
+
+_MAX_TOKEN_BYTES: Final = 64 * 1024
+"""Larger files hold something else than a token."""
+
+_UNUSUAL: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def load_server_settings(path: str | PathLike[str]) -> ServerSettings:
+    """Read a server's settings.
+
+    Args:
+        path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
+
+    Raises:
+        ConfigurationError: The first mistake, with file and key path.
+    """
+    return FileConfigSource(path, decode_server_settings).load()
+
+
+def load_client_settings(path: str | PathLike[str]) -> ClientSettings:
+    """Read a client's settings, its token included, ready to be used.
+
+    ``token_env`` and ``token_file`` are read and replaced by ``token``; a relative ``token_file`` is looked up beside
+    the configuration file. Without ``client_id`` a new one is made at each call.
+
+    Args:
+        path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
+
+    Raises:
+        ConfigurationError: The first mistake, with file and key path; never with the token.
+    """
+    settings = read_client_settings(path)
+    try:
+        token = _token(settings, Path(path).parent)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.expected, key_path=error.key_path, source=os.fspath(path)) from error
+    client_id = settings.client_id or default_client_id()
+    return msgspec.structs.replace(settings, token=token, token_env=None, token_file=None, client_id=client_id)
+
+
+def read_client_settings(path: str | PathLike[str]) -> ClientSettings:
+    """Read a client's settings as they are written: without looking for the token and without making a ``client_id``.
+
+    Raises:
+        ConfigurationError: The first mistake, with file and key path.
+    """
+    return FileConfigSource(path, decode_client_settings).load()
+
+
+def settings_kind(path: str | PathLike[str]) -> Kind:
+    """Whose settings a file holds: with ``servers`` at the top it is a client's, else a server's.
+
+    Raises:
+        ConfigurationError: The file cannot be read or is malformed.
+    """
+    table: Mapping[str, object] = read_table(path)
+    return "client" if "servers" in table else "server"
+
+
+def default_client_id() -> str:
+    """Host name and four random hexadecimal digits, so that clients on one host do not supersede each other."""
+    host = _UNUSUAL.sub("-", socket.gethostname().partition(".")[0]).strip("-") or "client"
+    return f"{host[:64]}-{secrets.token_hex(2)}"
+
+
+def _token(settings: ClientSettings, directory: Path) -> Secret:
+    if settings.token_env is not None:
+        return _from_environment(settings.token_env)
+    if settings.token_file is not None:
+        return _from_file(directory / settings.token_file)
+    assert settings.token is not None
+    return settings.token
+
+
+def _from_environment(variable: str) -> Secret:
+    token = os.environ.get(variable)
+    if not token:
+        state = "is not set" if token is None else "is empty"
+        raise ConfigurationError(f'the environment variable "{variable}" {state}', key_path="token_env")
+    return Secret(token)
+
+
+def _from_file(path: Path) -> Secret:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_TOKEN_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not the name of a file"
+        raise ConfigurationError(f"{path} cannot be read: {reason}", key_path="token_file") from error
+    if len(content) > _MAX_TOKEN_BYTES:
+        raise ConfigurationError(f"expected {path} to hold a token only", key_path="token_file")
+    try:
+        token = content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        # The cause would repeat the contents.
+        raise ConfigurationError(f"expected {path} to be UTF-8 text", key_path="token_file") from None
+    if not token:
+        raise ConfigurationError(f"expected {path} to hold a token; it is empty", key_path="token_file")
+    return Secret(token)

@@ -1,0 +1,95 @@
+"""Sending a conversation through a tunnel."""
+
+from __future__ import annotations
+
+import anyio
+
+from tunnel.app.session_stream import SessionStream
+from tunnel.app.tunnel import Tunnel
+from tunnel.domain.envelopes import SessionPayload
+from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
+from tunnel.domain.mux.pieces import split
+from tunnel.ports.target import ProxyTarget, Stream
+
+__all__ = ["Attempt", "TunnelTarget"]
+
+
+class Attempt:
+    """How far one try at handling a conversation got: whether another member may still be asked."""
+
+    __slots__ = ("consumed",)
+
+    def __init__(self) -> None:
+        self.consumed = False
+        """Whether anything was taken from the visitor beyond the head, or given to it."""
+
+
+class TunnelTarget(ProxyTarget):
+    """Relays a conversation to the other end of a tunnel, both directions at once.
+
+    Args:
+        tunnel: The tunnel.
+        attempt: Told what was consumed.
+    """
+
+    __slots__ = ("_attempt", "_tunnel")
+
+    def __init__(self, tunnel: Tunnel, attempt: Attempt) -> None:
+        self._tunnel = tunnel
+        self._attempt = attempt
+
+    async def handle(self, stream: Stream) -> None:
+        head = stream.head
+        limit = self._tunnel.mux.opening_cost
+        rest: list[SessionPayload] = []
+        opening = head
+        if head.cost > limit:
+            first, *rest = split(head, limit)
+            opening = first  # type: ignore[assignment]  # the first piece of an opening is one
+        session = self._tunnel.open(opening)
+        try:
+            if head.end and not rest:
+                await self._answer(session, stream)
+            else:
+                await self._both(session, stream, rest)
+        except BaseException:
+            session.reset(SessionError(ErrorCode.CANCELLED, "the visitor left"))
+            raise
+        finally:
+            session.finish()
+
+    async def _both(self, session: SessionStream, stream: Stream, rest: list[SessionPayload]) -> None:
+        error: SessionError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._upload, session, stream, rest)
+            try:
+                await self._answer(session, stream)
+            except SessionError as exc:
+                error = exc
+            tasks.cancel_scope.cancel()
+        if error is not None:
+            raise error
+
+    async def _upload(self, session: SessionStream, stream: Stream, rest: list[SessionPayload]) -> None:
+        try:
+            for piece in rest:
+                await session.send(piece)
+            ended = stream.head.end
+            while not ended:
+                self._attempt.consumed = True
+                payload = await stream.receive()
+                await session.send(payload)
+                ended = payload.end
+        except SendingStopped:
+            return
+        except SessionError as exc:
+            # The visitor's fault or the session's own end: either way the answering half now learns of it.
+            session.reset(exc)
+
+    async def _answer(self, session: SessionStream, stream: Stream) -> None:
+        while True:
+            payload = await session.receive()
+            self._attempt.consumed = True
+            await stream.send(payload)
+            if payload.end:
+                return

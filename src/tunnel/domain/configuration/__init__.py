@@ -1,0 +1,53 @@
+"""The configuration model: what may be set, what each setting means, and which combinations are refused.
+
+Settings are frozen values. ``decode_server_settings`` and ``decode_client_settings`` make them from the tables a
+configuration file holds; code may also build them directly. Either way a contradiction is a ``ConfigurationError`` that
+names the key.
+"""
+
+from tunnel.domain.configuration.addresses import ListenAddress, ServerUrl, parse_listen, parse_server_url
+from tunnel.domain.configuration.client import LOOPBACK_TARGETS, ClientSettings, decode_client_settings
+from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings
+from tunnel.domain.configuration.limits import LimitsSettings
+from tunnel.domain.configuration.listeners import (
+    GrpcTransportSettings,
+    HttpIngressSettings,
+    IngressSettings,
+    MemoryTransportSettings,
+    TransportsSettings,
+    WebSocketTransportSettings,
+)
+from tunnel.domain.configuration.secret import Secret
+from tunnel.domain.configuration.server import ServerSettings, decode_server_settings
+from tunnel.domain.configuration.snapshot import GroupSnapshot
+from tunnel.domain.configuration.target_policy import TargetPolicy
+from tunnel.domain.configuration.target_url import TargetUrl, parse_target
+from tunnel.domain.configuration.tokens import AuthSettings, TokenSettings
+
+__all__ = [
+    "LOOPBACK_TARGETS",
+    "AuthSettings",
+    "ClientSettings",
+    "GroupSettings",
+    "GroupSnapshot",
+    "GrpcTransportSettings",
+    "HttpIngressSettings",
+    "IngressSettings",
+    "LimitsSettings",
+    "ListenAddress",
+    "MemoryTransportSettings",
+    "Secret",
+    "ServerSettings",
+    "ServerUrl",
+    "TargetPolicy",
+    "TargetUrl",
+    "TokenSettings",
+    "TransportsSettings",
+    "UpstreamSettings",
+    "WebSocketTransportSettings",
+    "decode_client_settings",
+    "decode_server_settings",
+    "parse_listen",
+    "parse_server_url",
+    "parse_target",
+]

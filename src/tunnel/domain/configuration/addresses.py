@@ -1,0 +1,145 @@
+"""Where a listener listens, and where a client finds its server."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from tunnel.domain.configuration.mistakes import mistake, not_built
+from tunnel.domain.rules.hosts import is_host_name, normal_ipv6
+
+__all__ = ["ListenAddress", "ServerUrl", "authority", "check_origin", "parse_listen", "parse_server_url", "split_url"]
+
+_LISTEN: Final = 'an address "HOST:PORT" such as "127.0.0.1:7000" or "[::1]:7000"'
+_SERVER: Final = 'a URL such as "grpc://127.0.0.1:7000", "ws://127.0.0.1:7001" or "memory://NAME"'
+_PLANNED_SCHEMES: Final = frozenset({"grpcs", "wss"})
+_DEFAULT_WS_PORT: Final = 80
+_HOST_PORT: Final = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]{1,5})", re.ASCII)
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f-\x9f]")
+
+
+class ListenAddress(NamedTuple):
+    """A TCP address to listen on.
+
+    Args:
+        host: Name or address; IPv6 without brackets.
+        port: 0 lets the system choose.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return authority(self.host, self.port)
+
+
+class ServerUrl(NamedTuple):
+    """A server's address as a client dials it.
+
+    Args:
+        scheme: Of the transport: ``grpc``, ``ws`` or ``memory``.
+        host: Name or address, IPv6 without brackets; for ``memory`` the name of the transport.
+        port: 0 for ``memory``.
+        path: Only for ``ws``, at least ``/``; else empty.
+    """
+
+    scheme: str
+    host: str
+    port: int = 0
+    path: str = ""
+
+
+def authority(host: str, port: int) -> str:
+    """``host:port``, with IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_listen(address: str, path: str = "") -> ListenAddress:
+    """Take ``HOST:PORT`` or ``[IPV6]:PORT`` apart.
+
+    Args:
+        address: As configured.
+        path: Key path for the error.
+
+    Raises:
+        ConfigurationError: This is no such address.
+    """
+    found = _HOST_PORT.fullmatch(address)
+    if found is None or int(found[2]) > 65535:
+        raise mistake(path, _LISTEN, got=address)
+    host = found[1]
+    if host[0] == "[":
+        if normal_ipv6(host) is None:
+            raise mistake(path, _LISTEN, got=address)
+        host = host[1:-1]
+    elif not is_host_name(host):
+        raise mistake(path, _LISTEN, got=address)
+    return ListenAddress(host, int(found[2]))
+
+
+def parse_server_url(url: str, path: str = "") -> ServerUrl:
+    """Take the URL of a server apart.
+
+    Args:
+        url: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]`` or ``memory://NAME``.
+        path: Key path for the error.
+
+    Raises:
+        ConfigurationError: This is no such URL, or its scheme belongs to a later version.
+    """
+    parts = split_url(url, path, expected=_SERVER)
+    if parts.scheme in _PLANNED_SCHEMES:
+        raise not_built(path, f'the scheme "{parts.scheme}://"')
+    if parts.scheme not in ("grpc", "ws", "memory"):
+        raise mistake(path, _SERVER, got=url)
+    if parts.query or parts.fragment or (parts.path and parts.scheme != "ws"):
+        raise mistake(path, "a URL without query and fragment, and with a path for ws:// only", got=url)
+    if parts.scheme == "memory":
+        if not parts.netloc:
+            raise mistake(path, _SERVER, got=url)
+        return ServerUrl("memory", parts.netloc)
+    port = parts.port or (_DEFAULT_WS_PORT if parts.scheme == "ws" and parts.port is None else 0)
+    if not parts.hostname or not port:
+        raise mistake(path, f"a host and a port, {_SERVER}", got=url)
+    return ServerUrl(parts.scheme, parts.hostname, port, (parts.path or "/") if parts.scheme == "ws" else "")
+
+
+def split_url(url: str, path: str, *, expected: str) -> SplitResult:
+    """Split a URL that has a scheme; refuse broken ones and credentials, which are not repeated.
+
+    Raises:
+        ConfigurationError: Saying that ``expected`` was expected at ``path``.
+    """
+    if "@" in url:
+        raise mistake(path, f"{expected}, without user name and password")
+    try:
+        parts = urlsplit(url)
+        well_formed = _well_formed(parts)
+    except ValueError:
+        well_formed = False
+    if not well_formed or _UNPRINTABLE.search(url) or "://" not in url:
+        raise mistake(path, expected, got=url)
+    return parts
+
+
+def _well_formed(parts: SplitResult) -> bool:
+    if parts.netloc.endswith(":") or (parts.port or 0) > 65535:
+        return False
+    host = parts.hostname
+    if not host or parts.scheme == "memory":
+        return True
+    return normal_ipv6(f"[{host}]") is not None if ":" in host else is_host_name(host)
+
+
+def check_origin(url: str, path: str) -> None:
+    """Refuse whatever is not ``http(s)://HOST[:PORT]``.
+
+    Raises:
+        ConfigurationError: Always naming ``path``.
+    """
+    expected = 'a URL such as "https://edge.example.test", without a path'
+    parts = split_url(url, path, expected=expected)
+    proper = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    if not proper or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise mistake(path, expected, got=url)

@@ -1,0 +1,94 @@
+"""A client's settings as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from tunnel.domain.configuration.addresses import parse_server_url
+from tunnel.domain.configuration.decoding import decode_table
+from tunnel.domain.configuration.limits import LimitsSettings
+from tunnel.domain.configuration.mistakes import check_name, mistake
+from tunnel.domain.configuration.planned import PLANNED_CLIENT_KEYS
+from tunnel.domain.configuration.secret import Secret
+from tunnel.domain.configuration.target_policy import TargetPolicy
+from tunnel.domain.errors import ConfigurationError
+
+__all__ = ["LOOPBACK_TARGETS", "ClientSettings", "decode_client_settings"]
+
+LOOPBACK_TARGETS: Final = ("127.0.0.0/8", "[::1]")
+"""What a server may have a client dial when nothing else is said."""
+
+_CREDENTIALS: Final = ("token", "token_env", "token_file")
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a client is told.
+
+    Contradictions are refused when the value is made, also in code. Types and ranges are checked by
+    ``decode_client_settings`` only.
+
+    Args:
+        group: Group whose rules and upstreams it serves.
+        servers: In order of preference: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]``, ``memory://NAME``.
+        client_id: Names this client among those of its principal. None: the loader makes one of the host name.
+        token: The credential. Exactly one of ``token``, ``token_env`` and ``token_file`` is given; loading replaces the
+            other two by this one. A plain text is wrapped.
+        token_env: Environment variable that holds the token.
+        token_file: File that holds the token.
+        allow_targets: What the server may have this client dial; see ``TargetPolicy``.
+        limits: Announced to the server.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+
+    group: str
+    servers: tuple[str, ...]
+    client_id: str | None = None
+    token: Secret | None = None
+    token_env: str | None = None
+    token_file: str | None = None
+    allow_targets: tuple[str, ...] = LOOPBACK_TARGETS
+    limits: LimitsSettings = LimitsSettings()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.token, str):
+            msgspec.structs.force_setattr(self, "token", Secret(self.token))
+        check_name(self.group, "group", what="a name")
+        if self.client_id is not None:
+            check_name(self.client_id, "client_id", what="a name")
+        self._check_credential()
+        if not self.servers:
+            raise mistake("servers", 'at least one URL such as "grpc://127.0.0.1:7000"', got=self.servers)
+        for index, url in enumerate(self.servers):
+            parse_server_url(url, f"servers[{index}]")
+        TargetPolicy(self.allow_targets)
+        self.limits.check("limits")
+
+    def policy(self) -> TargetPolicy:
+        """What the server may have this client dial."""
+        return TargetPolicy(self.allow_targets)
+
+    def _check_credential(self) -> None:
+        given = [name for name in _CREDENTIALS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(f'"{name}"' for name in given) or "none of them"
+            expected = 'expected exactly one of "token", "token_env" and "token_file"'
+            raise ConfigurationError(f"{expected}, got {found}", key_path=given[-1] if given else "")
+        if not getattr(self, given[0]):
+            raise mistake(given[0], "a value that is not empty")
+
+
+def decode_client_settings(table: Mapping[str, object]) -> ClientSettings:
+    """Make a client's settings of the table a configuration file holds.
+
+    The token is taken as written; ``token_env`` and ``token_file`` are left for the loader to resolve.
+
+    Raises:
+        ConfigurationError: Something is unknown, malformed, contradictory or not built yet; the first such thing. The
+            token is never in it.
+    """
+    return decode_table(table, ClientSettings, PLANNED_CLIENT_KEYS)

@@ -1,0 +1,152 @@
+"""Turns the tables of a configuration file into settings, and says exactly where they do not fit.
+
+msgspec's own errors leave out the keys of tables (``$.groups[...].rules[0]``), so tables are walked here, guided by
+msgspec's description of the types.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from tunnel.domain.configuration.mistakes import alternatives, key_path, mistake, not_built, suggestion
+from tunnel.domain.configuration.planned import KeyPath, PlannedKeys
+from tunnel.domain.configuration.secret import Secret
+from tunnel.domain.errors import ConfigurationError
+
+__all__ = ["decode_table"]
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def decode_table(table: object, kind: type[S], planned: PlannedKeys) -> S:
+    """Make a ``kind`` of plain tables, lists and scalars.
+
+    Unknown keys are refused; planned ones with their own message. Values of ``Secret`` fields are never in an error.
+
+    Raises:
+        ConfigurationError: The first thing that does not fit.
+    """
+    settings = _Decoder(planned).struct(table, _described(kind), ())
+    assert isinstance(settings, kind)
+    return settings
+
+
+@cache
+def _described(kind: type[msgspec.Struct]) -> inspect.StructType:
+    described = inspect.type_info(kind)
+    assert isinstance(described, inspect.StructType)
+    return described
+
+
+class _Decoder:
+    def __init__(self, planned: PlannedKeys) -> None:
+        self._planned = planned
+
+    def struct(self, value: object, kind: inspect.StructType, path: KeyPath) -> msgspec.Struct:
+        table = _table(value, path)
+        fields = {field.encode_name: field for field in kind.fields}
+        for key in table:
+            if key not in fields:
+                raise self._unknown((*path, key), fields)
+        for name, field in fields.items():
+            if field.required and name not in table:
+                raise ConfigurationError(f'missing the required key "{name}"', key_path=key_path(*path))
+        values = {
+            field.name: self.value(table[name], field.type, (*path, name))
+            for name, field in fields.items()
+            if name in table
+        }
+        made: msgspec.Struct = kind.cls(**values)
+        return made
+
+    def value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
+        match kind:
+            case inspect.StructType():
+                return self.struct(value, kind, path)
+            case inspect.UnionType(types=types):
+                present = next(each for each in types if not isinstance(each, inspect.NoneType))
+                return None if value is None else self.value(value, present, path)
+            case inspect.VarTupleType(item_type=item):
+                items = _list(value, path)
+                return tuple(self.value(each, item, (*path, index)) for index, each in enumerate(items))
+            case inspect.DictType(value_type=item):
+                return {key: self.value(each, item, (*path, key)) for key, each in _table(value, path).items()}
+            case inspect.CustomType(cls=cls) if cls is Secret:
+                return _secret(value, path)
+            case _:
+                return _scalar(value, kind, path)
+
+    def _unknown(self, path: KeyPath, known: Mapping[str, object]) -> ConfigurationError:
+        where = key_path(*path)
+        if path in self._planned:
+            return not_built(where)
+        hint = suggestion(str(path[-1]), known)
+        return ConfigurationError(f"unknown key; expected {alternatives(sorted(known))}{hint}", key_path=where)
+
+
+def _table(value: object, path: KeyPath) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise mistake(key_path(*path), "a table", got=value)
+    return value
+
+
+def _list(value: object, path: KeyPath) -> list[object]:
+    if not isinstance(value, list):
+        raise mistake(key_path(*path), "a list", got=value)
+    return value
+
+
+def _secret(value: object, path: KeyPath) -> Secret:
+    if not isinstance(value, str):
+        raise mistake(key_path(*path), "a string")
+    return Secret(value)
+
+
+def _scalar(value: object, kind: inspect.Type, path: KeyPath) -> object:
+    match kind:
+        case inspect.StrType():
+            if isinstance(value, str):
+                return value
+            expected = "a string"
+        case inspect.BoolType():
+            if isinstance(value, bool):
+                return value
+            expected = "true or false"
+        case inspect.IntType():
+            if isinstance(value, int) and not isinstance(value, bool) and _within(value, kind):
+                return value
+            expected = f"an integer{_range(kind)}"
+        case inspect.FloatType():
+            if isinstance(value, int | float) and not isinstance(value, bool) and _within(value, kind):
+                return float(value)
+            expected = f"a number{_range(kind)}"
+        case inspect.LiteralType(values=values):
+            if isinstance(value, str) and value in values:
+                return value
+            expected = alternatives(str(each) for each in values)
+        case _:
+            raise AssertionError(f"{kind} is no type of a setting")
+    raise mistake(key_path(*path), expected, got=value)
+
+
+def _within(value: float, kind: inspect.IntType | inspect.FloatType) -> bool:
+    return (
+        math.isfinite(value)
+        and (kind.gt is None or value > kind.gt)
+        and (kind.ge is None or value >= kind.ge)
+        and (kind.le is None or value <= kind.le)
+    )
+
+
+def _range(kind: inspect.IntType | inspect.FloatType) -> str:
+    if kind.ge is not None and kind.le is not None:
+        return f" from {kind.ge} to {kind.le}"
+    if kind.gt is not None and kind.le is not None:
+        return f" above {kind.gt} and up to {kind.le}"
+    return f" of at least {kind.ge}" if kind.ge is not None else ""

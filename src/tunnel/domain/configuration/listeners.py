@@ -1,0 +1,129 @@
+"""The ``[transports.*]`` and ``[ingress.*]`` tables: where a server listens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tunnel.domain.configuration.addresses import check_origin, parse_listen
+from tunnel.domain.configuration.mistakes import check_name, mistake
+from tunnel.domain.limits import KIB, MIB
+
+__all__ = [
+    "GrpcTransportSettings",
+    "HttpIngressSettings",
+    "IngressSettings",
+    "MemoryTransportSettings",
+    "TransportsSettings",
+    "WebSocketTransportSettings",
+    "check_listeners",
+]
+
+
+class GrpcTransportSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[transports.grpc]``: clients dial ``grpc://``.
+
+    Args:
+        listen: ``HOST:PORT``; port 0 lets the system choose.
+    """
+
+    listen: str
+
+
+class WebSocketTransportSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[transports.websocket]``: clients dial ``ws://``.
+
+    Args:
+        listen: ``HOST:PORT``; port 0 lets the system choose.
+    """
+
+    listen: str
+
+
+class MemoryTransportSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[transports.memory]``: clients in the same process dial ``memory://NAME``.
+
+    Args:
+        name: Unique in the process.
+    """
+
+    name: str
+
+
+class TransportsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[transports]``: how clients reach this server. At least one is given."""
+
+    grpc: GrpcTransportSettings | None = None
+    websocket: WebSocketTransportSettings | None = None
+    memory: MemoryTransportSettings | None = None
+
+
+class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[ingress.http]``: where visitors' HTTP requests enter.
+
+    Args:
+        listen: ``HOST:PORT``; port 0 lets the system choose.
+        public_url: How visitors reach this listener, ``http(s)://HOST[:PORT]``; None: as it listens.
+        max_body_bytes: Largest request body; None: any.
+        max_header_bytes: Largest request head.
+        trusted_proxies: Addresses and networks whose forwarded headers are believed.
+        forwarded: Headers that tell the target about the visitor: ``X-Forwarded-*``, or ``Forwarded`` (RFC 7239).
+    """
+
+    listen: str
+    public_url: str | None = None
+    max_body_bytes: Annotated[int, Meta(ge=0)] | None = None
+    max_header_bytes: Annotated[int, Meta(ge=KIB, le=MIB)] = 64 * KIB
+    trusted_proxies: tuple[str, ...] = ()
+    forwarded: Literal["x", "rfc7239"] = "x"
+
+
+class IngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[ingress]``: listeners for visitors. None at all suits a server mounted in another ASGI application."""
+
+    http: HttpIngressSettings | None = None
+
+
+def check_listeners(transports: TransportsSettings, ingress: IngressSettings) -> None:
+    """Refuse malformed and doubly used addresses, and a server that no client can reach.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+    if not (transports.grpc or transports.websocket or transports.memory):
+        tables = "[transports.grpc], [transports.websocket] and [transports.memory]"
+        raise mistake("transports", f"at least one of {tables}")
+    if transports.memory:
+        check_name(transports.memory.name, "transports.memory.name", what="a name")
+    used: dict[str, str] = {}
+    for where, text in _addresses(transports, ingress):
+        address = parse_listen(text, where)
+        first = used.setdefault(str(address), where)
+        if first != where and address.port:
+            raise mistake(where, f"an address that {first} does not use already", got=text)
+    if ingress.http:
+        _check_http(ingress.http)
+
+
+def _addresses(transports: TransportsSettings, ingress: IngressSettings) -> Iterator[tuple[str, str]]:
+    if transports.grpc:
+        yield "transports.grpc.listen", transports.grpc.listen
+    if transports.websocket:
+        yield "transports.websocket.listen", transports.websocket.listen
+    if ingress.http:
+        yield "ingress.http.listen", ingress.http.listen
+
+
+def _check_http(http: HttpIngressSettings) -> None:
+    if http.public_url is not None:
+        check_origin(http.public_url, "ingress.http.public_url")
+    for index, proxy in enumerate(http.trusted_proxies):
+        try:
+            ip_network(proxy)
+        except ValueError:
+            where = f"ingress.http.trusted_proxies[{index}]"
+            raise mistake(where, 'an IP address or network such as "10.0.0.0/8"', got=proxy) from None

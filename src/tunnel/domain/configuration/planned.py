@@ -1,0 +1,53 @@
+"""Keys that are documented for a later version: naming one is an error that says so, not an unknown key."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["PLANNED_CLIENT_KEYS", "PLANNED_SERVER_KEYS", "PlannedKeys"]
+
+KeyPath = tuple[str | int, ...]
+
+_RULE: Final = ("path_regex", "methods", "headers", "query", "service", "method", "middleware")
+_LIMITS: Final = ("limits.max_message_bytes", "limits.resume_s", "limits.upload_stall_s")
+
+
+class PlannedKeys:
+    """A set of key paths, in which ``*`` stands for any one key or index.
+
+    Args:
+        patterns: Dotted paths, ``groups.*.rules.*.methods``.
+    """
+
+    __slots__ = ("_patterns",)
+
+    def __init__(self, *patterns: str) -> None:
+        self._patterns: Final = frozenset(tuple(pattern.split(".")) for pattern in patterns)
+
+    def __contains__(self, path: KeyPath) -> bool:
+        return any(
+            len(pattern) == len(path) and all(want in ("*", have) for want, have in zip(pattern, path, strict=True))
+            for pattern in self._patterns
+        )
+
+
+PLANNED_SERVER_KEYS: Final = PlannedKeys(
+    "transports.*.tls",
+    "transports.*.insecure",
+    "ingress.grpc",
+    "ingress.tcp",
+    "ingress.http.tls",
+    "ingress.http.max_message_bytes",
+    "ingress.http.upload_stall_s",
+    "admin",
+    "auth.jwt",
+    "auth.mtls",
+    "forward",
+    "groups.*.upstreams.*.tls",
+    "groups.*.upstreams.*.health",
+    *(f"rules.*.{key}" for key in _RULE),
+    *(f"groups.*.rules.*.{key}" for key in _RULE),
+    *_LIMITS,
+)
+
+PLANNED_CLIENT_KEYS: Final = PlannedKeys("links", "entry", "fallback", "upstreams", "proxy", "tls", *_LIMITS)

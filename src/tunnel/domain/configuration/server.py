@@ -1,0 +1,61 @@
+"""A server's settings as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tunnel.domain.configuration.decoding import decode_table
+from tunnel.domain.configuration.groups import GroupSettings, check_group, check_server_rule
+from tunnel.domain.configuration.limits import LimitsSettings
+from tunnel.domain.configuration.listeners import IngressSettings, TransportsSettings, check_listeners
+from tunnel.domain.configuration.planned import PLANNED_SERVER_KEYS
+from tunnel.domain.configuration.tokens import AuthSettings
+from tunnel.domain.rules.rule import Rule
+
+__all__ = ["ServerSettings", "decode_server_settings"]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a server is told.
+
+    Contradictions are refused when the value is made, also in code. Types and ranges are checked by
+    ``decode_server_settings`` only.
+
+    Args:
+        transports: How clients reach it.
+        ingress: How visitors reach it.
+        auth: Who may register.
+        rules: Which group serves a request.
+        groups: By name.
+        limits: Announced to clients.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+
+    transports: TransportsSettings
+    ingress: IngressSettings = IngressSettings()
+    auth: AuthSettings = AuthSettings()
+    rules: tuple[Rule, ...] = ()
+    groups: Mapping[str, GroupSettings] = {}
+    limits: LimitsSettings = LimitsSettings()
+
+    def __post_init__(self) -> None:
+        check_listeners(self.transports, self.ingress)
+        self.auth.check(self.groups)
+        for index, rule in enumerate(self.rules):
+            check_server_rule(rule, self.groups, f"rules[{index}]")
+        for name, group in self.groups.items():
+            check_group(name, group)
+        self.limits.check("limits")
+
+
+def decode_server_settings(table: Mapping[str, object]) -> ServerSettings:
+    """Make a server's settings of the table a configuration file holds.
+
+    Raises:
+        ConfigurationError: Something is unknown, malformed, contradictory or not built yet; the first such thing.
+    """
+    return decode_table(table, ServerSettings, PLANNED_SERVER_KEYS)

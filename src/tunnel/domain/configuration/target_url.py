@@ -1,0 +1,70 @@
+"""What an upstream's target may be written as."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from tunnel.domain.configuration.addresses import authority, split_url
+from tunnel.domain.configuration.mistakes import mistake, not_built
+
+__all__ = ["TargetUrl", "parse_target"]
+
+_TARGET: Final = 'a URL such as "http://127.0.0.1:3000"'
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_PLANNED_SCHEMES: Final = ("grpc", "grpcs", "tcp", "asgi", "wsgi", "ws", "wss")
+_PREFIX: Final = "unix:"
+
+
+class TargetUrl(NamedTuple):
+    """One target of an upstream, taken apart.
+
+    Args:
+        scheme: ``http``, ``https`` or ``unix``.
+        host: Name or address, IPv6 without brackets; empty for ``unix``.
+        port: Given or the scheme's own; 0 for ``unix``.
+        socket_path: Only for ``unix``: absolute path of the socket.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    socket_path: str = ""
+
+    @property
+    def authority(self) -> str:
+        """What the target itself is called in a Host header: no port when it is the scheme's own."""
+        if self.scheme == "unix":
+            return "localhost"
+        if self.port == _DEFAULT_PORTS[self.scheme]:
+            return f"[{self.host}]" if ":" in self.host else self.host
+        return authority(self.host, self.port)
+
+
+def parse_target(target: str, path: str = "") -> TargetUrl:
+    """Take ``http://HOST[:PORT]``, ``https://HOST[:PORT]`` or ``unix:/PATH`` apart.
+
+    Args:
+        target: As configured.
+        path: Key path for the error.
+
+    Raises:
+        ConfigurationError: This is no target, has a path, a query or credentials, or belongs to a later version.
+    """
+    scheme = target.partition(":")[0].lower()
+    if scheme in _PLANNED_SCHEMES and target[len(scheme) :].startswith((":", "://")):
+        raise not_built(path, f'the scheme "{scheme}:" of a target')
+    if scheme == "unix":
+        return _unix(target, path)
+    parts = split_url(target, path, expected=_TARGET)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.port == 0:
+        raise mistake(path, _TARGET, got=target)
+    if parts.path not in ("", "/") or "?" in target or "#" in target:
+        raise mistake(path, "a target without path, query and fragment; requests keep their own", got=target)
+    return TargetUrl(parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])
+
+
+def _unix(target: str, path: str) -> TargetUrl:
+    socket_path = target[len(_PREFIX) :]
+    if not socket_path.startswith("/") or socket_path.startswith("//") or "\0" in socket_path:
+        raise mistake(path, 'the absolute path of a socket, such as "unix:/run/app.sock"', got=target)
+    return TargetUrl("unix", socket_path=socket_path)

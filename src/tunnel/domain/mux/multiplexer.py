@@ -1,0 +1,398 @@
+"""One end of a tunnel without its input and output: frames come in, frames go out, sessions live in between.
+
+The caller moves frames, tells the time and wakes handlers. Nothing here blocks, and a peer's mistake is a result, never
+an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from tunnel.domain.envelopes import (
+    BodyChunk,
+    Close,
+    ConfigApplied,
+    ConfigRejected,
+    ConfigSyncResponse,
+    Envelope,
+    Error,
+    Frame,
+    GoAway,
+    GrpcFrame,
+    HeadPart,
+    HttpRequest,
+    HttpResponse,
+    Opening,
+    Ping,
+    Pong,
+    SessionPayload,
+    StopSending,
+    TcpOpen,
+    Trailers,
+    UnknownPayload,
+    WebSocketFrame,
+    WindowUpdate,
+)
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.limits import COST_OVERHEAD_BYTES, Limits
+from tunnel.domain.mux.acknowledgement import Acknowledgement
+from tunnel.domain.mux.budget import Budget
+from tunnel.domain.mux.heartbeat import Heartbeat
+from tunnel.domain.mux.outbound import ControlOverflow, Outbound
+from tunnel.domain.mux.pacing import LinkPacing
+from tunnel.domain.mux.rate import RateBudget
+from tunnel.domain.mux.session import Session
+from tunnel.domain.mux.session_table import PeerMistake, SessionTable
+from tunnel.domain.tunnel_state import TRANSITIONS, TunnelInput, TunnelState
+
+__all__ = ["ControlOverflow", "Multiplexer", "Received", "TunnelMessage"]
+
+TunnelMessage: TypeAlias = ConfigSyncResponse | ConfigApplied | ConfigRejected
+"""Messages of the tunnel that are the application's business."""
+
+_MAX_CREDIT: Final = 1 << 40
+"""More credit than any window: a peer that grants this much is broken."""
+
+_RESETS_PER_SECOND: Final = 1000
+"""How often a peer may open sessions only to reset them, lastingly."""
+
+_DATA: Final = frozenset(
+    {HttpRequest, HttpResponse, BodyChunk, Trailers, GrpcFrame, WebSocketFrame, HeadPart, TcpOpen},
+)
+
+
+class Received:
+    """What a frame brought.
+
+    Attributes:
+        opened: Sessions the peer opened; each must get a handler.
+        changed: Sessions whose handler has something new: input, an end, a stop or a reset.
+        messages: Messages of the tunnel itself, in order.
+        going_away: The peer takes no more sessions.
+        pong: The peer answered a ping: it has read everything sent before.
+        closed: The peer closed the tunnel.
+        violation: What the peer did wrong; the tunnel has to end.
+    """
+
+    __slots__ = ("changed", "closed", "going_away", "messages", "opened", "pong", "violation")
+
+    def __init__(self) -> None:
+        self.opened: list[Session] = []
+        self.changed: list[Session] = []
+        self.messages: list[TunnelMessage] = []
+        self.going_away = False
+        self.pong = False
+        self.closed: Close | None = None
+        self.violation: str | None = None
+
+
+class Multiplexer:
+    """Sessions, windows and numbered frames of one end of one tunnel.
+
+    Args:
+        opens_odd: True on the client, whose sessions have odd ids.
+        local: The limits this end announced, and enforces.
+        remote: The limits the peer announced, and this end respects.
+        budget: The process's budget of receive windows; None for no more than the tunnel's own.
+        now: Seconds, by the clock that every later ``now`` is of.
+    """
+
+    def __init__(self, *, opens_odd: bool, local: Limits, remote: Limits, budget: Budget | None, now: float) -> None:
+        self.state = TunnelState.ATTACHED
+        self._acknowledgement = Acknowledgement(remote.replay_window_bytes)
+        self._pacing = LinkPacing(now)
+        self._heartbeat = Heartbeat(local.heartbeat_s, now)
+        self._out = Outbound(
+            next_id=1 if opens_odd else 2,
+            replay_window_bytes=local.replay_window_bytes,
+            acknowledgement=self._acknowledgement,
+            pacing=self._pacing,
+        )
+        self._sessions = SessionTable(
+            peer_parity=0 if opens_odd else 1,
+            local=local,
+            remote=remote,
+            budget=budget,
+            outbound=self._out,
+            pacing=self._pacing,
+        )
+        self._resets = RateBudget(burst=local.max_sessions, per_second=_RESETS_PER_SECOND, now=now)
+        self.opening_cost = remote.chunk_cost
+        """Largest cost of an opening; larger heads are split."""
+        self._control: dict[type, Callable[[Envelope, Received, float], None]] = {
+            Error: self._on_error,
+            WindowUpdate: self._on_window_update,
+            StopSending: self._on_stop_sending,
+            GoAway: self._on_go_away,
+            UnknownPayload: self._on_unknown,
+        }
+
+    # -- what the application asks for
+
+    def open(self, head: Opening, now: float) -> Session:
+        """A new session, its opening waiting to be framed.
+
+        Args:
+            head: Of a cost of at most ``opening_cost``.
+            now: Seconds.
+
+        Raises:
+            SessionError: ``refused`` when no session may be opened any more, ``overloaded`` when the receive budget is
+                used up. Nothing was sent.
+        """
+        if self.state is not TunnelState.ATTACHED:
+            raise SessionError(ErrorCode.REFUSED, "the tunnel takes no new conversations")
+        return self._sessions.open(head, now)
+
+    def send(self, message: TunnelMessage) -> None:
+        """Queue a message of the tunnel itself."""
+        self._out.uncounted(message)
+
+    def ping(self, now: float) -> None:
+        """Ask the peer for a sign of life now, without waiting for the next heartbeat."""
+        self._out.uncounted(Ping(self._heartbeat.ping(now)))
+
+    def go_away(self, code: str) -> None:
+        """Take no more sessions of the peer's, and open none; those there are finish. Idempotent."""
+        sessions = self._sessions
+        if sessions.last_accepted is None and self.state is not TunnelState.ENDED:
+            sessions.last_accepted = sessions.high_water
+            self._out.go_away(GoAway(sessions.high_water, code))
+            self.state = TRANSITIONS[self.state, TunnelInput.GO_AWAY]
+
+    def close(self, code: str, message: str) -> None:
+        """Queue the end of the tunnel; ``end`` follows once it was sent."""
+        self._out.uncounted(Close(code, message))
+
+    def end(self, reason: str) -> list[Session]:
+        """End the tunnel here: what was never handed to a link is ``refused``, all else ``peer_lost``, once each.
+
+        Returns:
+            The sessions that this ended, whose handlers have to be told.
+        """
+        self.state = TRANSITIONS[self.state, TunnelInput.ENDED]
+        self._out.retention.clear()
+        return self._sessions.end(reason)
+
+    # -- what the application watches
+
+    @property
+    def session_count(self) -> int:
+        """Sessions not finished yet, of both sides."""
+        return len(self._sessions)
+
+    @property
+    def reserved_bytes(self) -> int:
+        """Credit promised to the peer, all sessions together."""
+        return self._sessions.reserved_bytes
+
+    @property
+    def retained_frames(self) -> int:
+        """Frames sent and not acknowledged."""
+        return len(self._out.retention)
+
+    @property
+    def round_trip_s(self) -> float:
+        """The shortest round trip of late."""
+        return self._pacing.round_trip_s
+
+    @property
+    def drained(self) -> bool:
+        """Whether no session is left, and all that was said of them has been acknowledged."""
+        return not len(self._sessions) and self._out.idle
+
+    # -- frames in
+
+    def receive(self, frame: Frame, now: float) -> Received:
+        """Take in a frame from the attached link: whole, or not at all when it is a duplicate."""
+        received = Received()
+        try:
+            if frame.ack > self._out.retention.acked:
+                self._on_ack(frame.ack, now)
+            if frame.seq:
+                self._take_counted(frame, received, now)
+            else:
+                for envelope in frame.envelopes:
+                    self._take_uncounted(envelope, received, now)
+            self._heartbeat.heard(now)
+        except PeerMistake as mistake:
+            received.violation = str(mistake)
+        return received
+
+    def _take_counted(self, frame: Frame, received: Received, now: float) -> None:
+        acknowledgement = self._acknowledgement
+        if frame.seq <= acknowledgement.received:
+            return
+        if frame.seq != acknowledgement.received + 1:
+            raise PeerMistake(f"frame {frame.seq} came after {acknowledgement.received}")
+        cost = 0
+        for envelope in frame.envelopes:
+            payload = envelope.payload
+            if type(payload) in _DATA:
+                cost += self._on_data(envelope, payload, received, now)  # type: ignore[arg-type]  # just checked
+                continue
+            handler = self._control.get(type(payload))
+            if handler is None:
+                raise PeerMistake(f"a {type(payload).__name__} came counted")
+            cost += COST_OVERHEAD_BYTES
+            handler(envelope, received, now)
+        acknowledgement.took(cost, now)
+
+    def _take_uncounted(self, envelope: Envelope, received: Received, now: float) -> None:
+        match envelope.payload:
+            case Ping(nonce):
+                self._out.uncounted(Pong(nonce))
+            case Pong(nonce):
+                sample = self._heartbeat.pong(nonce, now)
+                if sample is not None:
+                    received.pong = True
+                    self._pacing.round_trip(sample, now)
+            case Close() as close:
+                received.closed = close
+            case ConfigSyncResponse() | ConfigApplied() | ConfigRejected() as message:
+                received.messages.append(message)
+            case UnknownPayload() if envelope.session_id == 0:
+                pass
+            case _:
+                raise PeerMistake(f"a {type(envelope.payload).__name__} came uncounted")
+
+    def _on_ack(self, ack: int, now: float) -> None:
+        retention = self._out.retention
+        if ack > retention.sent:
+            raise PeerMistake(f"frame {ack} was acknowledged, {retention.sent} was the last one sent")
+        before = retention.cost + retention.control_cost
+        last = retention.acknowledge(ack)
+        if last is not None:
+            self._pacing.acknowledged(
+                before - retention.cost - retention.control_cost,
+                sent_at=last.sent_at,
+                delivered_before=last.delivered_before,
+                now=now,
+            )
+            self._heartbeat.progress(now, unacknowledged=len(retention) > 0)
+
+    def _on_data(self, envelope: Envelope, payload: SessionPayload, received: Received, now: float) -> int:
+        cost = payload.cost
+        session = self._sessions.get(envelope.session_id)
+        if session is None:
+            session = self._sessions.accept(envelope.session_id, payload, cost, now)
+            if session is not None and not session.head_incomplete:
+                session.announced = True
+                received.opened.append(session)
+        elif isinstance(payload, (HttpRequest, TcpOpen)):
+            raise PeerMistake(f"session {session.id} was opened twice")
+        elif session.arrived(payload, cost, now):
+            self._changed(session, received)
+        return cost
+
+    def _known(self, envelope: Envelope) -> Session | None:
+        session = self._sessions.get(envelope.session_id)
+        if session is None and not self._sessions.knows(envelope.session_id):
+            kind = type(envelope.payload).__name__
+            raise PeerMistake(f"a {kind} came for session {envelope.session_id}, which was never opened")
+        return session
+
+    def _on_error(self, envelope: Envelope, received: Received, now: float) -> None:
+        session = self._known(envelope)
+        payload = envelope.payload
+        assert isinstance(payload, Error)
+        if session is None:
+            return
+        if not session.opened_here and not self._resets.spend(now):
+            raise PeerMistake("sessions are reset too often")
+        if session.end(SessionError(ErrorCode.parse(payload.code), payload.message, detail=payload.detail)):
+            self._changed(session, received)
+
+    def _on_window_update(self, envelope: Envelope, received: Received, now: float) -> None:
+        session = self._known(envelope)
+        payload = envelope.payload
+        assert isinstance(payload, WindowUpdate)
+        if session is None:
+            return
+        if payload.bytes <= 0 or session.send_window.credit + payload.bytes > _MAX_CREDIT:
+            session.reset(SessionError(ErrorCode.FLOW_CONTROL, "credit was granted beyond measure"))
+            self._changed(session, received)
+            return
+        session.send_window.granted(payload.bytes)
+        if session.pending is not None:
+            self._out.data(session)
+
+    def _on_stop_sending(self, envelope: Envelope, received: Received, now: float) -> None:
+        session = self._known(envelope)
+        payload = envelope.payload
+        assert isinstance(payload, StopSending)
+        if session is not None and session.peer_stopped(payload.code):
+            self._changed(session, received)
+
+    def _on_go_away(self, envelope: Envelope, received: Received, now: float) -> None:
+        payload = envelope.payload
+        assert isinstance(payload, GoAway)
+        if self.state is not TunnelState.ENDED:
+            self.state = TRANSITIONS[self.state, TunnelInput.GO_AWAY]
+            received.going_away = True
+            error = SessionError(ErrorCode.REFUSED, "the peer takes no new conversations")
+            received.changed += self._sessions.refuse_above(payload.last_session_id, error)
+
+    def _on_unknown(self, envelope: Envelope, received: Received, now: float) -> None:
+        payload = envelope.payload
+        assert isinstance(payload, UnknownPayload)
+        if envelope.session_id == 0:
+            return
+        session = self._known(envelope)
+        if session is not None:
+            session.reset(SessionError(ErrorCode.PROTOCOL_ERROR, "an envelope was not understood", detail=payload.why))
+            self._changed(session, received)
+
+    def _changed(self, session: Session, received: Received) -> None:
+        if session.announced:
+            received.changed.append(session)
+        elif session.error is not None:
+            # Nobody was told of it yet, so nobody else will finish it.
+            session.finish()
+        elif not session.head_incomplete:
+            session.announced = True
+            received.opened.append(session)
+
+    # -- frames out
+
+    @property
+    def framed(self) -> list[Session]:
+        """Sessions whose waiting envelope was framed; the caller empties the list."""
+        return self._out.framed
+
+    @property
+    def sendable(self) -> bool:
+        """Whether ``next_frame`` may have something; False is certain."""
+        return self._out.pending
+
+    def next_frame(self, now: float) -> Frame | None:
+        """The frame to hand to the link next, None when nothing may go now.
+
+        Raises:
+            ControlOverflow: The tunnel has to end: the peer does not acknowledge.
+        """
+        out = self._out
+        idle = not len(out.retention)
+        frame = out.next_frame(now)
+        if out.opened:
+            for session in out.opened:
+                self._sessions.opened(session)
+            out.opened.clear()
+        if idle and len(out.retention):
+            self._heartbeat.progress(now, unacknowledged=True)
+        return frame
+
+    def tick(self, now: float) -> str | None:
+        """Time passed; why the link is dead, None while it lives. ``sendable`` may have become true."""
+        self._acknowledgement.tick(now)
+        dead = self._heartbeat.tick(now)
+        if dead is None and self._heartbeat.ping_due:
+            self._out.uncounted(Ping(self._heartbeat.ping(now)))
+        return dead
+
+    @property
+    def deadline(self) -> float:
+        """When ``tick`` has something to do next."""
+        due = self._acknowledgement.deadline
+        return self._heartbeat.deadline if due is None else min(due, self._heartbeat.deadline)

@@ -1,0 +1,90 @@
+"""How much may be on its way: transports swallow megabytes before they push back, and control would queue behind them.
+
+1. Bytes sent on a link and not acknowledged stay below ``max(512 KiB, 2 x delivery rate x shortest round trip)``.
+2. It starts at 1 MiB, until the first acknowledgement tells a rate.
+3. The delivery rate is the largest seen over the last two periods of a second; a sample is what was delivered between
+   sending a frame and its acknowledgement, over the time that took.
+4. The shortest round trip is the smallest of pings and acknowledgements on this link over the last two periods of
+   ten seconds.
+"""
+
+from __future__ import annotations
+
+from tunnel.domain.limits import KIB, MIB
+
+__all__ = ["INITIAL_IN_FLIGHT_BYTES", "MINIMUM_IN_FLIGHT_BYTES", "LinkPacing"]
+
+INITIAL_IN_FLIGHT_BYTES = MIB
+MINIMUM_IN_FLIGHT_BYTES = 512 * KIB
+_RATE_PERIOD_S = 1.0
+_ROUND_TRIP_PERIOD_S = 10.0
+_UNKNOWN_ROUND_TRIP_S = 0.05
+
+
+class LinkPacing:
+    """Limits the bytes in flight on one link, and keeps its round trip."""
+
+    __slots__ = (
+        "_older_rate",
+        "_older_rtt",
+        "_rate",
+        "_rate_until",
+        "_rtt",
+        "_rtt_until",
+        "_smoothed",
+        "delivered",
+        "in_flight",
+        "limit",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.in_flight = 0
+        self.delivered = 0
+        self.limit = INITIAL_IN_FLIGHT_BYTES
+        self._rate = self._older_rate = 0.0
+        self._rate_until = now + _RATE_PERIOD_S
+        self._rtt: float | None = None
+        self._older_rtt: float | None = None
+        self._rtt_until = now + _ROUND_TRIP_PERIOD_S
+        self._smoothed = _UNKNOWN_ROUND_TRIP_S
+
+    @property
+    def smoothed_round_trip_s(self) -> float:
+        """The usual round trip, delayed acknowledgements and busy processes included."""
+        return self._smoothed
+
+    @property
+    def round_trip_s(self) -> float:
+        """The shortest round trip of late; a guess before the first is known."""
+        if self._rtt is None:
+            return _UNKNOWN_ROUND_TRIP_S if self._older_rtt is None else self._older_rtt
+        return self._rtt if self._older_rtt is None else min(self._rtt, self._older_rtt)
+
+    def sent(self, cost: int) -> None:
+        """A counted frame of ``cost`` was handed to the link."""
+        self.in_flight += cost
+
+    def acknowledged(self, cost: int, *, sent_at: float, delivered_before: int, now: float) -> None:
+        """``cost`` was acknowledged; the last frame of it had been sent at ``sent_at``."""
+        self.in_flight -= cost
+        self.delivered += cost
+        elapsed = now - sent_at
+        if elapsed > 0:
+            if now >= self._rate_until:
+                self._older_rate = self._rate if now < self._rate_until + _RATE_PERIOD_S else 0.0
+                self._rate = 0.0
+                self._rate_until = now + _RATE_PERIOD_S
+            self._rate = max(self._rate, (self.delivered - delivered_before) / elapsed)
+        self.round_trip(elapsed, now)
+        rate = max(self._rate, self._older_rate)
+        self.limit = max(MINIMUM_IN_FLIGHT_BYTES, int(2 * rate * self.round_trip_s))
+
+    def round_trip(self, sample_s: float, now: float) -> None:
+        """Take note of one round trip."""
+        self._smoothed += (sample_s - self._smoothed) / 8
+        if now >= self._rtt_until:
+            self._older_rtt = self._rtt
+            self._rtt = None
+            self._rtt_until = now + _ROUND_TRIP_PERIOD_S
+        if self._rtt is None or sample_s < self._rtt:
+            self._rtt = sample_s

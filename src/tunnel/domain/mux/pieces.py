@@ -1,0 +1,145 @@
+"""Envelopes too large for one: split before framing, heads joined again after arrival.
+
+Bodies become ``BodyChunk``s, WebSocket messages fragments, gRPC messages frames with ``more``. A head whose own fields
+are too large goes as a bare envelope of its kind with ``more`` set, then the MessagePack encoding of the whole payload
+in ``HeadPart``s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from tunnel.domain.envelopes import (
+    BodyChunk,
+    GrpcFrame,
+    GrpcFrameType,
+    HeadPart,
+    HttpRequest,
+    HttpResponse,
+    SessionPayload,
+    TcpOpen,
+    Trailers,
+    WebSocketFrame,
+    WebSocketOpcode,
+)
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.limits import COST_OVERHEAD_BYTES
+from tunnel.domain.messagepack import FrameError, decode_payload, encode_payload
+
+__all__ = ["HeadAssembly", "needs_assembly", "split"]
+
+
+def split(payload: SessionPayload, limit: int) -> Iterator[SessionPayload]:
+    """``payload`` in pieces, each of a cost of at most ``limit``, in order.
+
+    Raises:
+        SessionError: ``too_large``: a piece that cannot be split, such as an upstream's name.
+    """
+    if payload.cost <= limit:
+        yield payload
+        return
+    match payload:
+        case BodyChunk():
+            yield from _body(payload.data, limit, end=payload.end)
+        case HttpRequest() | HttpResponse():
+            if not payload.body:
+                yield from _head(payload, limit)
+                return
+            yield from split(replace(payload, body=b"", end=False), limit)
+            yield from _body(payload.body, limit, end=payload.end)
+        case Trailers():
+            yield from _head(payload, limit)
+        case GrpcFrame(type=GrpcFrameType.DATA):
+            pieces = list(_slices(payload.data, limit))
+            for index, piece in enumerate(pieces):
+                yield replace(payload, data=piece, more=payload.more or index < len(pieces) - 1)
+        case GrpcFrame():
+            yield from _head(payload, limit)
+        case WebSocketFrame(opcode=WebSocketOpcode.TEXT | WebSocketOpcode.BINARY | WebSocketOpcode.CONTINUATION):
+            pieces = list(_slices(payload.payload, limit))
+            for index, piece in enumerate(pieces):
+                opcode = payload.opcode if index == 0 else WebSocketOpcode.CONTINUATION.value
+                yield WebSocketFrame(opcode, piece, fin=payload.fin and index == len(pieces) - 1)
+        case WebSocketFrame() | TcpOpen() | HeadPart():
+            raise SessionError(ErrorCode.TOO_LARGE, f"a {type(payload).__name__} of this size cannot be carried")
+
+
+def _slices(data: bytes, limit: int) -> Iterator[bytes]:
+    size = limit - COST_OVERHEAD_BYTES
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def _body(data: bytes, limit: int, *, end: bool) -> Iterator[BodyChunk]:
+    left = len(data)
+    for piece in _slices(data, limit):
+        left -= len(piece)
+        yield BodyChunk(piece, end=end and not left)
+
+
+def _head(payload: HttpRequest | HttpResponse | Trailers | GrpcFrame, limit: int) -> Iterator[SessionPayload]:
+    match payload:
+        case HttpRequest():
+            yield HttpRequest(payload.method, path=b"", protocol=payload.protocol, more=True)
+        case HttpResponse():
+            yield HttpResponse(payload.status, more=True)
+        case Trailers():
+            yield Trailers(more=True)
+        case GrpcFrame():
+            yield GrpcFrame(payload.type, more=True)
+    encoded = encode_payload(payload)
+    left = len(encoded)
+    for piece in _slices(encoded, limit):
+        left -= len(piece)
+        yield HeadPart(piece, more=left > 0, end=payload.end and not left)
+
+
+class HeadAssembly:
+    """Joins the parts of one head.
+
+    Args:
+        announced: The bare envelope that came first.
+        max_bytes: Largest encoded head taken.
+    """
+
+    __slots__ = ("_announced", "_max_bytes", "_parts", "_size")
+
+    def __init__(self, announced: SessionPayload, max_bytes: int) -> None:
+        self._announced = announced
+        self._max_bytes = max_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, part: SessionPayload) -> SessionPayload | None:
+        """Take the next envelope of the session; the whole payload once it is complete.
+
+        Raises:
+            SessionError: ``too_large``, or ``protocol_error`` for anything but parts of such a head.
+        """
+        if not isinstance(part, HeadPart):
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "a head was not completed")
+        self._size += len(part.data)
+        if self._size > self._max_bytes:
+            raise SessionError(ErrorCode.TOO_LARGE, "the head is too large")
+        self._parts.append(part.data)
+        if part.more:
+            return None
+        try:
+            payload = decode_payload(b"".join(self._parts))
+        except FrameError as exc:
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "a head could not be decoded", detail=str(exc)) from exc
+        if type(payload) is not type(self._announced) or needs_assembly(payload):
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "a head is not what was announced")
+        return payload
+
+
+def needs_assembly(payload: object) -> bool:
+    """Whether ``payload`` only announces a head that follows in parts."""
+    match payload:
+        case HttpRequest(more=True) | HttpResponse(more=True) | Trailers(more=True):
+            return True
+        case GrpcFrame(more=True) as frame:
+            return frame.type != GrpcFrameType.DATA
+        case _:
+            return False

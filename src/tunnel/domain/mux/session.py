@@ -1,0 +1,299 @@
+"""One session as one end of a tunnel keeps it: what waits to be framed, what waits to be read, and how it ends."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import deque
+from typing import Protocol
+
+from tunnel.domain.envelopes import Opening, SessionPayload
+from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
+from tunnel.domain.mux.pieces import HeadAssembly, needs_assembly
+from tunnel.domain.mux.session_state import TRANSITIONS, SessionInput, SessionState
+from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
+
+__all__ = ["Session", "SessionHost"]
+
+
+class SessionHost(Protocol):
+    """What a session asks of the multiplexer that owns it."""
+
+    @property
+    @abstractmethod
+    def round_trip_s(self) -> float:
+        """The usual round trip of the link."""
+
+    @property
+    @abstractmethod
+    def max_head_bytes(self) -> int:
+        """Largest encoded head taken from the peer."""
+
+    @abstractmethod
+    def data_offered(self, session: Session) -> None:
+        """``session`` has an envelope to frame."""
+
+    @abstractmethod
+    def control_offered(self, session: Session) -> None:
+        """``session`` has control to frame."""
+
+    @abstractmethod
+    def opening_withdrawn(self, session: Session) -> None:
+        """``session`` will not be opened after all."""
+
+    @abstractmethod
+    def finished(self, session: Session) -> None:
+        """Nobody uses ``session`` any more."""
+
+
+class Session:
+    """One conversation inside a tunnel.
+
+    At most one envelope waits to be framed; what arrived waits in ``inbound``, bounded by the receive window. The
+    first terminal event decides how it ended. ``finish`` must be called once, by whoever handled it.
+
+    Args:
+        host: The multiplexer.
+        head: The opening; the bare announcement of one while its parts are still coming.
+        opened_here: Whether this end opened it.
+        send_window: Credit towards the peer.
+        receive_window: Credit given to the peer; None when the peer's direction ended with the opening.
+    """
+
+    __slots__ = (
+        "_assembly",
+        "_discarding",
+        "_host",
+        "_inbound",
+        "announced",
+        "control_grant",
+        "control_queued",
+        "deficit",
+        "error",
+        "error_to_send",
+        "head",
+        "id",
+        "in_ring",
+        "opened_here",
+        "owner",
+        "pending",
+        "pending_cost",
+        "receive_window",
+        "send_window",
+        "state",
+        "stop_to_send",
+        "stopped",
+    )
+
+    def __init__(
+        self,
+        host: SessionHost,
+        head: Opening,
+        *,
+        opened_here: bool,
+        send_window: SendWindow,
+        receive_window: ReceiveWindow | None,
+    ) -> None:
+        self._host = host
+        self._inbound: deque[tuple[SessionPayload, int]] = deque()
+        self._assembly: HeadAssembly | None = None
+        self._discarding = False
+        self.announced = opened_here
+        """Whether a handler knows of this session."""
+        self.head = head
+        self.opened_here = opened_here
+        self.id = 0
+        self.state = SessionState.UNOPENED
+        self.owner: object = None
+        """Free for whoever handles the session."""
+        self.send_window = send_window
+        self.receive_window = receive_window
+        self.pending: SessionPayload | None = None
+        self.pending_cost = 0
+        self.deficit = 0
+        self.in_ring = False
+        self.control_queued = False
+        self.control_grant = 0
+        self.stop_to_send: str | None = None
+        self.error_to_send: SessionError | None = None
+        self.stopped: SendingStopped | None = None
+        self.error: SessionError | None = None
+
+    # -- used by whoever handles the session
+
+    def offer(self, payload: SessionPayload) -> None:
+        """Let ``payload`` be framed next; its cost is at most ``send_window.chunk_cost``, and nothing else waits.
+
+        Raises:
+            SendingStopped: The peer wants no more.
+            SessionError: The session was reset.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.stopped is not None:
+            raise self.stopped
+        assert self.pending is None, "one envelope at a time"
+        assert self.state in (SessionState.OPEN, SessionState.REMOTE_ENDED), "nothing follows the end"
+        self.pending = payload
+        self.pending_cost = payload.cost
+        self._host.data_offered(self)
+
+    def withdraw(self) -> bool:
+        """Take back what waits to be framed; False when it has been framed already.
+
+        An opening that is taken back closes the session as if it had never been.
+        """
+        if self.pending is None:
+            return False
+        self.pending = None
+        if self.state is SessionState.UNOPENED:
+            self.reset(SessionError(ErrorCode.CANCELLED, "withdrawn before it was opened"))
+        return True
+
+    @property
+    def readable(self) -> bool:
+        """Whether ``take`` would return or raise."""
+        return bool(self._inbound) or self.error is not None
+
+    def take(self, now: float) -> SessionPayload | None:
+        """The next envelope that arrived, None when there is none yet. Returns its credit to the peer.
+
+        Raises:
+            SessionError: The session was reset, and all that came before has been taken.
+        """
+        if not self._inbound:
+            if self.error is not None:
+                raise self.error
+            return None
+        payload, cost = self._inbound.popleft()
+        if not payload.end:
+            self._consume(cost, now)
+        return payload
+
+    def reset(self, error: SessionError) -> None:
+        """End both directions, telling the peer. Without effect on a session that is over."""
+        if self.state is SessionState.CLOSED:
+            return
+        if self.state is SessionState.UNOPENED:
+            self._host.opening_withdrawn(self)
+        else:
+            self.error_to_send = error
+            self._host.control_offered(self)
+        self._inbound.clear()
+        self.end(error)
+
+    def finish(self) -> None:
+        """The handler is done: input unread is stopped, output unended is reset, and the slot is free."""
+        if self.state is SessionState.LOCAL_ENDED:
+            self.stop_receiving("")
+        elif self.state is not SessionState.CLOSED:
+            self.reset(SessionError(ErrorCode.INTERNAL, "the conversation was left unfinished"))
+        self._inbound.clear()
+        if self.receive_window is not None:
+            self.receive_window.close()
+            self.receive_window = None
+        self._host.finished(self)
+
+    def stop_receiving(self, code: str) -> None:
+        """Tell the peer that no more of its input is needed; what still comes is dropped."""
+        if self.state in (SessionState.REMOTE_ENDED, SessionState.CLOSED, SessionState.UNOPENED) or self._discarding:
+            return
+        self._discarding = True
+        self._inbound.clear()
+        self.stop_to_send = code
+        self._host.control_offered(self)
+        self._apply(SessionInput.REMOTE_END)
+
+    # -- used by the multiplexer
+
+    def opened(self) -> None:
+        """The opening was framed, or arrived."""
+        self._apply(SessionInput.OPENED)
+        if not self.opened_here:
+            if needs_assembly(self.head):
+                self._assembly = HeadAssembly(self.head, self._host.max_head_bytes)
+            elif self.head.end:
+                self._apply(SessionInput.REMOTE_END)
+
+    @property
+    def head_incomplete(self) -> bool:
+        """Whether parts of the opening are still to come."""
+        return not self.opened_here and needs_assembly(self.head)
+
+    def framed(self) -> None:
+        """What waited was framed."""
+        payload = self.pending
+        assert payload is not None
+        self.pending = None
+        if payload.end:
+            self._apply(SessionInput.LOCAL_END)
+
+    def arrived(self, payload: SessionPayload, cost: int, now: float) -> bool:
+        """Take in an envelope of the peer's; whether there is something new for the handler."""
+        if self.state is SessionState.CLOSED or self._discarding:
+            return False
+        if self.state is SessionState.REMOTE_ENDED:
+            self.reset(SessionError(ErrorCode.PROTOCOL_ERROR, "the peer sent more after its end"))
+            return True
+        window = self.receive_window
+        if window is None or not window.arrived(cost):
+            self.reset(SessionError(ErrorCode.FLOW_CONTROL, "the peer sent more than it had credit for"))
+            return True
+        if self._assembly is not None or needs_assembly(payload):
+            return self._assemble(payload, cost, now)
+        self._inbound.append((payload, cost))
+        if payload.end:
+            self._apply(SessionInput.REMOTE_END)
+        return True
+
+    def peer_stopped(self, code: str) -> bool:
+        """The peer wants no more; whether that is news for the handler."""
+        if self.state not in (SessionState.OPEN, SessionState.REMOTE_ENDED):
+            return False
+        self.stopped = SendingStopped(code)
+        self.pending = None
+        self._apply(SessionInput.LOCAL_END)
+        return True
+
+    def end(self, error: SessionError) -> bool:
+        """Both directions are over because of ``error``; False when they were already."""
+        if self.state is SessionState.CLOSED:
+            return False
+        self._apply(SessionInput.RESET)
+        self.pending = None
+        self.error = error
+        return True
+
+    # -- inside
+
+    def _apply(self, event: SessionInput) -> None:
+        self.state = TRANSITIONS[self.state, event]
+
+    def _consume(self, cost: int, now: float) -> None:
+        window = self.receive_window
+        if window is None or self.state is SessionState.REMOTE_ENDED or self.state is SessionState.CLOSED:
+            return
+        grant = window.consumed(cost, now, self._host.round_trip_s)
+        if grant:
+            self.control_grant += grant
+            self._host.control_offered(self)
+
+    def _assemble(self, payload: SessionPayload, cost: int, now: float) -> bool:
+        self._consume(cost, now)
+        if self._assembly is None:
+            self._assembly = HeadAssembly(payload, self._host.max_head_bytes)
+            return False
+        try:
+            whole = self._assembly.add(payload)
+        except SessionError as exc:
+            self.reset(exc)
+            return True
+        if whole is None:
+            return False
+        self._assembly = None
+        if needs_assembly(self.head):
+            self.head = whole  # type: ignore[assignment]  # the assembly only completes to what was announced
+        else:
+            self._inbound.append((whole, 0))
+        if whole.end:
+            self._apply(SessionInput.REMOTE_END)
+        return True

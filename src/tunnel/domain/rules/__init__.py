@@ -1,0 +1,8 @@
+"""Which rule a request falls under: rules, the normal forms of hosts and paths, and the compiled engine."""
+
+from __future__ import annotations
+
+from tunnel.domain.rules.engine import RulesEngine
+from tunnel.domain.rules.rule import Rule, validate_rule
+
+__all__ = ["Rule", "RulesEngine", "validate_rule"]

@@ -1,0 +1,29 @@
+"""The gRPC transport under the contract of transports."""
+
+from __future__ import annotations
+
+import pytest
+from contract.transport_contract import TransportCapabilities, TransportContract
+from support.sockets import SocketHarness
+
+from tunnel.adapters.grpc.listener import GrpcListener
+from tunnel.adapters.grpc.transport import GrpcTransport
+
+
+class GrpcHarness(SocketHarness):
+    scheme = "grpc"
+    # Two loopback connections, because of the relay, and the windows of HTTP/2.
+    capabilities = TransportCapabilities(buffered_bytes=24 * 1024 * 1024)
+
+    def listener_at(self, address: str) -> GrpcListener:
+        return GrpcListener(address)
+
+    def transport(self) -> GrpcTransport:
+        return GrpcTransport()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+class TestGrpcTransport(TransportContract):
+    @pytest.fixture
+    def harness(self) -> GrpcHarness:
+        return GrpcHarness()

@@ -1,0 +1,35 @@
+"""The WebSocket transport under the contract of transports."""
+
+from __future__ import annotations
+
+import pytest
+from contract.transport_contract import TransportCapabilities, TransportContract
+from support.sockets import SocketHarness
+
+from tunnel.adapters.websocket.listener import WebSocketListener
+from tunnel.adapters.websocket.transport import WebSocketTransport
+
+
+class WebSocketHarness(SocketHarness):
+    scheme = "ws"
+    # Two loopback connections, because of the relay, each with up to 4 MiB to send and 6 MiB received.
+    capabilities = TransportCapabilities(buffered_bytes=24 * 1024 * 1024)
+
+    def listener_at(self, address: str) -> WebSocketListener:
+        return WebSocketListener(address)
+
+    def transport(self) -> WebSocketTransport:
+        return WebSocketTransport()
+
+
+@pytest.mark.parametrize(
+    "anyio_backend",
+    [
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    ],
+)
+class TestWebSocketTransport(TransportContract):
+    @pytest.fixture
+    def harness(self) -> WebSocketHarness:
+        return WebSocketHarness()

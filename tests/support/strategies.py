@@ -1,0 +1,183 @@
+"""Hypothesis strategies for every kind of envelope, and for frames."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import strategies as st
+
+from tunnel.domain.envelopes import (
+    KIND_OF,
+    BodyChunk,
+    Close,
+    ConfigApplied,
+    ConfigRejected,
+    ConfigSyncResponse,
+    Envelope,
+    Error,
+    Frame,
+    GoAway,
+    GrpcFrame,
+    GrpcFrameType,
+    HeadPart,
+    HttpRequest,
+    HttpResponse,
+    Payload,
+    Ping,
+    Pong,
+    Register,
+    RegisterResponse,
+    ResumeRequest,
+    StopSending,
+    TcpOpen,
+    Trailers,
+    WebSocketFrame,
+    WebSocketOpcode,
+    WindowUpdate,
+)
+from tunnel.domain.errors import ErrorCode
+from tunnel.domain.limits import Limits
+
+__all__ = ["PAYLOADS", "envelopes", "frames", "headers", "limits", "payloads", "session_ids", "uint64s"]
+
+UINT64_MAX = 2**64 - 1
+
+
+def uint64s() -> st.SearchStrategy[int]:
+    return st.integers(0, UINT64_MAX) | st.sampled_from([0, 1, 2**31, 2**32, 2**63, UINT64_MAX])
+
+
+def session_ids() -> st.SearchStrategy[int]:
+    return st.integers(0, 9) | uint64s()
+
+
+def texts() -> st.SearchStrategy[str]:
+    """Any text that UTF-8 can write."""
+    return st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+def blobs() -> st.SearchStrategy[bytes]:
+    return st.binary(max_size=40)
+
+
+def headers() -> st.SearchStrategy[tuple[bytes, ...]]:
+    pairs = st.lists(st.tuples(blobs(), blobs()), max_size=4)
+    return pairs.map(lambda items: tuple(part for pair in items for part in pair))
+
+
+def codes() -> st.SearchStrategy[str]:
+    return st.sampled_from([code.value for code in ErrorCode]) | texts()
+
+
+def limits() -> st.SearchStrategy[Limits]:
+    counts = st.integers(0, 2**31)
+    seconds = st.floats(0, 3600).filter(math.isfinite)
+    return st.builds(
+        Limits,
+        session_window_bytes=counts,
+        replay_window_bytes=counts,
+        max_sessions=counts,
+        max_links=counts,
+        heartbeat_s=seconds,
+        resume_s=seconds,
+    )
+
+
+def resume_requests() -> st.SearchStrategy[ResumeRequest]:
+    return st.builds(ResumeRequest, texts(), blobs(), uint64s(), uint64s())
+
+
+_int32s = st.integers(0, 2**31 - 1)
+_versions = st.lists(_int32s, max_size=3).map(tuple)
+_names = st.lists(texts(), max_size=3).map(tuple)
+
+PAYLOADS: dict[type, st.SearchStrategy[Payload]] = {
+    HttpRequest: st.builds(
+        HttpRequest,
+        method=texts(),
+        path=blobs(),
+        query=st.none() | blobs(),
+        host=blobs(),
+        headers=headers(),
+        body=blobs(),
+        end=st.booleans(),
+        protocol=st.sampled_from(["http", "websocket"]),
+        url=blobs(),
+        original_dst=texts(),
+        more=st.booleans(),
+    ),
+    HttpResponse: st.builds(HttpResponse, _int32s, headers(), blobs(), st.booleans(), st.booleans()),
+    GrpcFrame: st.builds(
+        GrpcFrame,
+        type=st.sampled_from([int(type_) for type_ in GrpcFrameType]),
+        service=texts(),
+        method=texts(),
+        metadata=headers(),
+        data=blobs(),
+        status=_int32s,
+        message=texts(),
+        more=st.booleans(),
+    ),
+    WebSocketFrame: st.builds(
+        WebSocketFrame,
+        opcode=st.sampled_from([int(opcode) for opcode in WebSocketOpcode]),
+        payload=blobs(),
+        fin=st.booleans(),
+        seq=uint64s(),
+        headers=headers(),
+    ),
+    BodyChunk: st.builds(BodyChunk, blobs(), st.booleans()),
+    Trailers: st.builds(Trailers, headers(), st.booleans()),
+    TcpOpen: st.builds(TcpOpen, texts(), texts(), texts(), st.booleans()),
+    HeadPart: st.builds(HeadPart, blobs(), st.booleans(), st.booleans()),
+    Error: st.builds(Error, codes(), texts(), texts()),
+    WindowUpdate: st.builds(WindowUpdate, uint64s()),
+    StopSending: st.builds(StopSending, codes()),
+    Register: st.builds(
+        Register,
+        versions=_versions,
+        client_id=texts(),
+        group_id=texts(),
+        instance_id=blobs(),
+        credential=texts(),
+        capabilities=_names,
+        config_hash=texts(),
+        resume=st.none() | resume_requests(),
+        limits=limits(),
+    ),
+    RegisterResponse: st.builds(
+        RegisterResponse,
+        tunnel_id=texts(),
+        resume_token=blobs(),
+        server_id=texts(),
+        version=_int32s,
+        resumed=st.booleans(),
+        received=uint64s(),
+        capabilities=_names,
+        limits=limits(),
+    ),
+    ConfigSyncResponse: st.builds(ConfigSyncResponse, _int32s, texts(), blobs(), st.booleans()),
+    ConfigApplied: st.builds(ConfigApplied, _int32s, texts()),
+    ConfigRejected: st.builds(ConfigRejected, _int32s, texts(), texts()),
+    Ping: st.builds(Ping, uint64s()),
+    Pong: st.builds(Pong, uint64s()),
+    GoAway: st.builds(GoAway, uint64s(), codes()),
+    Close: st.builds(Close, codes(), texts()),
+}
+"""A strategy for each payload class."""
+
+
+def payloads() -> st.SearchStrategy[Payload]:
+    return st.one_of(*PAYLOADS.values())
+
+
+def envelopes() -> st.SearchStrategy[Envelope]:
+    return st.builds(_envelope, session_ids(), payloads())
+
+
+def frames(*, max_envelopes: int = 5) -> st.SearchStrategy[Frame]:
+    return st.builds(Frame, st.lists(envelopes(), max_size=max_envelopes).map(tuple), uint64s(), uint64s())
+
+
+def _envelope(session_id: int, payload: Payload) -> Envelope:
+    return Envelope(session_id, KIND_OF[type(payload)], payload)

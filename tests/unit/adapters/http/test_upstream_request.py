@@ -1,0 +1,127 @@
+"""Requests on the wire."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnel.adapters.http.upstream_request import CHUNKED, render_head, render_trailers
+from tunnel.domain.envelopes import HttpRequest
+from tunnel.domain.errors import ErrorCode, SessionError
+
+
+def get(*headers: bytes, **rest) -> HttpRequest:
+    rest = {"method": "GET", "path": b"/", "host": b"a.test", "end": True} | rest
+    return HttpRequest(headers=headers, **rest)
+
+
+HOST = (b"Host", b"a.test")
+
+
+def test_fields_keep_order_case_and_repetition():
+    head = get(b"x-B", b"1", *HOST, b"X-a", b"", b"x-b", b"2")
+    assert render_head(head, host=None)[0] == b"GET / HTTP/1.1\r\nx-B: 1\r\nHost: a.test\r\nX-a: \r\nx-b: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"), [(None, b"/a%2F..//b"), (b"", b"/a%2F..//b?"), (b"q=%20?&x", b"/a%2F..//b?q=%20?&x")]
+)
+def test_path_and_query_are_written_as_received(query, expected):
+    block, _ = render_head(get(*HOST, path=b"/a%2F..//b", query=query), host=None)
+    assert block.split(b" ")[1] == expected
+
+
+def test_missing_host_is_added_from_the_authority():
+    assert render_head(get(b"A", b"1"), host=None)[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\nA: 1\r\n\r\n"
+    assert render_head(get(), host=None)[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+
+
+def test_host_override_takes_the_visitors_place():
+    assert render_head(get(b"A", b"1", b"hOst", b"x"), host=b"b:1")[0] == b"GET / HTTP/1.1\r\nA: 1\r\nhOst: b:1\r\n\r\n"
+
+
+def test_hop_by_hop_fields_and_expect_are_left_out():
+    fields = (b"Connection", b"x-one", b"X-One", b"1", b"TE", b"gzip", b"Expect", b"100-continue", b"Upgrade", b"h2c")
+    assert render_head(get(*HOST, *fields), host=None)[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length", "line"),
+    [
+        ("GET", b"", 0, b""),
+        ("HEAD", b"", 0, b""),
+        ("DELETE", b"", 0, b""),
+        ("POST", b"", 0, b"Content-Length: 0\r\n"),
+        ("GET", b"abc", 3, b"Content-Length: 3\r\n"),
+        ("PUT", b"abc", 3, b"Content-Length: 3\r\n"),
+    ],
+)
+def test_whole_body_gets_its_length(method, body, length, line):
+    block, announced = render_head(get(*HOST, method=method, body=body), host=None)
+    assert block == method.encode() + b" / HTTP/1.1\r\nHost: a.test\r\n" + line + b"\r\n"
+    assert announced == length
+
+
+def test_streamed_body_without_length_is_chunked_and_with_length_is_not():
+    block, announced = render_head(get(*HOST, method="POST", end=False), host=None)
+    assert block.endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert announced == CHUNKED
+    block, announced = render_head(get(*HOST, b"content-length", b"7", method="POST", end=False), host=None)
+    assert block.endswith(b"\r\ncontent-length: 7\r\n\r\n")
+    assert announced == 7
+
+
+def test_whole_body_that_is_not_as_long_as_announced_is_a_protocol_error():
+    with pytest.raises(SessionError) as raised:
+        render_head(get(*HOST, b"Content-Length", b"4", body=b"abc"), host=None)
+    assert raised.value.code is ErrorCode.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        get(*HOST, b"A", b"1\r\nB: 2"),
+        get(*HOST, b"A", b"1\nB: 2"),
+        get(*HOST, b"A", b"1\rB"),
+        get(*HOST, b"A", b"1\0"),
+        get(*HOST, b"A\r\nB", b"1"),
+        get(*HOST, b"Transfer-Encoding ", b"chunked"),
+        get(*HOST, b"", b"1"),
+        get(*HOST, *HOST),
+        get(b"a", b"b", host=b"x\r\nA: b"),
+        get(*HOST, path=b"/ HTTP/1.1\r\nA: b"),
+        get(*HOST, path=b"/a b"),
+        get(*HOST, query=b"\r\n"),
+        get(*HOST, method="GE T"),
+        get(*HOST, method=""),
+        get(*HOST, method="G\u00c4T"),
+        get(*HOST, method="CONNECT"),
+        get(*HOST, b"Content-Length", b"3", b"content-length", b"3", body=b"abc"),
+        get(*HOST, b"Content-Length", b"+3", body=b"abc"),
+        get(*HOST, b"Content-Length", b"3,3", body=b"abc"),
+    ],
+)
+def test_what_cannot_be_written_as_one_request_is_refused(head):
+    with pytest.raises(SessionError) as raised:
+        render_head(head, host=None)
+    assert raised.value.code is ErrorCode.BAD_REQUEST
+
+
+def test_trailers_follow_the_last_chunk_without_fields_that_frame_or_route():
+    fields = (b"X-Sum", b"1", b"content-length", b"3", b"Host", b"b", b"TE", b"x", b"x-sum", b"2")
+    assert render_trailers(fields) == b"0\r\nX-Sum: 1\r\nx-sum: 2\r\n\r\n"
+    for bad in ((b"A", b"1\r\n\r\nGET"), (b"a b", b"1")):
+        with pytest.raises(SessionError):
+            render_trailers(bad)
+
+
+@given(st.lists(st.tuples(st.binary(max_size=6), st.binary(max_size=6)), max_size=4), st.binary(max_size=6))
+def test_no_field_can_add_a_line(fields, path):
+    headers = HOST + tuple(item for pair in fields for item in pair)
+    try:
+        block, _ = render_head(get(*headers, path=b"/" + path), host=None)
+    except SessionError:
+        return
+    assert block.count(b"\n") == block.count(b"\r\n") == block[:-2].count(b"\r\n") + 1
+    assert block.index(b"\r\n\r\n") == len(block) - 4

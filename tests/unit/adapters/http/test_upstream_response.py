@@ -1,0 +1,177 @@
+"""Responses from any split of their bytes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tunnel.adapters.http.upstream_response import ResponseReader
+from tunnel.domain.errors import ErrorCode, SessionError
+
+CHUNKED = (
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nTransfer-Encoding: chunked\r\nset-cookie: b\r\n\r\n"
+    b"5;x=y\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\nX-Sum: 1\r\nx-sum: 2\r\n\r\n"
+)
+
+
+def read(*pieces: bytes, head_request: bool = False, max_header_bytes: int = 1024) -> ResponseReader:
+    reader = ResponseReader(max_header_bytes=max_header_bytes)
+    reader.begin(head_request=head_request)
+    for piece in pieces:
+        reader.feed(piece)
+    return reader
+
+
+def split(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted({cut % len(data) for cut in cuts} - {0}), len(data)]
+    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+
+
+@given(st.lists(st.integers(min_value=0, max_value=400), max_size=30))
+@example(list(range(len(CHUNKED))))
+def test_chunked_response_reads_alike_however_it_is_split(cuts):
+    reader = read(*split(CHUNKED, cuts))
+    assert reader.complete
+    assert reader.reusable
+    assert reader.status == 200
+    assert reader.headers == (b"Set-Cookie", b"a", b"set-cookie", b"b")
+    assert b"".join(reader.parts) == b"hello world"
+    assert reader.trailers == (b"X-Sum", b"1", b"x-sum", b"2")
+
+
+@given(st.lists(st.integers(min_value=0, max_value=400), max_size=30))
+def test_one_reader_reads_exchange_after_exchange(cuts):
+    reader = read(*split(CHUNKED, cuts))
+    for head_request in (True, False, True):
+        reader.begin(head_request=head_request)
+        data = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + (b"" if head_request else b"abc")
+        for piece in split(data, cuts):
+            reader.feed(piece)
+        assert reader.complete
+        assert reader.reusable
+        assert b"".join(reader.parts) == (b"" if head_request else b"abc")
+        assert reader.trailers == ()
+
+
+@pytest.mark.parametrize(
+    ("head", "kept"),
+    [
+        (b"HTTP/1.1 204 No\r\nContent-Length: 3\r\nA: b\r\n\r\n", (b"A", b"b")),
+        (b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", ()),
+        (b"HTTP/1.1 304 Not\r\nContent-Length: 3\r\n\r\n", (b"Content-Length", b"3")),
+    ],
+)
+def test_204_and_304_have_no_body_whatever_their_fields_say(head, kept):
+    reader = read(head)
+    assert reader.complete
+    assert reader.reusable
+    assert reader.headers == kept
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b""])
+def test_answer_to_head_has_no_body_and_leaves_the_connection_usable(framing):
+    reader = read(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n", head_request=True)
+    assert reader.complete
+    assert reader.reusable
+    reader.begin(head_request=False)
+    reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    assert (reader.complete, reader.parts) == (True, [b"ok"])
+
+
+def test_body_sent_after_head_spoils_the_connection():
+    reader = read(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", head_request=True)
+    assert (reader.complete, reader.reusable, reader.parts) == (True, False, [])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokH",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok???",
+    ],
+)
+def test_connection_that_closes_or_says_too_much_is_not_reused(data):
+    reader = read(data)
+    assert (reader.complete, reader.reusable, reader.parts) == (True, False, [b"ok"])
+    assert reader.headers == (b"Content-Length", b"2")
+
+
+def test_http_10_with_keep_alive_is_reused():
+    assert read(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok").reusable
+
+
+def test_body_that_ends_with_the_connection_is_complete_at_its_end_only():
+    reader = read(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", b"some", b" more")
+    assert not reader.complete
+    reader.finish()
+    assert (reader.complete, reader.reusable, b"".join(reader.parts)) == (True, False, b"some more")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n0\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+    ],
+)
+def test_response_cut_short_is_never_complete(data):
+    reader = read(data)
+    reader.finish()
+    assert not reader.complete
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense",
+        b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\n\r\n",
+        b"HTTP/1.1 199 ?\r\nContent-Length: 1\r\n\r\nx",
+        b"HTTP/1.1 600 ?\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 999 ?\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 1\n\nx",
+    ],
+)
+def test_what_is_no_response_is_an_upstream_failure(data):
+    with pytest.raises(SessionError) as raised:
+        read(data)
+    assert raised.value.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+BIG = b"x" * 200
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", *[b"A: " + BIG + b"\r\n"] * 6, b"\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + (b"A: " + BIG + b"\r\n") * 6 + b"\r\n"],
+        [b"HTTP/1.1 200 OK\r\nA: ", *[BIG] * 6],
+        [b"HTTP/1.1 103 Early\r\nA: " + BIG + b"\r\n\r\n"] * 6,
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nA: ", *[BIG] * 6],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a=", *[BIG] * 6],
+    ],
+)
+def test_what_is_not_body_is_limited(pieces):
+    with pytest.raises(SessionError) as raised:
+        read(*pieces)
+    assert raised.value.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+def test_long_stream_of_small_chunks_is_not_taken_for_a_large_head():
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reader = read(head, *[b"1\r\n", b"x", b"\r\n"] * 2000, b"0\r\n\r\n", max_header_bytes=100)
+    assert (reader.complete, reader.size_bytes) == (True, 2000)

@@ -1,0 +1,119 @@
+"""Loading settings, the token included."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from tunnel.app.settings import (
+    default_client_id,
+    load_client_settings,
+    load_server_settings,
+    read_client_settings,
+    settings_kind,
+)
+from tunnel.domain.configuration import Secret
+from tunnel.domain.errors import ConfigurationError
+
+CLIENT = 'group = "web"\nservers = ["grpc://127.0.0.1:7000"]\n'
+
+
+@pytest.fixture
+def client_file(tmp_path: Path) -> Path:
+    return tmp_path / "client.toml"
+
+
+def test_server_settings_load(tmp_path: Path) -> None:
+    path = tmp_path / "server.yaml"
+    path.write_text("transports: {memory: {name: edge}}")
+    settings = load_server_settings(path)
+    assert settings.transports.memory is not None
+    assert settings.transports.memory.name == "edge"
+
+
+def test_server_mistake_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text('[transports.grpc]\nlisten = "7000"')
+    with pytest.raises(ConfigurationError) as caught:
+        load_server_settings(str(path))
+    assert str(caught.value).startswith(f'{path}: transports.grpc.listen: expected an address "HOST:PORT"')
+
+
+def test_token_comes_from_the_file_itself(client_file: Path) -> None:
+    client_file.write_text(CLIENT + 'token = "tnl_hush"\nclient_id = "me"')
+    settings = load_client_settings(client_file)
+    assert (settings.token, settings.client_id) == (Secret("tnl_hush"), "me")
+
+
+def test_token_comes_from_the_environment(client_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "tnl_hush")
+    client_file.write_text(CLIENT + 'token_env = "MY_TOKEN"')
+    settings = load_client_settings(client_file)
+    assert (settings.token, settings.token_env) == (Secret("tnl_hush"), None)
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize("content", ["tnl_hush", "tnl_hush\n", "tnl_hush\r\n"])
+def test_token_comes_from_a_file_beside_the_configuration(client_file: Path, content: str) -> None:
+    (client_file.parent / "token").write_bytes(content.encode())
+    client_file.write_text(CLIENT + 'token_file = "token"')
+    settings = load_client_settings(client_file)
+    assert (settings.token, settings.token_file) == (Secret("tnl_hush"), None)
+
+
+@pytest.mark.parametrize(("value", "state"), [(None, "is not set"), ("", "is empty")])
+def test_missing_variable_is_one_line(
+    client_file: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, state: str
+) -> None:
+    monkeypatch.delenv("MY_TOKEN", raising=False)
+    if value is not None:
+        monkeypatch.setenv("MY_TOKEN", value)
+    client_file.write_text(CLIENT + 'token_env = "MY_TOKEN"')
+    with pytest.raises(ConfigurationError) as caught:
+        load_client_settings(client_file)
+    assert str(caught.value) == f'{client_file}: token_env: the environment variable "MY_TOKEN" {state}'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"\n", "to hold a token; it is empty"),
+        (b"hush\xff", "to be UTF-8 text"),
+        (b"hush" * 20_000, "to hold a token only"),
+    ],
+)
+def test_unusable_token_file_is_one_line(client_file: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (client_file.parent / "token").write_bytes(content)
+    client_file.write_text(CLIENT + 'token_file = "token"')
+    with pytest.raises(ConfigurationError) as caught:
+        load_client_settings(client_file)
+    assert str(caught.value).startswith(f"{client_file}: token_file: ")
+    assert str(caught.value).endswith(message)
+    assert "hush" not in str(caught.value)
+
+
+def test_client_id_is_made_of_the_host_name(client_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "My Laptop.local")
+    client_file.write_text(CLIENT + 'token = "t"')
+    client_id = load_client_settings(client_file).client_id
+    assert client_id is not None
+    assert re.fullmatch(r"My-Laptop-[0-9a-f]{4}", client_id)
+    assert read_client_settings(client_file).client_id is None
+
+
+def test_client_id_survives_a_strange_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "")
+    assert re.fullmatch(r"client-[0-9a-f]{4}", default_client_id())
+
+
+def test_servers_at_the_top_make_it_a_clients_file(tmp_path: Path, client_file: Path) -> None:
+    client_file.write_text(CLIENT)
+    assert settings_kind(client_file) == "client"
+    other = tmp_path / "server.json"
+    other.write_text("{}")
+    assert settings_kind(other) == "server"

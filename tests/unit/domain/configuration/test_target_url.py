@@ -1,0 +1,32 @@
+"""Targets of upstreams, taken apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunnel.domain.configuration import ListenAddress, TargetUrl, parse_listen, parse_target
+
+
+@pytest.mark.parametrize(
+    ("target", "expected", "authority"),
+    [
+        ("http://127.0.0.1:3000", TargetUrl("http", "127.0.0.1", 3000), "127.0.0.1:3000"),
+        ("http://App.test/", TargetUrl("http", "app.test", 80), "app.test"),
+        ("https://app.test", TargetUrl("https", "app.test", 443), "app.test"),
+        ("http://[::1]:81", TargetUrl("http", "::1", 81), "[::1]:81"),
+        ("https://[::1]", TargetUrl("https", "::1", 443), "[::1]"),
+        ("unix:/run/app.sock", TargetUrl("unix", socket_path="/run/app.sock"), "localhost"),
+    ],
+)
+def test_target_is_taken_apart(target: str, expected: TargetUrl, authority: str) -> None:
+    assert parse_target(target) == expected
+    assert parse_target(target).authority == authority
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:0", "[::1]:7000", "edge.test:443"])
+def test_listen_address_is_written_as_it_was_read(text: str) -> None:
+    assert str(parse_listen(text)) == text
+
+
+def test_listen_address_holds_ipv6_without_brackets() -> None:
+    assert parse_listen("[::1]:7000") == ListenAddress("::1", 7000)

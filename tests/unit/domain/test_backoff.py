@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnel.domain.backoff import Backoff
+
+
+@dataclass
+class Constant:
+    """A random source that always draws the same."""
+
+    value: float
+
+    def random(self) -> float:
+        return self.value
+
+    def randrange(self, stop: int, /) -> int:
+        return int(self.value * stop)
+
+
+ALMOST_ONE = Constant(1 - 2**-53)
+
+
+def test_first_retry_is_quick() -> None:
+    assert Backoff().next_delay_s(ALMOST_ONE) <= 0.5
+
+
+def test_ceiling_doubles_up_to_the_cap() -> None:
+    backoff = Backoff(initial_s=1, cap_s=10)
+    assert [backoff.next_delay_s(ALMOST_ONE) for _ in range(6)] == pytest.approx([1, 2, 4, 8, 10, 10])
+
+
+def test_jitter_is_full() -> None:
+    random = Random(7)
+    delays = [Backoff(initial_s=1, cap_s=1).next_delay_s(random) for _ in range(2000)]
+    tenths = [sum(int(delay * 10) == tenth for delay in delays) for tenth in range(10)]
+    assert min(tenths) > 140
+    assert max(tenths) < 260
+
+
+@given(st.integers(0, 2**32), st.integers(1, 3000))
+def test_delays_stay_between_nothing_and_the_cap(seed: int, attempts: int) -> None:
+    backoff, random = Backoff(cap_s=30), Random(seed)
+    assert all(0 <= backoff.next_delay_s(random) < 30 for _ in range(attempts))
+
+
+def test_only_a_stable_connection_starts_over() -> None:
+    backoff = Backoff(initial_s=1, cap_s=60, stable_s=10)
+    for _ in range(3):
+        backoff.next_delay_s(ALMOST_ONE)
+    assert not backoff.reset_if_stable(9.9)
+    assert backoff.next_delay_s(ALMOST_ONE) == pytest.approx(8)
+    assert backoff.reset_if_stable(10)
+    assert backoff.next_delay_s(ALMOST_ONE) == pytest.approx(1)
+
+
+def test_links_lost_at_once_again_and_again_keep_long_delays() -> None:
+    backoff = Backoff()
+    for _ in range(20):
+        backoff.next_delay_s(ALMOST_ONE)
+        backoff.reset_if_stable(1)
+    assert backoff.next_delay_s(ALMOST_ONE) == pytest.approx(30)
+
+
+@pytest.mark.parametrize(("initial_s", "cap_s"), [(0, 1), (-1, 1), (2, 1)])
+def test_impossible_settings_are_refused(initial_s: float, cap_s: float) -> None:
+    with pytest.raises(ValueError, match="initial_s"):
+        Backoff(initial_s=initial_s, cap_s=cap_s)
