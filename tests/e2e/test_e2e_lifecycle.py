@@ -27,16 +27,21 @@ class Load:
     stopped: bool = False
 
     async def visit(self, number: int) -> None:
-        async with await Visitor.connect(self.ingress) as visitor:
-            count = 0
-            while not self.stopped:
-                count += 1
-                body = f"{number}-{count}".encode()
-                outcome = self.judge(await visitor.request("PUT", "/echo", body=body), body)
-                self.outcomes[outcome] += 1
-                self.streak = self.streak + 1 if outcome == 200 else 0
-                async with self.changed:
-                    self.changed.notify_all()
+        count = 0
+        while not self.stopped:
+            async with await Visitor.connect(self.ingress) as visitor:
+                kept = True
+                while kept and not self.stopped:
+                    count += 1
+                    body = f"{number}-{count}".encode()
+                    response = await visitor.request("PUT", "/echo", body=body)
+                    outcome = self.judge(response, body)
+                    self.outcomes[outcome] += 1
+                    self.streak = self.streak + 1 if outcome == 200 else 0
+                    # A refusal that overtakes the request's body says that it is the last on its connection.
+                    kept = response.header("connection") != "close"
+                    async with self.changed:
+                        self.changed.notify_all()
 
     def judge(self, response, body: bytes):
         if response.status == 200:

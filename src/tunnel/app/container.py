@@ -78,12 +78,12 @@ def _memory_listener(settings: MemoryTransportSettings, network: MemoryNetwork) 
 
 
 def _http_ingress(settings: HttpIngressSettings) -> Ingress:
+    from tunnel.adapters.http.forwarded import Forwarder
     from tunnel.adapters.http.ingress_types import IngressSettings
     from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 
     options = IngressSettings(
-        forwarded=settings.forwarded,
-        trusted_proxies=settings.trusted_proxies,
+        forwarder=Forwarder(settings.forwarded, settings.trusted_proxies),
         max_body_bytes=settings.max_body_bytes,
         max_header_bytes=settings.max_header_bytes,
     )

@@ -8,10 +8,13 @@ it starts to serve.
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 from tunnel.domain.errors import ListenError
 
 __all__ = ["Reservation"]
+
+_LAST_PORT: Final = 65535
 
 
 class Reservation:
@@ -27,7 +30,7 @@ class Reservation:
 
     def __init__(self, listen: str) -> None:
         host, separator, port = listen.rpartition(":")
-        if not separator or not (port.isascii() and port.isdigit()):
+        if not separator or not (port.isascii() and port.isdigit() and int(port) <= _LAST_PORT):
             raise ListenError(listen, "expected host:port")
         self._name = host
         try:
@@ -35,8 +38,8 @@ class Reservation:
                 host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             self._socket = socket.socket(family, socket.SOCK_STREAM)
-        except (OSError, OverflowError) as error:
-            raise ListenError(listen, _words(error)) from error
+        except OSError as error:
+            raise ListenError(listen, error.strerror or str(error)) from error
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
@@ -44,9 +47,9 @@ class Reservation:
             self._socket.bind(address)
             # Only a listening socket keeps others away who, as one must to restart, reuse addresses too.
             self._socket.listen(1)
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             self._socket.close()
-            raise ListenError(listen, _words(error)) from error
+            raise ListenError(listen, error.strerror or str(error)) from error
         bound = self._socket.getsockname()
         self._host, self._port = str(bound[0]), int(bound[1])
 
@@ -59,7 +62,3 @@ class Reservation:
         """Let go of the address; returns it as numbers, ``host:port``. Idempotent."""
         self._socket.close()
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
-
-
-def _words(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import logging
+from typing import Final, NoReturn
 
 import grpc
 import grpc.aio
@@ -23,13 +24,15 @@ from tunnel.ports.transport import LinkService
 
 __all__ = ["answer_config_sync", "answer_register"]
 
+_LOGGER: Final = logging.getLogger(__name__)
+
 
 async def answer_register(service: LinkService, data: bytes, context: BytesContext) -> bytes:
     """Proto method ``TunnelService.Register``."""
     try:
         request = decode_register(pb.Register.FromString(data))
         response = await service.register(request, _peer(context))
-    except (DecodeError, RegistrationRefused) as error:
+    except Exception as error:  # noqa: BLE001  # told apart there
         await _refuse(context, error)
     message = pb.RegisterResponse()
     encode_register_response(message, response)
@@ -41,7 +44,7 @@ async def answer_config_sync(service: LinkService, data: bytes, context: BytesCo
     try:
         request = decode_config_sync_request(pb.ConfigSyncRequest.FromString(data))
         response = await service.config_sync(request, _peer(context))
-    except (DecodeError, RegistrationRefused) as error:
+    except Exception as error:  # noqa: BLE001  # told apart there
         await _refuse(context, error)
     message = pb.ConfigSyncResponse()
     encode_config_sync_response(message, response)
@@ -52,7 +55,13 @@ def _peer(context: BytesContext) -> PeerInfo:
     return PeerInfo("grpc", peer_address(context))
 
 
-async def _refuse(context: BytesContext, error: DecodeError | RegistrationRefused) -> NoReturn:
-    if isinstance(error, RegistrationRefused):
-        await context.abort(refusal_status(error.code), str(error))
-    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be decoded")
+async def _refuse(context: BytesContext, error: Exception) -> NoReturn:
+    match error:
+        case RegistrationRefused():
+            await context.abort(refusal_status(error.code), str(error))
+        case DecodeError():
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be decoded")
+        case _:
+            # gRPC would send the error's text, which is nobody's business.
+            _LOGGER.error("answering a call failed", exc_info=error)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error")

@@ -52,7 +52,6 @@ class IngressProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.access_log = False  # Config(access_log=False) would silence uvicorn's logger for the whole process
         self._running: Exchange | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._head_open = False
@@ -108,7 +107,7 @@ class IngressProtocol(HttpToolsProtocol):
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
-            access_log=False,
+            access_log=False,  # Config(access_log=False) would silence uvicorn's logger for the whole process
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,

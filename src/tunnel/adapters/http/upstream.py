@@ -120,8 +120,7 @@ class HttpUpstream(ProxyTarget):
         await self._pool.aclose()
 
     def _checkout(self, *, repeatable: bool) -> UpstreamConnection | None:
-        now = asyncio.get_running_loop().time()
-        while (connection := self._pool.checkout(now)) is not None:
+        while (connection := self._pool.checkout()) is not None:
             if repeatable or connection.quiet:
                 return connection
             connection.abort()

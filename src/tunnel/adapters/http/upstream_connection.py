@@ -43,6 +43,7 @@ class UpstreamConnection(asyncio.Protocol):
     Attributes:
         busy: An exchange is under way.
         idle_since: Loop time at which the last one ended.
+        loop: The event loop it belongs to.
         request_sent: The request of this exchange is written whole.
         uses: Exchanges begun.
         went_stale: The upstream closed a connection that had served before without a byte of an answer: it was
@@ -56,7 +57,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_head_taken",
         "_inflight_bytes",
         "_label",
-        "_loop",
         "_lost",
         "_on_lost",
         "_on_made",
@@ -67,6 +67,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_writing_paused",
         "busy",
         "idle_since",
+        "loop",
         "request_sent",
         "uses",
         "went_stale",
@@ -83,7 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._label = label
         self._on_made = on_made
         self._on_lost = on_lost
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._response = ResponseReader(max_header_bytes=max_header_bytes)
         self._transport: asyncio.Transport | None = None
         self._failure: BaseException | None = None
@@ -130,7 +131,7 @@ class UpstreamConnection(asyncio.Protocol):
     async def drained(self) -> None:
         """Return when the transport takes more, or when the connection is lost. One waiter at a time."""
         while self._writing_paused and not self._lost:
-            self._drained = self._loop.create_future()
+            self._drained = self.loop.create_future()
             try:
                 await self._drained
             finally:
@@ -140,7 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
         """The request is written whole; from now the answer may take so many seconds, or for ever with None."""
         self.request_sent = True
         if first_byte_timeout_s is not None and not self._response.status and self._failure is None:
-            self._deadline = self._loop.call_later(first_byte_timeout_s, self._overdue)
+            self._deadline = self.loop.call_later(first_byte_timeout_s, self._overdue)
 
     def take(self) -> HttpResponse | BodyChunk | Trailers | None:
         """The next envelope of the response from all that has arrived; None when there is nothing new.
@@ -165,7 +166,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     async def readable(self) -> None:
         """Return when ``take`` may have something. Waits for the next event, so call it right after ``take``."""
-        self._waiter = self._loop.create_future()
+        self._waiter = self.loop.create_future()
         try:
             await self._waiter
         finally:

@@ -22,6 +22,7 @@ class UpstreamPool:
     def __init__(self, *, keepalive_s: float, max_idle: int) -> None:
         self._keepalive_s = keepalive_s
         self._max_idle = max_idle
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: dict[UpstreamConnection, None] = {}  # ordered, the last used at the end
         self._open: set[UpstreamConnection] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -39,6 +40,7 @@ class UpstreamPool:
 
     def adopt(self, connection: UpstreamConnection) -> None:
         """Take note of a new connection; ``forget`` ends that."""
+        self._loop = connection.loop
         self._open.add(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
@@ -48,8 +50,11 @@ class UpstreamPool:
         if not self._open and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
-    def checkout(self, now: float) -> UpstreamConnection | None:
+    def checkout(self) -> UpstreamConnection | None:
         """The idle connection used last, or None when there is none young and sound enough."""
+        if not self._idle or self._loop is None:
+            return None
+        now = self._loop.time()
         while self._idle:
             connection, _ = self._idle.popitem()
             if connection.usable:
@@ -60,9 +65,8 @@ class UpstreamPool:
 
     def put(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose exchange is over."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        connection.rest(now)
+        loop = connection.loop  # asking for the running loop costs a system call in CPython 3.11
+        connection.rest(loop.time())
         if self._keepalive_s <= 0 or self._max_idle <= 0 or not connection.usable or connection not in self._open:
             connection.abort()
             return
