@@ -220,7 +220,8 @@ async def no_longer_listening(address) -> None:
         while True:
             try:
                 visitor = await Visitor.connect(address)
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):
+                # Reset: it had been queued for the listener just as that closed.
                 return
             await visitor.leave()
 

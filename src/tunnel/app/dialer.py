@@ -166,7 +166,12 @@ class Dialer:
             limits=self._limits.limits(),
         )
         self._configuration.begin()
-        await say(link, request)
+        try:
+            await say(link, request)
+        except LinkError as exc:
+            # A server that closed right away may have said why; that is still there to be received.
+            if exc.end is not LinkEnd.ENDED:
+                raise
         life.on(LinkInput.REGISTER)
         response = await expect(link, RegisterResponse, self._limits.handshake_s)
         life.on(LinkInput.ACCEPTED)

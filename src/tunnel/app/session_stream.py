@@ -61,18 +61,23 @@ class SessionStream(Stream):
 
     async def send(self, payload: SessionPayload) -> None:
         session = self._session
-        await self.opened()
-        if payload.cost <= session.send_window.chunk_cost:
-            session.offer(payload)
-            self._wake_writer()
-            await self._framed(withdraw=True)
+        if session.pending is not None:
+            await self.opened()
+        limit = session.send_window.chunk_cost
+        if payload.cost <= limit:
+            await self._send_piece(payload, first=True)
             return
         first = True
-        for piece in split(payload, session.send_window.chunk_cost):
-            session.offer(piece)
-            self._wake_writer()
-            await self._framed(withdraw=first)
+        for piece in split(payload, limit):
+            await self._send_piece(piece, first=first)
             first = False
+
+    async def _send_piece(self, piece: SessionPayload, *, first: bool) -> None:
+        self._session.offer(piece)
+        self._wake_writer()
+        # Nothing comes after an end, so nobody has to wait for it: finishing does, where it matters.
+        if not piece.end:
+            await self._framed(withdraw=first)
 
     async def opened(self) -> None:
         """Wait until what was queued before, such as the opening, is framed.
@@ -80,8 +85,7 @@ class SessionStream(Stream):
         Raises:
             SessionError: The session was reset.
         """
-        if self._session.pending is not None:
-            await self._framed(withdraw=False)
+        await self._framed(withdraw=False)
 
     async def _framed(self, *, withdraw: bool) -> None:
         session = self._session

@@ -221,7 +221,11 @@ class Tunnel:
             if frame is None:
                 await self._writer.wait()
                 continue
-            await link.send(frame)
+            try:
+                await link.send(frame)
+            except LinkError:
+                # The reader comes upon the same end, after what the peer said before it.
+                return
             if self._last_words is not None and frame.envelopes and type(frame.envelopes[0].payload) is Close:
                 raise LinkError(LinkEnd.CLOSED, self._last_words.message or self._last_words.code)
 

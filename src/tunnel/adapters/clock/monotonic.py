@@ -14,7 +14,7 @@ __all__ = ["MonotonicClock"]
 class MonotonicClock(Clock):
     """``time.monotonic``, on any event loop: the clock for production.
 
-    asyncio's and uvloop's own clocks are the same one, at twenty times the price of asking. Not for virtual time,
+    asyncio's and uvloop's own clocks are the same one, at ten times the price of asking. Not for virtual time,
     of which it knows nothing.
     """
 

@@ -38,6 +38,8 @@ class Reservation:
                 host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             self._socket = socket.socket(family, socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise ListenError(listen, "the host is not a name") from error
         except OSError as error:
             raise ListenError(listen, error.strerror or str(error)) from error
         try:

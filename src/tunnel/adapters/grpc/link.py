@@ -130,9 +130,10 @@ class GrpcLink(Link):
     async def _read(self) -> None:
         try:
             await self._read_to_end()
-        except asyncio.CancelledError:
-            # Only the shutdown of the event loop does this.
-            self._drop(LinkError(LinkEnd.BROKEN, "the link's tasks were cancelled"))
+        except BaseException:
+            # The event loop's shutdown cancels every task; whatever else comes here is a bug, and must not leave the
+            # link hanging.
+            self._drop(LinkError(LinkEnd.BROKEN, "the link's reader was stopped"))
             raise
         finally:
             await self._stream.release()

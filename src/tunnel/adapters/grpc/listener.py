@@ -135,9 +135,9 @@ class _Calls:
         return await answer_config_sync(self._service, data, context)
 
     async def _proxy(self, _: object, context: BytesContext) -> None:
+        await context.send_initial_metadata((TRANSPORT_METADATA,))
         if self._dropping:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
-        await context.send_initial_metadata((TRANSPORT_METADATA,))
         stream = ServerStream(context)
         link = GrpcLink(stream, PeerInfo("grpc", peer_address(context)))
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -44,8 +44,14 @@ class ServerStream(GrpcStream):
             self._lost.set_result(None)
             self.drop(LinkError(LinkEnd.BROKEN, "the client is gone"))
             raise
-        if why is not None:
+        if why is None:
+            return
+        try:
             await self._context.abort(status_of(why.end), why.reason)
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.BaseError:
+            return  # the client went before it could be told
 
     async def read(self) -> bytes:
         self._raise_if_over()

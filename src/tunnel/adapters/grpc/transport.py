@@ -47,10 +47,10 @@ class GrpcTransport(Transport):
 
 
 async def _accepted(call: BytesCall) -> None:
-    metadata = await call.initial_metadata()
+    # Of a link that was accepted and has ended since, the link itself will tell.
+    if TRANSPORT_METADATA in tuple(await call.initial_metadata()):
+        return
     if not call.done():
-        if TRANSPORT_METADATA in tuple(metadata):
-            return
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         call.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
         await asyncio.wait([ended], timeout=_STATUS_GRACE_S)

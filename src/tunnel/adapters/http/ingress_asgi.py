@@ -4,11 +4,10 @@ An exchange goes through these steps.
 
 1. The head is read and checked. What is wrong with it is answered, and no target hears of it.
 2. A body that directly follows the head is put into it; any other is left for the target to ask for.
-3. The target handles the stream, inside a cancel scope.
-4. The visitor leaving cancels that scope. Our own server tells of it by a callback (``ingress_types.DISCONNECT``).
-   Under any other server the exchange has a task that waits for ``http.disconnect``, from when the request has been
-   read: ASGI has one channel for the body and the disconnect. Until then a target that does not read will not learn
-   that the visitor has gone.
+3. The target handles the stream.
+4. The visitor leaving cancels the target. Our own server does it (``ingress_types.DISCONNECT``). Under any other the
+   exchange has a task that waits for ``http.disconnect``, from when the request has been read: ASGI has one channel
+   for the body and the disconnect. Until then a target that does not read will not learn that the visitor has gone.
 5. What failed before a response began is answered with a problem document. A response begun and not ended is left as
    it is: returning without completing it makes servers drop the connection, so that the visitor sees it cut short.
 """
@@ -18,7 +17,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from anyio import CancelScope, create_task_group
+from anyio import create_task_group
 
 from tunnel.adapters.http.ingress_head import HeadersTooLarge, UpgradeUnsupported, Upload, read_head
 from tunnel.adapters.http.ingress_response import ResponseWriter
@@ -30,7 +29,6 @@ from tunnel.adapters.http.ingress_types import (
     AsgiSend,
     BodyReady,
     IngressSettings,
-    OnDisconnect,
     Scope,
 )
 from tunnel.adapters.http.problem import problem
@@ -88,15 +86,12 @@ class AsgiIngress:
             await _answer(response, _refusal(error))
             return
         extensions = scope.get("extensions") or {}
-        on_disconnect: OnDisconnect | None = extensions.get(DISCONNECT)
-        if on_disconnect is None:
+        if DISCONNECT not in extensions:
             await self._serve_watching(head, upload, receive, response)
             return
         ready: BodyReady = extensions[BODY_READY]
-        with CancelScope() as cancellation:
-            stream = self._stream(head, receive, response, cancellation)
-            on_disconnect(cancellation.cancel)
-            await self._exchange(stream, read_first=upload in _PROMPT and ready())
+        stream = AsgiStream(head, receive, response, max_body_bytes=self._settings.max_body_bytes)
+        await self._exchange(stream, read_first=upload in _PROMPT and ready())
 
     async def _serve_watching(
         self, head: HttpRequest, upload: Upload, receive: AsgiReceive, response: ResponseWriter
@@ -108,15 +103,11 @@ class AsgiIngress:
                 exchange.cancel_scope.cancel()
 
         async with create_task_group() as exchange:
-            stream = self._stream(head, receive, response, exchange.cancel_scope)
+            stream = AsgiStream(head, receive, response, max_body_bytes=self._settings.max_body_bytes)
+            stream.on_departure = exchange.cancel_scope.cancel
             stream.when_uploaded(lambda: exchange.start_soon(watch))
             await self._exchange(stream, read_first=upload is Upload.SOON)
             exchange.cancel_scope.cancel()
-
-    def _stream(
-        self, head: HttpRequest, receive: AsgiReceive, response: ResponseWriter, cancellation: CancelScope
-    ) -> AsgiStream:
-        return AsgiStream(head, receive, response, cancellation.cancel, max_body_bytes=self._settings.max_body_bytes)
 
     async def _exchange(self, stream: AsgiStream, *, read_first: bool) -> None:
         response = stream.response

@@ -1,7 +1,7 @@
 """One exchange on a connection of our own listener: uvicorn's, with what it falls short of mended.
 
-- The visitor going is told by a callback, to the exchange that is running. uvicorn tells the one parsed last, which may
-  be waiting behind it.
+- The visitor going cancels the exchange that is running. uvicorn only tells the one parsed last, which may be waiting
+  behind it.
 - A response that begins before the whole request body is in says ``Connection: close``: what is left of the body would
   have to be read before the next request, and a body never asked for (Expect) may never come.
 - A response that is not completed closes the connection after what was sent of it, quietly: the application has its
@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -33,29 +33,23 @@ class Exchange(RequestResponseCycle):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._departed: Callable[[], None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """What runs it, once something does."""
         self.linger = False
         """Set with the end of the response when the rest of the request body is to be read and dropped."""
-
-    def on_disconnect(self, callback: Callable[[], None]) -> None:
-        """``ingress_types.OnDisconnect`` of this request."""
-        if self.disconnected:
-            callback()
-        else:
-            self._departed = callback
 
     def is_body_ready(self) -> bool:
         """``ingress_types.BodyReady`` of this request."""
         return bool(self.body) or not self.more_body
 
     def disconnect(self) -> None:
-        """The visitor has gone. Idempotent; does nothing once the response is complete."""
+        """The visitor has gone: cancel. Idempotent; does nothing once the response is complete."""
         if self.response_complete or self.disconnected:
             return
         self.disconnected = True
         self.message_event.set()
-        if self._departed is not None:
-            self._departed()
+        if self.task is not None:
+            self.task.cancel()
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         try:
@@ -70,7 +64,7 @@ class Exchange(RequestResponseCycle):
             if not self.response_complete and not self.disconnected:
                 self.transport.close()
         finally:
-            self._departed = None
+            self.task = None
             cast("dict[str, Any]", self.scope).pop("extensions", None)  # they refer back to this object
             self.on_response = _nothing
 

@@ -114,7 +114,7 @@ class IngressProtocol(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        scope["extensions"] = {DISCONNECT: exchange.on_disconnect, BODY_READY: exchange.is_body_ready}
+        scope["extensions"] = {DISCONNECT: {}, BODY_READY: exchange.is_body_ready}
         busy = self.cycle is not None and not self.cycle.response_complete
         self.cycle = exchange
         if busy:
@@ -159,7 +159,7 @@ class IngressProtocol(HttpToolsProtocol):
 
     def _start(self, exchange: Exchange, app: ASGI3Application) -> None:
         self._running = exchange
-        task = self.loop.create_task(exchange.run_asgi(app))
+        task = exchange.task = self.loop.create_task(exchange.run_asgi(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

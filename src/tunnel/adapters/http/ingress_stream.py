@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
-from anyio import CancelScope
-from anyio.lowlevel import checkpoint
+from anyio import CancelScope, sleep_forever
 
 from tunnel.adapters.http.ingress_response import ResponseWriter
 from tunnel.adapters.http.ingress_types import AsgiReceive
@@ -31,8 +30,6 @@ class AsgiStream(Stream):
         head: What ``read_head`` made of the request.
         receive: The ASGI server's.
         response: Where the answer goes.
-        depart: Called when the server tells that the visitor has gone while the body was being read; is to cancel the
-            target.
         max_body_bytes: Largest request body; None means no limit.
     """
 
@@ -41,18 +38,18 @@ class AsgiStream(Stream):
         head: HttpRequest,
         receive: AsgiReceive,
         response: ResponseWriter,
-        depart: Callable[[], None],
         *,
         max_body_bytes: int | None,
     ) -> None:
         self._head = head
         self._receive = receive
-        self._depart = depart
         self._limit = max_body_bytes
         self._taken = 0
         self._blocked: set[CancelScope] = set()
         self._uploaded: Callable[[], object] | None = None
         self.response = response
+        self.on_departure: Callable[[], None] | None = None
+        """Called when the visitor is found gone while the body is read; is to cancel the target. None: others do."""
         self.error: SessionError | None = None
         """Why the conversation was reset, once it was."""
 
@@ -81,8 +78,9 @@ class AsgiStream(Stream):
             message = await self._unless_reset(self._receive)
             if message["type"] == "http.disconnect":
                 if not self.response.ended:
-                    self._depart()
-                    await checkpoint()
+                    if self.on_departure is not None:
+                        self.on_departure()
+                    await sleep_forever()
                 raise SessionError(ErrorCode.CANCELLED, "the visitor left")
             data: bytes = message.get("body", b"")
             end = not message.get("more_body", False)

@@ -20,7 +20,6 @@ __all__ = [
     "BodyReady",
     "IngressSettings",
     "Message",
-    "OnDisconnect",
     "Scope",
 ]
 
@@ -30,16 +29,15 @@ AsgiReceive: TypeAlias = Callable[[], Awaitable[Message]]
 AsgiSend: TypeAlias = Callable[[Message], Awaitable[None]]
 
 DISCONNECT: Final = "tunnel.disconnect"
-"""Key in ``scope["extensions"]`` of an ``OnDisconnect``."""
+"""Key in ``scope["extensions"]`` by which a server promises to cancel the application when the visitor leaves.
+
+It cancels the task that runs the application, once, as soon as the visitor has gone before the response is complete. So
+nothing need wait for ``http.disconnect``. Measured: a cancel scope in each request's fresh task costs 12 us, cancelling
+the task nothing.
+"""
 
 BODY_READY: Final = "tunnel.body_ready"
 """Key in ``scope["extensions"]`` of a ``BodyReady``; offered together with ``DISCONNECT``."""
-
-OnDisconnect: TypeAlias = Callable[[Callable[[], None]], None]
-"""Takes a callback to be called, once and from the event loop, when the visitor goes before the response is complete.
-
-Called at once when the visitor has gone already. One callback per request; the server forgets it with the request.
-"""
 
 BodyReady: TypeAlias = Callable[[], bool]
 """Whether ``receive()`` would return at once, with part of the request body or with its end."""

@@ -79,11 +79,7 @@ def _check_nothing_else(target: str, parts: SplitResult) -> None:
 
 def _ascii(target: str, authority: str) -> bytes:
     try:
-        return authority.encode("ascii")
-    except UnicodeEncodeError:
-        pass
-    try:
-        return authority.encode("idna")
+        return authority.encode("ascii" if authority.isascii() else "idna")
     except UnicodeError as exc:
         raise ConfigurationError(f"{_EXPECTED}, got {_shown(target)}: {exc}") from exc
 

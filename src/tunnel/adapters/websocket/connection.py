@@ -32,7 +32,7 @@ CLOSE_TIMEOUT_S: Final = 0.8
 """How long the peer may take to answer a close: a link's ``aclose`` has to return within a second."""
 
 MAX_MESSAGE_BYTES: Final = MAX_FRAME_BYTES + 16 * 1024
-"""Above the largest frame, so that a later version's larger frame is a protocol error with words to it."""
+"""Above the largest frame, as every transport's receive limit must be: what one carried, another may have to replay."""
 
 MAX_QUEUE_MESSAGES: Final = (2, 1)
 """Received messages at which reading from the socket stops, and starts again."""

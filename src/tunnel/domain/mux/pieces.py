@@ -25,10 +25,43 @@ from tunnel.domain.envelopes import (
     WebSocketOpcode,
 )
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.limits import COST_OVERHEAD_BYTES
+from tunnel.domain.limits import COST_OVERHEAD_BYTES, MAX_FRAME_BYTES
 from tunnel.domain.messagepack import FrameError, decode_payload, encode_payload
 
-__all__ = ["HeadAssembly", "needs_assembly", "split"]
+__all__ = ["MAX_ENVELOPE_BYTES", "HeadAssembly", "encoded_bound", "needs_assembly", "split"]
+
+MAX_ENVELOPE_BYTES = MAX_FRAME_BYTES // 2
+"""Largest encoding of one envelope: the share of a frame that is open to anything, whatever else waits."""
+
+_FIELD_OVERHEAD_BYTES = 5
+"""Most that any codec spends on the tag and length of one header name or value."""
+
+_MORE_PER_CHARACTER = 3
+"""Text is charged by characters, and UTF-8 writes one in up to four bytes."""
+
+
+def encoded_bound(payload: SessionPayload, cost: int) -> int:
+    """Most bytes that ``payload`` of ``cost`` takes in any codec.
+
+    Its cost holds ``COST_OVERHEAD_BYTES`` for the envelope and the fields of fixed size, but nothing for the length of
+    each header, which outweighs a header of one byte.
+    """
+    match payload:
+        case BodyChunk() | HeadPart() | TcpOpen():
+            return cost
+        case HttpRequest():
+            text = len(payload.method) + len(payload.original_dst)
+            return (
+                cost
+                + _FIELD_OVERHEAD_BYTES * len(payload.headers)
+                + _MORE_PER_CHARACTER * text
+                + (_MORE_PER_CHARACTER + 1) * len(payload.protocol)
+            )
+        case GrpcFrame():
+            text = len(payload.service) + len(payload.method)
+            return cost + _FIELD_OVERHEAD_BYTES * len(payload.metadata) + _MORE_PER_CHARACTER * text
+        case _:
+            return cost + _FIELD_OVERHEAD_BYTES * len(payload.headers)
 
 
 def split(payload: SessionPayload, limit: int) -> Iterator[SessionPayload]:
@@ -37,7 +70,8 @@ def split(payload: SessionPayload, limit: int) -> Iterator[SessionPayload]:
     Raises:
         SessionError: ``too_large``: a piece that cannot be split, such as an upstream's name.
     """
-    if payload.cost <= limit:
+    cost = payload.cost
+    if cost <= limit and encoded_bound(payload, cost) <= MAX_ENVELOPE_BYTES:
         yield payload
         return
     match payload:
@@ -124,22 +158,26 @@ class HeadAssembly:
             raise SessionError(ErrorCode.TOO_LARGE, "the head is too large")
         self._parts.append(part.data)
         if part.more:
+            if not part.data:
+                raise SessionError(ErrorCode.PROTOCOL_ERROR, "a part of a head was empty")
             return None
         try:
             payload = decode_payload(b"".join(self._parts))
         except FrameError as exc:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "a head could not be decoded", detail=str(exc)) from exc
-        if type(payload) is not type(self._announced) or needs_assembly(payload):
+        if not self._completes(payload, part):
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "a head is not what was announced")
-        return payload
+        return payload  # type: ignore[return-value]  # of the type of what was announced
+
+    def _completes(self, payload: Payload, last: HeadPart) -> bool:
+        announced = self._announced
+        if type(payload) is not type(announced) or needs_assembly(payload) or payload.end != last.end:
+            return False
+        return not isinstance(payload, GrpcFrame) or payload.type == announced.type  # type: ignore[union-attr]
 
 
 def needs_assembly(payload: object) -> bool:
     """Whether ``payload`` only announces a head that follows in parts."""
-    match payload:
-        case HttpRequest(more=True) | HttpResponse(more=True) | Trailers(more=True):
-            return True
-        case GrpcFrame(more=True) as frame:
-            return frame.type != GrpcFrameType.DATA
-        case _:
-            return False
+    if isinstance(payload, (HttpRequest, HttpResponse, Trailers)):
+        return payload.more
+    return isinstance(payload, GrpcFrame) and payload.more and payload.type != GrpcFrameType.DATA

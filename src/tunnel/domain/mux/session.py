@@ -62,6 +62,7 @@ class Session:
     __slots__ = (
         "_assembly",
         "_discarding",
+        "_finishing",
         "_host",
         "_inbound",
         "announced",
@@ -97,6 +98,7 @@ class Session:
         self._inbound: deque[tuple[SessionPayload, int]] = deque()
         self._assembly: HeadAssembly | None = None
         self._discarding = False
+        self._finishing = False
         self.announced = opened_here
         """Whether a handler knows of this session."""
         self.head = head
@@ -182,16 +184,20 @@ class Session:
         self.end(error)
 
     def finish(self) -> None:
-        """The handler is done: input unread is stopped, output unended is reset, and the slot is free."""
+        """The handler is done: input unread is stopped, output unended is reset, and the slot is free.
+
+        An end that still waits to be framed is sent first; the slot is free then.
+        """
+        last = self.pending
+        if last is not None and last.end and self.state is not SessionState.UNOPENED:
+            self.stop_receiving("")
+            self._finishing = True
+            return
         if self.state is SessionState.LOCAL_ENDED:
             self.stop_receiving("")
         elif self.state is not SessionState.CLOSED:
             self.reset(SessionError(ErrorCode.INTERNAL, "the conversation was left unfinished"))
-        self._inbound.clear()
-        if self.receive_window is not None:
-            self.receive_window.close()
-            self.receive_window = None
-        self._host.finished(self)
+        self._release()
 
     def stop_receiving(self, code: str) -> None:
         """Tell the peer that no more of its input is needed; what still comes is dropped."""
@@ -226,6 +232,8 @@ class Session:
         self.pending = None
         if payload.end:
             self._apply(SessionInput.LOCAL_END)
+            if self._finishing:
+                self._release()
 
     def arrived(self, payload: SessionPayload, cost: int, now: float) -> bool:
         """Take in an envelope of the peer's; whether there is something new for the handler."""
@@ -252,6 +260,8 @@ class Session:
         self.stopped = SendingStopped(code)
         self.pending = None
         self._apply(SessionInput.LOCAL_END)
+        if self._finishing:
+            self._release()
         return True
 
     def end(self, error: SessionError) -> bool:
@@ -261,9 +271,19 @@ class Session:
         self._apply(SessionInput.RESET)
         self.pending = None
         self.error = error
+        if self._finishing:
+            self._release()
         return True
 
     # -- inside
+
+    def _release(self) -> None:
+        self._finishing = False
+        self._inbound.clear()
+        if self.receive_window is not None:
+            self.receive_window.close()
+            self.receive_window = None
+        self._host.finished(self)
 
     def _apply(self, event: SessionInput) -> None:
         self.state = TRANSITIONS[self.state, event]

@@ -3,10 +3,10 @@
 How credit is returned:
 
 1. A direction starts with ``session_window_bytes`` of credit. Every envelope of the session takes its cost from it.
-2. What the reader has consumed is added up; at half a window it is returned in one ``window_update``.
-3. When that half was consumed within one round trip, which is a window within two, the window limits the sender: it
-   doubles up to ``session_window_max_bytes``, provided the receive budget has room to spare. The growth is granted
-   with the update.
+2. What the reader has consumed is added up; at a quarter of the window it is returned in one ``window_update``. What is
+   held back until then does not circulate, so at least three quarters of a window move per round trip.
+3. When a whole window was consumed within two round trips, the window limits the sender: it doubles up to
+   ``session_window_max_bytes``, provided the receive budget has room to spare. The growth is granted with the update.
 4. A window never shrinks while its session lives. An envelope beyond the credit is an overrun.
 
 Source: docs/reference/protocol.md, flow control.
@@ -42,14 +42,15 @@ class SendWindow:
 class ReceiveWindow:
     """Credit the peer has left, what the reader consumed, and when to return it."""
 
-    __slots__ = ("_budget", "_consumed", "_last_return", "_maximum", "credit", "size")
+    __slots__ = ("_budget", "_consumed", "_epoch_consumed", "_epoch_start", "_maximum", "credit", "size")
 
     def __init__(self, limits: Limits, budget: Budget, now: float) -> None:
         self.size = limits.session_window_bytes
         self.credit = self.size
         self._maximum = limits.session_window_max_bytes
         self._consumed = 0
-        self._last_return = now
+        self._epoch_consumed = 0
+        self._epoch_start = now
         self._budget = budget
 
     def arrived(self, cost: int) -> bool:
@@ -60,18 +61,24 @@ class ReceiveWindow:
     def consumed(self, cost: int, now: float, rtt_s: float) -> int:
         """The reader consumed ``cost``; the bytes to return to the sender now, 0 for not yet."""
         self._consumed += cost
-        if self._consumed * 2 < self.size:
+        if self._consumed * 4 < self.size:
             return 0
         grant = self._consumed
         self._consumed = 0
-        if now - self._last_return <= rtt_s and self.size < self._maximum:
-            growth = min(self.size, self._maximum - self.size)
-            if self._budget.reserve_spare(growth):
-                self.size += growth
-                grant += growth
-        self._last_return = now
+        self._epoch_consumed += grant
+        if self._epoch_consumed >= self.size:
+            grant += self._grow(now - self._epoch_start <= 2 * rtt_s)
+            self._epoch_consumed = 0
+            self._epoch_start = now
         self.credit += grant
         return grant
+
+    def _grow(self, limits_the_sender: bool) -> int:
+        growth = min(self.size, self._maximum - self.size) if limits_the_sender else 0
+        if not growth or not self._budget.reserve_spare(growth):
+            return 0
+        self.size += growth
+        return growth
 
     def close(self) -> None:
         """Return the window to the budget; nothing more is received."""

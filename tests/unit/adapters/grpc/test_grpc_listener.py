@@ -170,7 +170,9 @@ def test_address_is_free_again_after_serving() -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", "nowhere.invalid:0", "192.0.2.1:0"])
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", "nowhere.invalid:0", "192.0.2.1:0", f"{'x' * 70}.test:0"]
+)
 def test_address_that_cannot_be_had_is_a_listen_error(listen: str) -> None:
     with pytest.raises(ListenError) as caught:
         GrpcListener(listen).bind()

@@ -47,7 +47,7 @@ class Visitor:
         self.sent: list[Message] = []
         self.reads = 0
         self._feed, self._events = anyio.create_memory_object_stream[Message](math.inf)
-        self._departed: Callable[[], None] | None = None
+        self.cancellation = anyio.CancelScope()
         bodies = list(parts) or [b""]
         for number, body in enumerate(bodies):
             self.give(body, more=more or number < len(bodies) - 1)
@@ -66,15 +66,15 @@ class Visitor:
         } | scope
         self.scope["headers"] = list(self.scope["headers"])
         if own:
-            self.scope["extensions"] = {DISCONNECT: self._on_disconnect, BODY_READY: self._is_ready}
+            self.scope["extensions"] = {DISCONNECT: {}, BODY_READY: self._is_ready}
 
     def give(self, body: bytes, *, more: bool) -> None:
         self._feed.send_nowait({"type": "http.request", "body": body, "more_body": more})
 
     def leave(self) -> None:
         self._feed.send_nowait({"type": "http.disconnect"})
-        if self._departed is not None:
-            self._departed()
+        if DISCONNECT in self.scope.get("extensions", ()):
+            self.cancellation.cancel()
 
     async def receive(self) -> Message:
         self.reads += 1
@@ -105,14 +105,11 @@ class Visitor:
     def complete(self) -> bool:
         return bool(self.sent) and self.sent[-1].get("more_body") is False
 
-    def _on_disconnect(self, callback: Callable[[], None]) -> None:
-        self._departed = callback
-
     def _is_ready(self) -> bool:
         return self._events.statistics().current_buffer_used > 0
 
 
 async def visit(app: Any, visitor: Visitor) -> None:
-    with anyio.fail_after(DEADLINE_S):
+    with anyio.fail_after(DEADLINE_S), visitor.cancellation:
         await app(visitor.scope, visitor.receive, visitor.send)
     visitor.close()

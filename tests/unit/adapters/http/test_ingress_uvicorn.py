@@ -645,6 +645,24 @@ async def test_cancelled_serving_closes_everything_at_once() -> None:
             await run.visitor()
 
 
+async def test_target_still_busy_after_its_answer_is_cancelled_with_the_serving() -> None:
+    async def script(stream: Stream) -> None:
+        await hello(stream)
+        await anyio.sleep_forever()
+
+    target = Target(script)
+    async with running(target) as run:
+        visitor = await run.visitor()
+        visitor.say(GET)
+        await visitor.response()
+        visitor.leave()
+        await run.forgotten()
+        assert not target.cancelled.is_set()
+        run.ingress.drain(0)
+        await run.served()
+        assert target.cancelled.is_set()
+
+
 async def test_serving_in_a_cancelled_scope_closes_everything() -> None:
     target = Target(forever)
     ingress = UvicornIngress("127.0.0.1:0")

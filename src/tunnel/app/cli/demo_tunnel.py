@@ -1,0 +1,186 @@
+"""A server and a client for the demo, joined by one transport."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tunnel.app.cli.demo_process import DemoProcess, running
+from tunnel.app.cli.token import new_token
+
+__all__ = ["REFUSED_PATH", "TRANSPORTS", "DemoTunnel", "Plan", "refusing_port", "running_tunnel"]
+
+TRANSPORTS: Final = ("grpc", "websocket", "memory")
+
+REFUSED_PATH: Final = "/refused"
+"""Below it requests go to an upstream that refuses connections."""
+
+_SCHEMES: Final = {"grpc": "grpc", "websocket": "ws"}
+_LISTENING: Final = r"^listening kind={kind} name={name} address=(\S+)$"
+_SHOWN_LINES: Final = 10
+
+
+class Plan(NamedTuple):
+    """What the tunnels of a demo have in common.
+
+    Args:
+        directory: For their files.
+        application: Where the sample application is, ``http://HOST:PORT``.
+        refusing_port: A port of 127.0.0.1 that refuses connections.
+    """
+
+    directory: Path
+    application: str
+    refusing_port: int
+
+
+class DemoTunnel(NamedTuple):
+    """A running server and client.
+
+    Args:
+        address: ``HOST:PORT`` for visitors.
+        processes: The server and the client; none when both are in this process.
+        log: The last lines of this process's own log; empty when they are elsewhere.
+    """
+
+    address: str
+    processes: tuple[DemoProcess, ...]
+    log: deque[str]
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections and cannot be taken by anybody else meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@asynccontextmanager
+async def running_tunnel(transport: str, plan: Plan) -> AsyncIterator[DemoTunnel]:
+    """Run server and client; entered when the client is ready.
+
+    Over ``memory`` both are in this process, else each is a process of its own, started as users do.
+
+    Raises:
+        DidNotStart: One of the processes did not.
+        TunnelError: In this process likewise.
+    """
+    start = _in_this_process if transport == "memory" else _in_processes
+    async with start(transport, plan) as tunnel:
+        yield tunnel
+
+
+@asynccontextmanager
+async def _in_processes(transport: str, plan: Plan) -> AsyncIterator[DemoTunnel]:
+    token, digest = new_token()
+    server_file = _write(plan, f"server-{transport}.toml", server_toml(transport, plan, token_sha256=digest))
+    async with running(f"server over {transport}", "-m", "tunnel", "server", "--config", server_file) as server:
+        dialled = await server.said(_LISTENING.format(kind="transport", name=transport))
+        address = await server.said(_LISTENING.format(kind="ingress", name="http"))
+        url = f"{_SCHEMES[transport]}://{dialled}"
+        client_file = _write(plan, f"client-{transport}.toml", client_toml(transport, url, token))
+        async with running(f"client over {transport}", "-m", "tunnel", "client", "--config", client_file) as client:
+            await client.said(r"^ready client=(\S+)")
+            yield DemoTunnel(address, (server, client), deque())
+
+
+@asynccontextmanager
+async def _in_this_process(transport: str, plan: Plan) -> AsyncIterator[DemoTunnel]:
+    from tunnel.app.client import Client
+    from tunnel.app.logging import configure_logging
+    from tunnel.app.server import Server
+    from tunnel.app.settings import load_client_settings, load_server_settings
+
+    token, digest = new_token()
+    server_file = _write(plan, f"server-{transport}.toml", server_toml(transport, plan, token_sha256=digest))
+    url = f"memory://{_memory_name(plan)}"
+    client_file = _write(plan, f"client-{transport}.toml", client_toml(transport, url, token))
+    log = _LastLines()
+    configure_logging(stream=log)
+    async with Server(load_server_settings(server_file)) as server, Client(load_client_settings(client_file)) as client:
+        await client.ready()
+        yield DemoTunnel(server.addresses["ingress.http"], (), log.lines)
+
+
+class _LastLines(io.StringIO):
+    """Keeps the end of a log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: Final[deque[str]] = deque(maxlen=_SHOWN_LINES)
+
+    def write(self, text: str) -> int:
+        self.lines.extend(text.splitlines())
+        return len(text)
+
+
+def server_toml(transport: str, plan: Plan, *, token_sha256: str) -> str:
+    """The server's configuration. Its visitors come to the address that it listens on."""
+    place = f'name = "{_memory_name(plan)}"' if transport == "memory" else 'listen = "127.0.0.1:0"'
+    return f"""
+[transports.{transport}]
+{place}
+
+[ingress.http]
+listen = "127.0.0.1:0"
+
+[auth.tokens.demo]
+sha256 = "{token_sha256}"
+groups = ["demo"]
+
+[[rules]]
+host = "127.0.0.1"
+group = "demo"
+
+[[rules]]
+host = "localhost"
+group = "demo"
+
+[[groups.demo.rules]]
+path_prefix = "/"
+upstream = "application"
+
+[[groups.demo.rules]]
+path_prefix = "{REFUSED_PATH}"
+upstream = "refusing"
+
+[groups.demo.upstreams.application]
+targets = ["{plan.application}"]
+
+[groups.demo.upstreams.refusing]
+targets = ["http://127.0.0.1:{plan.refusing_port}"]
+
+[limits]
+drain_s = 1
+"""
+
+
+def client_toml(transport: str, url: str, token: str) -> str:
+    """The client's configuration."""
+    return f"""
+client_id = "demo-{transport}"
+group = "demo"
+token = "{token}"
+servers = ["{url}"]
+
+[limits]
+drain_s = 1
+"""
+
+
+def _memory_name(plan: Plan) -> str:
+    """Differs between the demos of one process."""
+    return f"demo-{hashlib.sha256(str(plan.directory).encode()).hexdigest()[:12]}"
+
+
+def _write(plan: Plan, name: str, text: str) -> str:
+    path = plan.directory / name
+    path.write_text(text)
+    return str(path)
