@@ -65,6 +65,7 @@ class Client:
             configuration=self._configuration,
             limits=settings.limits,
             clock=self.container.clock(),
+            signals=self.container.signals,
             random=self.container.random(),
             telemetry=telemetry,
             budget=self.container.budget(),

@@ -24,11 +24,13 @@ from dependency_injector import containers, providers
 
 from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
+from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.domain.limits import MIB
 from tunnel.domain.mux.budget import Budget
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.ingress import Ingress
+from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget, UpstreamTarget
 from tunnel.ports.telemetry import Telemetry
 from tunnel.ports.transport import Listener, Transport
@@ -144,7 +146,8 @@ class ServerContainer(containers.DeclarativeContainer):
     """A server's parts."""
 
     clock: providers.Provider[Clock] = providers.Singleton(MonotonicClock)
-    random: providers.Provider[random.Random] = providers.Singleton(random.SystemRandom)
+    signals: providers.Provider[SignalFactory] = providers.Callable(signals_of_running_loop)
+    random: providers.Provider[random.Random] = providers.Singleton(random.Random)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
     budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
     network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
@@ -162,7 +165,8 @@ class ClientContainer(containers.DeclarativeContainer):
     """A client's parts."""
 
     clock: providers.Provider[Clock] = providers.Singleton(MonotonicClock)
-    random: providers.Provider[random.Random] = providers.Singleton(random.SystemRandom)
+    signals: providers.Provider[SignalFactory] = providers.Callable(signals_of_running_loop)
+    random: providers.Provider[random.Random] = providers.Singleton(random.Random)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
     budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
     network: providers.Provider[MemoryNetwork] = providers.Callable(_network)

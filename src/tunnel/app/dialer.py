@@ -19,6 +19,7 @@ from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
 from tunnel.domain.random_source import RandomSource
 from tunnel.ports.clock import Clock
+from tunnel.ports.signal import SignalFactory
 from tunnel.ports.telemetry import ConnectFailed, LinkLost, Telemetry, TunnelReady
 from tunnel.ports.transport import Link, Transport
 
@@ -54,6 +55,7 @@ class Dialer:
         configuration: Takes snapshots, handles conversations.
         limits: Announced to the server.
         clock: Time.
+        signals: Finds what tasks wait with on the running event loop.
         random: For jitter.
         telemetry: Told of comings and goings.
         budget: The process's receive windows.
@@ -69,6 +71,7 @@ class Dialer:
         configuration: ClientConfiguration,
         limits: LimitsSettings,
         clock: Clock,
+        signals: Callable[[], SignalFactory],
         random: RandomSource,
         telemetry: Telemetry,
         budget: Budget,
@@ -80,6 +83,7 @@ class Dialer:
         self._configuration = configuration
         self._limits = limits
         self._clock = clock
+        self._signals = signals
         self._random = random
         self._telemetry = telemetry
         self._budget = budget
@@ -193,6 +197,7 @@ class Dialer:
                 target=self._configuration,
                 tasks=tasks,
                 clock=self._clock,
+                signals=self._signals(),
                 telemetry=self._telemetry,
                 on_message=visit.on_message,
                 on_go_away=visit.on_go_away,

@@ -27,6 +27,7 @@ from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
 from tunnel.domain.registry import Registry
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
+from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget
 from tunnel.ports.telemetry import (
     ClientPublished,
@@ -60,6 +61,7 @@ class ServerLinks(LinkService):
         snapshots: What they are told.
         target_of: What handles their sessions.
         clock: Time.
+        signals: Finds what tasks wait with on the running event loop.
         telemetry: Told of comings and goings.
         budget: The process's receive windows.
     """
@@ -74,6 +76,7 @@ class ServerLinks(LinkService):
         snapshots: Snapshots,
         target_of: TargetOf,
         clock: Clock,
+        signals: Callable[[], SignalFactory],
         telemetry: Telemetry,
         budget: Budget,
     ) -> None:
@@ -84,6 +87,7 @@ class ServerLinks(LinkService):
         self._snapshots = snapshots
         self._target_of = target_of
         self._clock = clock
+        self._signals = signals
         self._telemetry = telemetry
         self._budget = budget
         self._unauthenticated = 0
@@ -169,6 +173,7 @@ class ServerLinks(LinkService):
                 target=self._target_of(principal, request.group_id),
                 tasks=tasks,
                 clock=self._clock,
+                signals=self._signals(),
                 telemetry=self._telemetry,
                 on_message=visit.on_message,
                 on_go_away=visit.on_go_away,

@@ -67,6 +67,7 @@ class Server:
             snapshots=Snapshots(settings.groups),
             target_of=lambda principal, group: NoForwarding(),
             clock=self.container.clock(),
+            signals=self.container.signals,
             telemetry=self._telemetry,
             budget=self.container.budget(),
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tunnel.app.signal import Signal
 from tunnel.domain.envelopes import Opening, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.mux.pieces import split
 from tunnel.ports.clock import Clock
+from tunnel.ports.signal import Signal, SignalFactory
 from tunnel.ports.target import Stream
 
 if TYPE_CHECKING:
@@ -26,28 +26,41 @@ class SessionStream(Stream):
     Args:
         session: The session; this takes it over.
         clock: Tells the time at which credit is returned.
+        signals: Makes what it waits with; a small exchange seldom waits at all.
         wake_writer: Called when there is something to frame.
         on_finished: Called when the slot is free.
     """
 
-    __slots__ = ("_clock", "_input", "_on_finished", "_output", "_session", "_wake_writer", "scope")
+    __slots__ = ("_clock", "_input", "_on_finished", "_output", "_session", "_signals", "_wake_writer", "scope")
 
     def __init__(
-        self, session: Session, clock: Clock, wake_writer: Callable[[], None], on_finished: Callable[[], None]
+        self,
+        session: Session,
+        *,
+        clock: Clock,
+        signals: SignalFactory,
+        wake_writer: Callable[[], None],
+        on_finished: Callable[[], None],
     ) -> None:
         session.owner = self
         self._session = session
         self._clock = clock
         self._wake_writer = wake_writer
         self._on_finished = on_finished
-        self._input = Signal()
-        self._output = Signal()
+        self._signals = signals
+        self._input: Signal | None = None
+        self._output: Signal | None = None
         self.scope: anyio.CancelScope | None = None
         """Cancelled when the peer resets the session; for whoever runs its handler."""
 
     @property
     def head(self) -> Opening:
         return self._session.head
+
+    @property
+    def lost(self) -> bool:
+        """Whether the conversation was reset."""
+        return self._session.error is not None
 
     async def receive(self) -> SessionPayload:
         session = self._session
@@ -57,6 +70,8 @@ class SessionStream(Stream):
                 if session.control_queued:
                     self._wake_writer()
                 return payload
+            if self._input is None:
+                self._input = self._signals()
             await self._input.wait()
 
     async def send(self, payload: SessionPayload) -> None:
@@ -91,6 +106,8 @@ class SessionStream(Stream):
         session = self._session
         try:
             while session.pending is not None:
+                if self._output is None:
+                    self._output = self._signals()
                 await self._output.wait()
         except BaseException:
             # Cancelled. Unless all of it can be taken back, the conversation has a hole from here on.
@@ -109,8 +126,8 @@ class SessionStream(Stream):
 
     def reset(self, error: SessionError) -> None:
         self._session.reset(error)
-        self._output.notify()
-        self._input.notify()
+        _notify(self._output)
+        _notify(self._input)
         self._wake_writer()
 
     def finish(self) -> None:
@@ -124,12 +141,18 @@ class SessionStream(Stream):
 
     def framed(self) -> None:
         """What waited to be framed was framed."""
-        self._output.notify()
+        if self._output is not None:
+            self._output.notify()
 
     def changed(self) -> None:
         """Something arrived, or the session was ended."""
-        self._input.notify()
+        _notify(self._input)
         if self._session.error is not None or self._session.stopped is not None:
-            self._output.notify()
+            _notify(self._output)
             if self._session.error is not None and self.scope is not None:
                 self.scope.cancel()
+
+
+def _notify(signal: Signal | None) -> None:
+    if signal is not None:
+        signal.notify()

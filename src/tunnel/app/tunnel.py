@@ -9,12 +9,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from tunnel.app.session_stream import SessionStream
-from tunnel.app.signal import Signal
+from tunnel.app.session_workers import SessionWorkers
 from tunnel.domain.envelopes import Close, Opening
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, SendingStopped, SessionError
 from tunnel.domain.mux.multiplexer import ControlOverflow, Multiplexer, TunnelMessage
 from tunnel.domain.mux.session import Session
 from tunnel.ports.clock import Clock
+from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget
 from tunnel.ports.telemetry import SessionFailed, Telemetry
 from tunnel.ports.transport import Link
@@ -47,6 +48,7 @@ class Tunnel:
         target: Handles the sessions that the peer opens.
         tasks: Where their handlers run; outlives the links.
         clock: Time.
+        signals: Makes what tasks wait with.
         telemetry: Told of failed sessions.
         on_message: Called with the tunnel's own messages.
         on_go_away: Called when the peer announces that it takes no more sessions.
@@ -60,6 +62,7 @@ class Tunnel:
         target: ProxyTarget,
         tasks: TaskGroup,
         clock: Clock,
+        signals: SignalFactory,
         telemetry: Telemetry,
         on_message: Callable[[TunnelMessage], None],
         on_go_away: Callable[[], None],
@@ -69,15 +72,16 @@ class Tunnel:
         self.accepting = False
         """Whether the peer may open sessions yet: not before its configuration is settled."""
         self._target = target
-        self._tasks = tasks
+        self._workers = SessionWorkers(tasks, self._handle, signals)
         self._clock = clock
         self._telemetry = telemetry
         self._on_message = on_message
         self._on_go_away = on_go_away
         self._on_pong = on_pong
-        self._writer = Signal()
-        self._timer = Signal()
-        self._idle = Signal()
+        self._signals = signals
+        self._writer = signals()
+        self._timer = signals()
+        self._idle = signals()
         self._draining = False
         self._sleeping_until = float("inf")
         self._last_words: Close | None = None
@@ -97,7 +101,7 @@ class Tunnel:
             SessionError: ``refused`` or ``overloaded``: nothing was sent.
         """
         session = self.mux.open(head, self._clock.now())
-        stream = SessionStream(session, self._clock, self._writer.notify, self._finished)
+        stream = self._stream(session)
         self._writer.notify()
         return stream
 
@@ -252,6 +256,15 @@ class Tunnel:
 
     # -- sessions of the peer's
 
+    def _stream(self, session: Session) -> SessionStream:
+        return SessionStream(
+            session,
+            clock=self._clock,
+            signals=self._signals,
+            wake_writer=self._writer.notify,
+            on_finished=self._finished,
+        )
+
     def _finished(self) -> None:
         if self._draining and self.mux.drained:
             self._idle.notify()
@@ -262,19 +275,16 @@ class Tunnel:
             stream.changed()
 
     def _start(self, session: Session) -> None:
-        stream = SessionStream(session, self._clock, self._writer.notify, self._finished)
+        stream = self._stream(session)
         if not self.accepting:
             stream.finish()
             self._violated("a session was opened before the configuration was settled")
             return
-        stream.scope = anyio.CancelScope()
-        self._tasks.start_soon(self._handle, stream)
+        self._workers.submit(stream)
 
     async def _handle(self, stream: SessionStream) -> None:
-        scope = stream.scope
-        assert scope is not None
         try:
-            with scope:
+            if not stream.lost:
                 await self._target.handle(stream)
         except SendingStopped:
             # The peer has what it wanted.

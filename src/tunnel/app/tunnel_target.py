@@ -59,12 +59,12 @@ class TunnelTarget(ProxyTarget):
             session.finish()
 
     async def _both(self, session: SessionStream, stream: Stream, rest: list[SessionPayload]) -> None:
-        error: SessionError | None = None
+        error: SessionError | SendingStopped | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._upload, session, stream, rest)
             try:
                 await self._answer(session, stream)
-            except SessionError as exc:
+            except (SessionError, SendingStopped) as exc:
                 error = exc
             tasks.cancel_scope.cancel()
         if error is not None:

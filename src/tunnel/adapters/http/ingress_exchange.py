@@ -14,7 +14,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from tunnel.domain.envelopes import Headers
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGISendEvent
@@ -76,6 +78,29 @@ class Exchange(RequestResponseCycle):
                 # Closing with input unread resets the connection, and the visitor may lose the response to that.
                 self.keep_alive = self.linger = True
         await super().send(message)
+
+    def respond(self, status: int, headers: Headers, body: bytes) -> bool:
+        """``ingress_types.Respond`` of this request."""
+        if self.flow.write_paused or self.response_started:
+            return False
+        if self.disconnected:
+            return True
+        lines = [STATUS_LINE[status]]
+        for position in range(0, len(headers), 2):
+            lines += (headers[position], b": ", headers[position + 1], b"\r\n")
+        if self.more_body or not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines += (b"\r\n", body)
+        self.transport.write(b"".join(lines))
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        if self.more_body:
+            self.linger = True
+        elif not self.keep_alive:
+            self.transport.close()
+        self.message_event.set()
+        self.on_response()
+        return True
 
 
 def _nothing() -> None:

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from tunnel.adapters.http.ingress_exchange import Exchange
-from tunnel.adapters.http.ingress_types import BODY_READY, DISCONNECT
+from tunnel.adapters.http.ingress_types import BODY_READY, DISCONNECT, RESPOND
 from tunnel.adapters.http.problem import problem
 from tunnel.domain.errors import ErrorCode, SessionError
 
@@ -114,7 +114,7 @@ class IngressProtocol(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        scope["extensions"] = {DISCONNECT: {}, BODY_READY: exchange.is_body_ready}
+        scope["extensions"] = {RESPOND: exchange.respond, DISCONNECT: {}, BODY_READY: exchange.is_body_ready}
         busy = self.cycle is not None and not self.cycle.response_complete
         self.cycle = exchange
         if busy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tunnel.adapters.http.fields import strip_hop_by_hop, without
-from tunnel.adapters.http.ingress_types import AsgiSend, Scope
+from tunnel.adapters.http.ingress_types import RESPOND, AsgiSend, Respond, Scope
 from tunnel.domain.envelopes import BodyChunk, Headers, HttpResponse, SessionPayload, Trailers
 from tunnel.domain.errors import ErrorCode, SessionError
 
@@ -34,11 +34,12 @@ class ResponseWriter:
         send: The ASGI server's.
     """
 
-    __slots__ = ("_announced", "_left", "_no_body", "_scope", "_send", "ended", "started")
+    __slots__ = ("_announced", "_left", "_no_body", "_respond", "_scope", "_send", "ended", "started")
 
     def __init__(self, scope: Scope, send: AsgiSend) -> None:
         self._scope = scope
         self._send = send
+        self._respond: Respond | None = (scope.get("extensions") or {}).get(RESPOND)
         self._no_body = False
         self._announced = False
         self._left: int | None = None  # bytes of body still to come, where the head declared them
@@ -89,6 +90,9 @@ class ResponseWriter:
             self._count(len(body), end=head.end)
         elif head.end:
             headers += (b"content-length", b"%d" % len(body))
+        if head.end and self._respond is not None and self._respond(status, headers, body):
+            self.started = self.ended = True
+            return
         flat = iter(headers)
         start = {"type": "http.response.start", "status": status, "headers": list(zip(flat, flat, strict=True))}
         if b"trailer" in names and _TRAILERS in (self._scope.get("extensions") or ()):

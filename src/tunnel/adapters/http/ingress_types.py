@@ -11,15 +11,18 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from tunnel.adapters.http.forwarded import Forwarder
+from tunnel.domain.envelopes import Headers
 
 __all__ = [
     "BODY_READY",
     "DISCONNECT",
+    "RESPOND",
     "AsgiReceive",
     "AsgiSend",
     "BodyReady",
     "IngressSettings",
     "Message",
+    "Respond",
     "Scope",
 ]
 
@@ -41,6 +44,15 @@ BODY_READY: Final = "tunnel.body_ready"
 
 BodyReady: TypeAlias = Callable[[], bool]
 """Whether ``receive()`` would return at once, with part of the request body or with its end."""
+
+
+RESPOND: Final = "tunnel.respond"
+"""Key in ``scope["extensions"]`` of a ``Respond``. Writing a whole response at once saves a system call, and the checks
+that servers make of each message."""
+
+Respond: TypeAlias = Callable[[int, Headers, bytes], bool]
+"""Writes a whole response: status, checked fields that frame the body, body. False, with nothing written, when the
+visitor is not ready for it; it then has to go through ``send``."""
 
 
 class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -119,7 +119,7 @@ class _Demo:
         for transport in self._transports:
             async with AsyncExitStack() as scope:
                 tunnel = await scope.enter_async_context(running_tunnel(transport, plan))
-                await self._visit(transport, tunnel)
+                await self._visit(transport, tunnel, application)
                 if not self._once:
                     addresses[transport] = tunnel.address
                     stack.push_async_callback(scope.pop_all().aclose)
@@ -129,7 +129,7 @@ class _Demo:
             await self._stay(addresses)
         return code
 
-    async def _visit(self, transport: str, tunnel: DemoTunnel) -> None:
+    async def _visit(self, transport: str, tunnel: DemoTunnel, application: DemoProcess) -> None:
         where = ", ".join(f"{each.name.partition(' ')[0]} pid {each.pid}" for each in tunnel.processes)
         self._table.open(f"over {transport}: http://{tunnel.address} ({where or 'server and client in this process'})")
         failed_rows = []
@@ -139,7 +139,8 @@ class _Demo:
             self._rows += 1
             if outcome.failure is not None:
                 failed_rows.append(f"over {transport}: {outcome.name}")
-        if failed_rows:
+        if failed_rows and application.end is None:
+            # Without the application there is nothing to wonder about.
             _show_logs(tunnel)
         self._failed_rows += failed_rows
         for process in tunnel.processes:

@@ -14,10 +14,10 @@ from typing import Final
 
 from tunnel.domain.errors import TunnelError
 
-__all__ = ["DemoProcess", "DidNotStart", "running"]
+__all__ = ["READY_S", "DemoProcess", "DidNotStart", "running"]
 
-_READY_S: Final = 20.0
-"""For a process to say that it is ready; on a busy machine importing alone takes seconds."""
+READY_S: Final = 20.0
+"""For a part to get ready; on a busy machine importing alone takes seconds."""
 
 _GRACE_S: Final = 3.0
 """For a process to end after it was asked to; then it is killed."""
@@ -88,15 +88,27 @@ class DemoProcess:
             DidNotStart: The process ended or was too slow.
         """
         try:
-            async with asyncio.timeout(_READY_S), self._changed:
+            async with asyncio.timeout(READY_S), self._changed:
                 await self._changed.wait_for(lambda: self._silent or self._find(pattern) is not None)
         except TimeoutError as exc:
-            raise DidNotStart(self.name, f"was not ready within {_READY_S:.0f} s", self.last_lines) from exc
+            raise DidNotStart(self.name, f"was not ready within {READY_S:.0f} s", self.last_lines) from exc
         found = self._find(pattern)
         if found is None:
-            await asyncio.wait({asyncio.ensure_future(self._process.wait())}, timeout=_GRACE_S)
-            raise DidNotStart(self.name, self.end or "closed its output before it was ready", self.last_lines)
+            raise DidNotStart(self.name, await self._end_of_mute(), self.last_lines)
         return found
+
+    async def ended(self) -> None:
+        """Return when it has."""
+        await self._process.wait()
+
+    async def _end_of_mute(self) -> str:
+        """How a process that has closed its output ended, which is about to be known."""
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                await self.ended()
+        except TimeoutError:
+            pass
+        return self.end or "closed its output before it was ready"
 
     def _find(self, pattern: str) -> str | None:
         return next((found[1] for line in self._lines if (found := re.search(pattern, line))), None)
@@ -123,10 +135,10 @@ class DemoProcess:
             self._process.terminate()
         try:
             async with asyncio.timeout(_GRACE_S):
-                await self._process.wait()
+                await self.ended()
         except TimeoutError:
             self._process.kill()
-            await self._process.wait()
+            await self.ended()
 
 
 @asynccontextmanager

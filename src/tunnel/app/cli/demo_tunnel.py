@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import socket
@@ -11,10 +12,19 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tunnel.app.cli.demo_process import DemoProcess, running
+from tunnel.app.cli.demo_process import READY_S, DemoProcess, DidNotStart, running
 from tunnel.app.cli.token import new_token
 
-__all__ = ["REFUSED_PATH", "TRANSPORTS", "DemoTunnel", "Plan", "refusing_port", "running_tunnel"]
+__all__ = [
+    "REFUSED_PATH",
+    "TRANSPORTS",
+    "DemoTunnel",
+    "Plan",
+    "client_toml",
+    "refusing_port",
+    "running_tunnel",
+    "server_toml",
+]
 
 TRANSPORTS: Final = ("grpc", "websocket", "memory")
 
@@ -69,8 +79,8 @@ async def running_tunnel(transport: str, plan: Plan) -> AsyncIterator[DemoTunnel
     Over ``memory`` both are in this process, else each is a process of its own, started as users do.
 
     Raises:
-        DidNotStart: One of the processes did not.
-        TunnelError: In this process likewise.
+        DidNotStart: Either of them did not.
+        TunnelError: In this process likewise, for another reason than time.
     """
     start = _in_this_process if transport == "memory" else _in_processes
     async with start(transport, plan) as tunnel:
@@ -105,7 +115,12 @@ async def _in_this_process(transport: str, plan: Plan) -> AsyncIterator[DemoTunn
     log = _LastLines()
     configure_logging(stream=log)
     async with Server(load_server_settings(server_file)) as server, Client(load_client_settings(client_file)) as client:
-        await client.ready()
+        try:
+            async with asyncio.timeout(READY_S):
+                await client.ready()
+        except TimeoutError as exc:
+            reason = f"was not ready within {READY_S:.0f} s"
+            raise DidNotStart(f"client over {transport}", reason, tuple(log.lines)) from exc
         yield DemoTunnel(server.addresses["ingress.http"], (), log.lines)
 
 

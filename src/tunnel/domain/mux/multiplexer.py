@@ -60,6 +60,7 @@ _RESETS_PER_SECOND: Final = 1000
 _DATA: Final = frozenset(
     {HttpRequest, HttpResponse, BodyChunk, Trailers, GrpcFrame, WebSocketFrame, HeadPart, TcpOpen},
 )
+_MAY_OPEN: Final = frozenset({HttpRequest, GrpcFrame, TcpOpen})
 
 
 class Received:
@@ -105,6 +106,7 @@ class Multiplexer:
         self._heartbeat = Heartbeat(local.heartbeat_s, now)
         self._out = Outbound(
             next_id=1 if opens_odd else 2,
+            max_sessions=local.max_sessions + remote.max_sessions,
             replay_window_bytes=local.replay_window_bytes,
             acknowledgement=self._acknowledgement,
             pacing=self._pacing,
@@ -117,7 +119,8 @@ class Multiplexer:
             outbound=self._out,
             pacing=self._pacing,
         )
-        self._resets = RateBudget(burst=local.max_sessions, per_second=_RESETS_PER_SECOND, now=now)
+        burst = max(local.max_sessions, _RESETS_PER_SECOND)
+        self._resets = RateBudget(burst=burst, per_second=_RESETS_PER_SECOND, now=now)
         self.opening_cost = remote.chunk_cost
         """Largest cost of an opening; larger heads are split."""
         self._control: dict[type, Callable[[Envelope, Received, float], None]] = {
@@ -138,8 +141,9 @@ class Multiplexer:
             now: Seconds.
 
         Raises:
-            SessionError: ``refused`` when no session may be opened any more, ``overloaded`` when the receive budget is
-                used up. Nothing was sent.
+            SessionError: ``refused`` when no session may be opened any more or as many are open as the peer takes,
+                ``overloaded`` when the receive budget is used up, ``too_large`` when no frame holds so many header
+                fields. Nothing was sent.
         """
         if self.state is not TunnelState.ATTACHED:
             raise SessionError(ErrorCode.REFUSED, "the tunnel takes no new conversations")
@@ -172,8 +176,9 @@ class Multiplexer:
             The sessions that this ended, whose handlers have to be told.
         """
         self.state = TRANSITIONS[self.state, TunnelInput.ENDED]
-        self._out.retention.clear()
-        return self._sessions.end(reason)
+        ended = self._sessions.end(reason)
+        self._out.clear()
+        return ended
 
     # -- what the application watches
 
@@ -207,6 +212,8 @@ class Multiplexer:
     def receive(self, frame: Frame, now: float) -> Received:
         """Take in a frame from the attached link: whole, or not at all when it is a duplicate."""
         received = Received()
+        if self.state is TunnelState.ENDED:
+            return received
         try:
             if frame.ack > self._out.retention.acked:
                 self._on_ack(frame.ack, now)
@@ -228,13 +235,13 @@ class Multiplexer:
             raise PeerMistake(f"frame {frame.seq} came after {acknowledgement.received}")
         cost = 0
         for envelope in frame.envelopes:
-            payload = envelope.payload
-            if type(payload) in _DATA:
-                cost += self._on_data(envelope, payload, received, now)  # type: ignore[arg-type]  # just checked
+            kind = type(envelope.payload)
+            if kind in _DATA:
+                cost += self._on_data(envelope, received, now)
                 continue
-            handler = self._control.get(type(payload))
+            handler = self._control.get(kind)
             if handler is None:
-                raise PeerMistake(f"a {type(payload).__name__} came counted")
+                raise PeerMistake(f"a {kind.__name__} came counted")
             cost += COST_OVERHEAD_BYTES
             handler(envelope, received, now)
         acknowledgement.took(cost, now)
@@ -242,7 +249,7 @@ class Multiplexer:
     def _take_uncounted(self, envelope: Envelope, received: Received, now: float) -> None:
         match envelope.payload:
             case Ping(nonce):
-                self._out.uncounted(Pong(nonce))
+                self._out.pong(Pong(nonce))
             case Pong(nonce):
                 sample = self._heartbeat.pong(nonce, now)
                 if sample is not None:
@@ -252,8 +259,8 @@ class Multiplexer:
                 received.closed = close
             case ConfigSyncResponse() | ConfigApplied() | ConfigRejected() as message:
                 received.messages.append(message)
-            case UnknownPayload() if envelope.session_id == 0:
-                pass
+            case UnknownPayload():
+                self._on_unknown(envelope, received, now)
             case _:
                 raise PeerMistake(f"a {type(envelope.payload).__name__} came uncounted")
 
@@ -270,19 +277,22 @@ class Multiplexer:
                 delivered_before=last.delivered_before,
                 now=now,
             )
-            self._heartbeat.progress(now, unacknowledged=len(retention) > 0)
+            self._heartbeat.progress(now, unacknowledged=retention.acked != retention.sent)
 
-    def _on_data(self, envelope: Envelope, payload: SessionPayload, received: Received, now: float) -> int:
+    def _on_data(self, envelope: Envelope, received: Received, now: float) -> int:
+        payload: SessionPayload = envelope.payload  # type: ignore[assignment]  # the caller has checked
         cost = payload.cost
-        session = self._sessions.get(envelope.session_id)
+        sessions = self._sessions
+        session = sessions.get(envelope.session_id)
         if session is None:
-            session = self._sessions.accept(envelope.session_id, payload, cost, now)
+            session = sessions.accept(envelope.session_id, payload, cost, now)
             if session is not None and not session.head_incomplete:
                 session.announced = True
                 received.opened.append(session)
-        elif isinstance(payload, (HttpRequest, TcpOpen)):
-            raise PeerMistake(f"session {session.id} was opened twice")
-        elif session.arrived(payload, cost, now):
+            return cost
+        if type(payload) in _MAY_OPEN:
+            sessions.check_reuse(session.id, payload)
+        if session.arrived(payload, cost, now):
             self._changed(session, received)
         return cost
 
@@ -297,10 +307,11 @@ class Multiplexer:
         session = self._known(envelope)
         payload = envelope.payload
         assert isinstance(payload, Error)
+        refused = session is None and self._sessions.given_up(envelope.session_id)
+        if (refused or (session is not None and not session.opened_here)) and not self._resets.spend(now):
+            raise PeerMistake("sessions are reset too often")
         if session is None:
             return
-        if not session.opened_here and not self._resets.spend(now):
-            raise PeerMistake("sessions are reset too often")
         if session.end(SessionError(ErrorCode.parse(payload.code), payload.message, detail=payload.detail)):
             self._changed(session, received)
 
@@ -322,7 +333,9 @@ class Multiplexer:
         session = self._known(envelope)
         payload = envelope.payload
         assert isinstance(payload, StopSending)
-        if session is not None and session.peer_stopped(payload.code):
+        if session is None:
+            self._sessions.given_up(envelope.session_id)
+        elif session.peer_stopped(payload.code):
             self._changed(session, received)
 
     def _on_go_away(self, envelope: Envelope, received: Received, now: float) -> None:
@@ -373,13 +386,14 @@ class Multiplexer:
             ControlOverflow: The tunnel has to end: the peer does not acknowledge.
         """
         out = self._out
-        idle = not len(out.retention)
+        retention = out.retention
+        idle = retention.acked == retention.sent
         frame = out.next_frame(now)
         if out.opened:
             for session in out.opened:
                 self._sessions.opened(session)
             out.opened.clear()
-        if idle and len(out.retention):
+        if idle and retention.acked != retention.sent:
             self._heartbeat.progress(now, unacknowledged=True)
         return frame
 

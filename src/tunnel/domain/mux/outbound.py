@@ -3,7 +3,8 @@
 1. Uncounted envelopes (handshake, configuration, ping, pong, close): a frame of their own, at once. They are neither
    numbered nor kept.
 2. Counted control (go_away, window_update, stop_sending, error), whatever the windows say. What was not sent yet
-   coalesces per session.
+   coalesces per session. When its reserve is full of what the peer did not acknowledge, it waits; should more wait than
+   all sessions together can have to say, the tunnel has to end.
 3. Openings, up to half a frame, so that data cannot keep them waiting nor they data.
 4. Data by deficit round robin over the sessions that have credit.
 5. Openings and data stop while the replay window or the link's pacing is full.
@@ -20,32 +21,32 @@ from tunnel.domain.envelopes import (
     Error,
     Frame,
     GoAway,
-    GrpcFrame,
-    HttpRequest,
-    HttpResponse,
     Payload,
-    SessionPayload,
+    Pong,
     StopSending,
-    Trailers,
     WindowUpdate,
 )
 from tunnel.domain.limits import COST_OVERHEAD_BYTES, KIB, MAX_FRAME_BYTES
 from tunnel.domain.mux.acknowledgement import Acknowledgement
 from tunnel.domain.mux.pacing import LinkPacing
+from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES
 from tunnel.domain.mux.retention import CONTROL_RESERVE_BYTES, RetainedFrame, Retention
 from tunnel.domain.mux.session import Session
 
 __all__ = ["ControlOverflow", "Outbound"]
 
 _FRAME_OVERHEAD_BYTES = 64
-_FIELD_OVERHEAD_BYTES = 5
-"""Most that any codec spends on the tag and length of one header name or value."""
 _QUANTUM = 16 * KIB
 _CONTROL_COST = COST_OVERHEAD_BYTES
+_MAX_TEXT = 1024
+_MAX_SESSION_CONTROL_COST = 3 * _CONTROL_COST + 3 * 4 * _MAX_TEXT
+"""What one session says at most in one frame."""
+_MAX_CONTROL_WAITING = CONTROL_RESERVE_BYTES // _CONTROL_COST
+"""Finished sessions with control still waiting, beside the live ones."""
 
 
 class ControlOverflow(Exception):
-    """More control is unacknowledged than the reserve holds."""
+    """More control waits for the peer to acknowledge than an honest peer can cause."""
 
 
 class Outbound:
@@ -53,13 +54,20 @@ class Outbound:
 
     Args:
         next_id: The first session id this end assigns; later ones go up by two.
+        max_sessions: Sessions there can be at once, of both sides.
         replay_window_bytes: Bound of the frames kept until acknowledged.
         acknowledgement: Kept by the receiving half; every frame carries its count.
         pacing: The attached link's.
     """
 
     def __init__(
-        self, *, next_id: int, replay_window_bytes: int, acknowledgement: Acknowledgement, pacing: LinkPacing
+        self,
+        *,
+        next_id: int,
+        max_sessions: int,
+        replay_window_bytes: int,
+        acknowledgement: Acknowledgement,
+        pacing: LinkPacing,
     ) -> None:
         self.retention = Retention(replay_window_bytes)
         self.pacing = pacing
@@ -69,7 +77,9 @@ class Outbound:
         """Sessions whose opening was framed since the list was last emptied."""
         self._acknowledgement = acknowledgement
         self.next_id = next_id
+        self._most_waiting = max_sessions + _MAX_CONTROL_WAITING
         self._uncounted: deque[Payload] = deque()
+        self._pong: Pong | None = None
         self._go_away: GoAway | None = None
         self._control: deque[Session] = deque()
         self._openings: deque[Session] = deque()
@@ -80,6 +90,10 @@ class Outbound:
     def uncounted(self, payload: Payload) -> None:
         """Queue an envelope of the tunnel's own."""
         self._uncounted.append(payload)
+
+    def pong(self, payload: Pong) -> None:
+        """Queue the answer to a ping; one not sent yet is replaced, so that pings cannot pile up answers."""
+        self._pong = payload
 
     def go_away(self, payload: GoAway) -> None:
         """Queue a go_away; one not sent yet is replaced."""
@@ -111,14 +125,26 @@ class Outbound:
         self._openings.clear()
         return sessions
 
+    def clear(self) -> None:
+        """Forget everything: the tunnel has ended, and nobody is there to be told."""
+        self.retention.clear()
+        self._uncounted.clear()
+        self._pong = None
+        self._go_away = None
+        self._control.clear()
+        self._openings.clear()
+        self._ring.clear()
+        self._acknowledgement.told()
+
     @property
     def pending(self) -> bool:
         """Whether ``next_frame`` may have something; False is certain."""
         return bool(
-            self._uncounted
-            or self._control
+            self._control
             or self._openings
             or self._ring
+            or self._uncounted
+            or self._pong is not None
             or self._go_away is not None
             or self._acknowledgement.due
         )
@@ -137,29 +163,42 @@ class Outbound:
             ControlOverflow: The reserve for control is exhausted; the tunnel has to end.
         """
         acknowledgement = self._acknowledgement
-        if self._uncounted:
-            payload = self._uncounted.popleft()
+        if self._uncounted or self._pong is not None:
+            payload = self._next_uncounted()
             acknowledgement.told()
             return Frame((Envelope(0, KIND_OF[type(payload)], payload),), acknowledgement.received)
+        retention = self.retention
+        pacing = self.pacing
         envelopes: list[Envelope] = []
-        control_cost = self._frame_control(envelopes)
-        cost = 0
+        control_cost = cost = 0
+        if self._control or self._go_away is not None:
+            control_cost = self._frame_control(envelopes)
         if self._openings or self._ring:
-            room = min(self.retention.room, self.pacing.limit - self.pacing.in_flight)
+            room = min(retention.room, pacing.room)
             if room > 0:
                 size = MAX_FRAME_BYTES - _FRAME_OVERHEAD_BYTES - control_cost
-                cost = self._frame_openings(envelopes, min(size, MAX_FRAME_BYTES // 2), room)
-                cost += self._frame_data(envelopes, size - cost, room - cost)
+                if self._openings:
+                    cost, spent = self._frame_openings(envelopes, min(size, MAX_ENVELOPE_BYTES), room)
+                    size -= spent
+                if self._ring:
+                    cost += self._frame_data(envelopes, size, room - cost)
         if envelopes:
             acknowledgement.told()
-            frame = Frame(tuple(envelopes), acknowledgement.received, self.retention.sent + 1)
-            self.retention.keep(RetainedFrame(frame, cost, control_cost, now, self.pacing.delivered))
-            self.pacing.sent(cost + control_cost)
+            frame = Frame(tuple(envelopes), acknowledgement.received, retention.sent + 1)
+            retention.keep(RetainedFrame(frame, cost, control_cost, now, pacing.delivered))
+            pacing.sent(cost + control_cost)
             return frame
         if acknowledgement.due:
             acknowledgement.told()
             return Frame((), acknowledgement.received)
         return None
+
+    def _next_uncounted(self) -> Payload:
+        pong = self._pong
+        if pong is None:
+            return self._uncounted.popleft()
+        self._pong = None
+        return pong
 
     def _frame_control(self, envelopes: list[Envelope]) -> int:
         cost = 0
@@ -169,7 +208,9 @@ class Outbound:
             self._go_away = None
         control = self._control
         # Half a frame at a time leaves room for data; the rest goes with the next frame, before anything else.
-        while control and cost < MAX_FRAME_BYTES // 2:
+        reserve = CONTROL_RESERVE_BYTES - self.retention.control_cost - _MAX_SESSION_CONTROL_COST
+        most = min(MAX_FRAME_BYTES // 2, reserve)
+        while control and cost < most:
             session = control.popleft()
             session.control_queued = False
             if session.control_grant:
@@ -177,76 +218,72 @@ class Outbound:
                 envelopes.append(Envelope(session.id, KIND_OF[WindowUpdate], WindowUpdate(session.control_grant)))
                 session.control_grant = 0
             if session.stop_to_send is not None:
-                cost += _CONTROL_COST + len(session.stop_to_send)
-                envelopes.append(Envelope(session.id, KIND_OF[StopSending], StopSending(session.stop_to_send)))
+                code = session.stop_to_send[:_MAX_TEXT]
+                cost += _CONTROL_COST + 4 * len(code)
+                envelopes.append(Envelope(session.id, KIND_OF[StopSending], StopSending(code)))
                 session.stop_to_send = None
             if session.error_to_send is not None:
                 error = session.error_to_send
-                payload = Error(error.code.value, error.message[:1024], error.detail[:1024])
+                payload = Error(error.code.value, error.message[:_MAX_TEXT], error.detail[:_MAX_TEXT])
                 cost += _CONTROL_COST + 4 * (len(payload.message) + len(payload.detail))
                 envelopes.append(Envelope(session.id, KIND_OF[Error], payload))
                 session.error_to_send = None
-        if self.retention.control_cost + cost > CONTROL_RESERVE_BYTES:
+        if len(control) > self._most_waiting:
             raise ControlOverflow
         return cost
 
-    def _frame_openings(self, envelopes: list[Envelope], size: int, room: int) -> int:
-        spent = 0
-        while self._openings:
-            session = self._openings[0]
-            payload = session.pending
-            assert payload is not None
+    def _frame_openings(self, envelopes: list[Envelope], size: int, room: int) -> tuple[int, int]:
+        """Frame openings; their cost, and the bytes they take of the frame."""
+        spent = taken = 0
+        openings = self._openings
+        while openings:
+            session = openings[0]
             cost = session.pending_cost
-            if _bound(payload, cost) > size - spent or cost > room - spent:
+            if session.pending_bytes > size - taken or cost > room - spent:
                 break
-            self._openings.popleft()
+            openings.popleft()
             session.id = self.next_id
             self.next_id += 2
             session.opened()
+            session.deficit = -cost
             self.opened.append(session)
-            spent += self._frame_payload(envelopes, session, payload, cost)
-        return spent
+            spent += cost
+            taken += session.pending_bytes
+            self._frame_pending(envelopes, session)
+        return spent, taken
 
     def _frame_data(self, envelopes: list[Envelope], size: int, room: int) -> int:
-        spent = 0
+        """Frame data; its cost."""
+        spent = taken = 0
         ring = self._ring
         while ring:
             session = ring[0]
-            payload = session.pending
             cost = session.pending_cost
-            if payload is None or cost > session.send_window.credit:
+            if session.pending is None or cost > session.send_window.credit:
                 # Without credit it comes back when some is granted.
                 ring.popleft()
                 session.in_ring = False
-                session.deficit = 0
+                session.deficit = min(session.deficit, 0)
                 continue
             if cost > session.deficit and len(ring) > 1:
                 session.deficit += _QUANTUM
                 if cost > session.deficit:
                     ring.rotate(-1)
                     continue
-            if _bound(payload, cost) > size - spent or cost > room - spent:
+            if session.pending_bytes > size - taken or cost > room - spent:
                 break
             ring.popleft()
             session.in_ring = False
             session.deficit = max(0, session.deficit - cost)
-            spent += self._frame_payload(envelopes, session, payload, cost)
+            spent += cost
+            taken += session.pending_bytes
+            self._frame_pending(envelopes, session)
         return spent
 
-    def _frame_payload(self, envelopes: list[Envelope], session: Session, payload: SessionPayload, cost: int) -> int:
-        session.send_window.credit -= cost
+    def _frame_pending(self, envelopes: list[Envelope], session: Session) -> None:
+        payload = session.pending
+        assert payload is not None
+        session.send_window.credit -= session.pending_cost
         session.framed()
         self.framed.append(session)
         envelopes.append(Envelope(session.id, KIND_OF[type(payload)], payload))
-        return cost
-
-
-def _bound(payload: SessionPayload, cost: int) -> int:
-    """Most that ``payload`` takes in any codec; its cost already includes 256 bytes for the envelope."""
-    match payload:
-        case HttpRequest() | HttpResponse() | Trailers():
-            return cost + _FIELD_OVERHEAD_BYTES * len(payload.headers)
-        case GrpcFrame():
-            return cost + _FIELD_OVERHEAD_BYTES * len(payload.metadata)
-        case _:
-            return cost

@@ -60,6 +60,11 @@ class LinkPacing:
             return _UNKNOWN_ROUND_TRIP_S if self._older_rtt is None else self._older_rtt
         return self._rtt if self._older_rtt is None else min(self._rtt, self._older_rtt)
 
+    @property
+    def room(self) -> int:
+        """Cost of data that may still be sent; negative when the limit shrank below what is on its way."""
+        return self.limit - self.in_flight
+
     def sent(self, cost: int) -> None:
         """A counted frame of ``cost`` was handed to the link."""
         self.in_flight += cost
@@ -69,11 +74,11 @@ class LinkPacing:
         self.in_flight -= cost
         self.delivered += cost
         elapsed = now - sent_at
+        if now >= self._rate_until:
+            self._older_rate = self._rate if now < self._rate_until + _RATE_PERIOD_S else 0.0
+            self._rate = 0.0
+            self._rate_until = now + _RATE_PERIOD_S
         if elapsed > 0:
-            if now >= self._rate_until:
-                self._older_rate = self._rate if now < self._rate_until + _RATE_PERIOD_S else 0.0
-                self._rate = 0.0
-                self._rate_until = now + _RATE_PERIOD_S
             self._rate = max(self._rate, (self.delivered - delivered_before) / elapsed)
         self.round_trip(elapsed, now)
         rate = max(self._rate, self._older_rate)

@@ -18,6 +18,7 @@ from tunnel.domain.envelopes import (
     HeadPart,
     HttpRequest,
     HttpResponse,
+    Payload,
     SessionPayload,
     TcpOpen,
     Trailers,
@@ -46,22 +47,17 @@ def encoded_bound(payload: SessionPayload, cost: int) -> int:
     Its cost holds ``COST_OVERHEAD_BYTES`` for the envelope and the fields of fixed size, but nothing for the length of
     each header, which outweighs a header of one byte.
     """
-    match payload:
-        case BodyChunk() | HeadPart() | TcpOpen():
-            return cost
-        case HttpRequest():
-            text = len(payload.method) + len(payload.original_dst)
-            return (
-                cost
-                + _FIELD_OVERHEAD_BYTES * len(payload.headers)
-                + _MORE_PER_CHARACTER * text
-                + (_MORE_PER_CHARACTER + 1) * len(payload.protocol)
-            )
-        case GrpcFrame():
-            text = len(payload.service) + len(payload.method)
-            return cost + _FIELD_OVERHEAD_BYTES * len(payload.metadata) + _MORE_PER_CHARACTER * text
-        case _:
-            return cost + _FIELD_OVERHEAD_BYTES * len(payload.headers)
+    if isinstance(payload, (BodyChunk, HeadPart, TcpOpen)):
+        return cost
+    if isinstance(payload, GrpcFrame):
+        text = len(payload.service) + len(payload.method)
+        return cost + _FIELD_OVERHEAD_BYTES * len(payload.metadata) + _MORE_PER_CHARACTER * text
+    size = cost + _FIELD_OVERHEAD_BYTES * len(payload.headers)
+    if isinstance(payload, HttpRequest):
+        # The protocol, one of a few short words, is not charged at all.
+        text = len(payload.method) + len(payload.original_dst) + 2 * len(payload.protocol)
+        size += _MORE_PER_CHARACTER * text
+    return size
 
 
 def split(payload: SessionPayload, limit: int) -> Iterator[SessionPayload]:

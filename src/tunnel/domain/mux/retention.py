@@ -76,4 +76,5 @@ class Retention:
     def clear(self) -> None:
         """Forget everything: the tunnel has ended."""
         self._frames.clear()
+        self.acked = self.sent
         self.cost = self.control_cost = 0

@@ -6,13 +6,16 @@ from abc import abstractmethod
 from collections import deque
 from typing import Protocol
 
-from tunnel.domain.envelopes import Opening, SessionPayload
+from tunnel.domain.envelopes import HeadPart, Opening, SessionPayload
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
-from tunnel.domain.mux.pieces import HeadAssembly, needs_assembly
+from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, HeadAssembly, encoded_bound, needs_assembly
 from tunnel.domain.mux.session_state import TRANSITIONS, SessionInput, SessionState
 from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
 
 __all__ = ["Session", "SessionHost"]
+
+_MAX_ASSEMBLED_HEADS = 2
+"""A direction has a head and trailers. Assembled heads are not charged to the window until they are read."""
 
 
 class SessionHost(Protocol):
@@ -60,6 +63,7 @@ class Session:
     """
 
     __slots__ = (
+        "_assembled",
         "_assembly",
         "_discarding",
         "_finishing",
@@ -72,11 +76,13 @@ class Session:
         "error",
         "error_to_send",
         "head",
+        "head_incomplete",
         "id",
         "in_ring",
         "opened_here",
         "owner",
         "pending",
+        "pending_bytes",
         "pending_cost",
         "receive_window",
         "send_window",
@@ -97,11 +103,14 @@ class Session:
         self._host = host
         self._inbound: deque[tuple[SessionPayload, int]] = deque()
         self._assembly: HeadAssembly | None = None
+        self._assembled = 0
         self._discarding = False
         self._finishing = False
         self.announced = opened_here
         """Whether a handler knows of this session."""
         self.head = head
+        self.head_incomplete = False
+        """Whether parts of the opening are still to come from the peer."""
         self.opened_here = opened_here
         self.id = 0
         self.state = SessionState.UNOPENED
@@ -111,6 +120,8 @@ class Session:
         self.receive_window = receive_window
         self.pending: SessionPayload | None = None
         self.pending_cost = 0
+        self.pending_bytes = 0
+        """Most that ``pending`` takes in a frame."""
         self.deficit = 0
         self.in_ring = False
         self.control_queued = False
@@ -127,7 +138,7 @@ class Session:
 
         Raises:
             SendingStopped: The peer wants no more.
-            SessionError: The session was reset.
+            SessionError: The session was reset, or ``too_large``: no frame holds so many fields.
         """
         if self.error is not None:
             raise self.error
@@ -135,8 +146,7 @@ class Session:
             raise self.stopped
         assert self.pending is None, "one envelope at a time"
         assert self.state in (SessionState.OPEN, SessionState.REMOTE_ENDED), "nothing follows the end"
-        self.pending = payload
-        self.pending_cost = payload.cost
+        self.wait_with(payload)
         self._host.data_offered(self)
 
     def withdraw(self) -> bool:
@@ -178,6 +188,9 @@ class Session:
         if self.state is SessionState.UNOPENED:
             self._host.opening_withdrawn(self)
         else:
+            # It says all there is left to say.
+            self.control_grant = 0
+            self.stop_to_send = None
             self.error_to_send = error
             self._host.control_offered(self)
         self._inbound.clear()
@@ -211,19 +224,33 @@ class Session:
 
     # -- used by the multiplexer
 
+    def wait_with(self, payload: SessionPayload) -> None:
+        """Let ``payload`` wait to be framed.
+
+        Raises:
+            SessionError: ``too_large``: no frame holds so many fields.
+        """
+        cost = payload.cost
+        size = encoded_bound(payload, cost)
+        if size > MAX_ENVELOPE_BYTES:
+            raise SessionError(ErrorCode.TOO_LARGE, "the head has too many fields")
+        self.pending = payload
+        self.pending_cost = cost
+        self.pending_bytes = size
+
     def opened(self) -> None:
         """The opening was framed, or arrived."""
         self._apply(SessionInput.OPENED)
         if not self.opened_here:
             if needs_assembly(self.head):
-                self._assembly = HeadAssembly(self.head, self._host.max_head_bytes)
+                self.head_incomplete = True
+                self._begin_assembly(self.head)
             elif self.head.end:
                 self._apply(SessionInput.REMOTE_END)
 
-    @property
-    def head_incomplete(self) -> bool:
-        """Whether parts of the opening are still to come."""
-        return not self.opened_here and needs_assembly(self.head)
+    def consumed_at_once(self, cost: int, now: float) -> None:
+        """What arrived is in the handler's hands already: return its credit to the peer."""
+        self._consume(cost, now)
 
     def framed(self) -> None:
         """What waited was framed."""
@@ -246,7 +273,7 @@ class Session:
         if window is None or not window.arrived(cost):
             self.reset(SessionError(ErrorCode.FLOW_CONTROL, "the peer sent more than it had credit for"))
             return True
-        if self._assembly is not None or needs_assembly(payload):
+        if self._assembly is not None or needs_assembly(payload) or isinstance(payload, HeadPart):
             return self._assemble(payload, cost, now)
         self._inbound.append((payload, cost))
         if payload.end:
@@ -297,12 +324,18 @@ class Session:
             self.control_grant += grant
             self._host.control_offered(self)
 
+    def _begin_assembly(self, announced: SessionPayload) -> None:
+        if isinstance(announced, HeadPart) or self._assembled == _MAX_ASSEMBLED_HEADS:
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "a part of a head came that nothing announced")
+        self._assembled += 1
+        self._assembly = HeadAssembly(announced, self._host.max_head_bytes)
+
     def _assemble(self, payload: SessionPayload, cost: int, now: float) -> bool:
         self._consume(cost, now)
-        if self._assembly is None:
-            self._assembly = HeadAssembly(payload, self._host.max_head_bytes)
-            return False
         try:
+            if self._assembly is None:
+                self._begin_assembly(payload)
+                return False
             whole = self._assembly.add(payload)
         except SessionError as exc:
             self.reset(exc)
@@ -310,7 +343,8 @@ class Session:
         if whole is None:
             return False
         self._assembly = None
-        if needs_assembly(self.head):
+        if self.head_incomplete:
+            self.head_incomplete = False
             self.head = whole  # type: ignore[assignment]  # the assembly only completes to what was announced
         else:
             self._inbound.append((whole, 0))

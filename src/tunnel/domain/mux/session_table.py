@@ -52,7 +52,9 @@ class SessionTable(SessionHost):
         self._sessions: dict[int, Session] = {}
         self._unopened: set[Session] = set()
         self._peer_sessions = 0
-        self._refused_in_a_row = 0
+        self._refused: set[int] = set()
+        """Refused sessions that the peer may still believe open."""
+        self._refused_until = 0
         self._quiet = False
         self.high_water = 0
         """Highest id the peer has opened."""
@@ -75,14 +77,20 @@ class SessionTable(SessionHost):
         """A session of ours, waiting to be opened.
 
         Raises:
-            SessionError: ``overloaded``: no window left for the answer.
+            SessionError: ``refused``: the peer takes no more at once; ``overloaded``: no window left for the answer;
+                ``too_large``: no frame holds so many fields. Nothing was sent.
         """
+        if len(self) - self._peer_sessions >= self._remote.max_sessions:
+            raise SessionError(ErrorCode.REFUSED, "as many conversations are open as the peer takes")
         if not self._budget.reserve(self._local.session_window_bytes):
             raise SessionError(ErrorCode.OVERLOADED, "too many conversations at once")
         window = ReceiveWindow(self._local, self._budget, now)
         session = Session(self, head, opened_here=True, send_window=SendWindow(self._remote), receive_window=window)
-        session.pending = head
-        session.pending_cost = head.cost
+        try:
+            session.wait_with(head)
+        except SessionError:
+            window.close()
+            raise
         self._unopened.add(session)
         self._out.opening(session)
         return session
@@ -99,16 +107,17 @@ class SessionTable(SessionHost):
             PeerMistake: This id, or this head, opens nothing; or the peer goes on opening far above the cap.
         """
         if self.knows(session_id):
+            self.check_reuse(session_id, head)
             return None
         if session_id == 0 or session_id & 1 != self._peer_parity:
             raise PeerMistake(f"session {session_id} is not the peer's to open")
-        if not _opens(head):
+        if not isinstance(head, (HttpRequest, TcpOpen)) and not _is_metadata(head):
             raise PeerMistake(f"session {session_id} did not start with an opening")
         assert isinstance(head, (HttpRequest, GrpcFrame, TcpOpen))
         self.high_water = session_id
         if self.last_accepted is not None:
             return None
-        window, refusal = self._admit(head, cost, now)
+        window, refusal = self._admit(session_id, head, cost, now)
         session = Session(self, head, opened_here=False, send_window=SendWindow(self._remote), receive_window=window)
         session.id = session_id
         session.opened()
@@ -118,25 +127,54 @@ class SessionTable(SessionHost):
             session.reset(refusal)
             session.finish()
             return None
+        # The handler gets the head at once.
+        session.consumed_at_once(cost, now)
         return session
 
-    def _admit(self, head: Opening, cost: int, now: float) -> tuple[ReceiveWindow | None, SessionError | None]:
+    def _admit(
+        self, session_id: int, head: Opening, cost: int, now: float
+    ) -> tuple[ReceiveWindow | None, SessionError | None]:
         if self._peer_sessions >= self._local.max_sessions:
-            self._refused_in_a_row += 1
-            if self._refused_in_a_row > self._local.max_sessions:
-                raise PeerMistake("twice as many sessions as allowed were opened")
+            self._note_refused(session_id)
             return None, SessionError(ErrorCode.REFUSED, "too many conversations at once")
-        self._refused_in_a_row = 0
+        if cost > self._local.session_window_bytes:
+            return None, SessionError(ErrorCode.FLOW_CONTROL, "the opening is larger than the credit")
         if head.end:
             return None, None
         if not self._budget.reserve(self._local.session_window_bytes):
             return None, SessionError(ErrorCode.OVERLOADED, "too many conversations at once")
         window = ReceiveWindow(self._local, self._budget, now)
-        if not window.arrived(cost):
-            return window, SessionError(ErrorCode.FLOW_CONTROL, "the opening is larger than the credit")
-        # The handler gets the head at once, so it counts as consumed.
-        window.consumed(cost, now, 0.0)
+        window.arrived(cost)
         return window, None
+
+    def _note_refused(self, session_id: int) -> None:
+        # The refusals up to then went with the frame after the first of them, or are about to.
+        retention = self._out.retention
+        if retention.acked >= self._refused_until:
+            self._refused.clear()
+            self._refused_until = retention.sent + 1
+        self._refused.add(session_id)
+        if len(self._refused) > self._local.max_sessions:
+            raise PeerMistake("twice as many sessions as allowed were opened")
+
+    def given_up(self, session_id: int) -> bool:
+        """The peer has done with a session that is gone here; whether it was one that had been refused."""
+        if session_id not in self._refused:
+            return False
+        self._refused.remove(session_id)
+        return True
+
+    def check_reuse(self, session_id: int, payload: object) -> None:
+        """Nothing opens a session that was opened before.
+
+        Raises:
+            PeerMistake: ``payload`` does.
+        """
+        # METADATA also answers, on sessions of ours.
+        if isinstance(payload, (HttpRequest, TcpOpen)) or (
+            session_id & 1 == self._peer_parity and _is_metadata(payload)
+        ):
+            raise PeerMistake(f"session {session_id} was opened twice")
 
     def knows(self, session_id: int) -> bool:
         """Whether a session of this id was ever opened."""
@@ -155,8 +193,13 @@ class SessionTable(SessionHost):
         ended = []
         for session in [*self._out.take_openings(), *self._sessions.values()]:
             code = ErrorCode.PEER_LOST if session.id else ErrorCode.REFUSED
-            if session.end(SessionError(code, "the tunnel was lost", detail=reason)):
+            if not session.end(SessionError(code, "the tunnel was lost", detail=reason)):
+                continue
+            if session.announced:
                 ended.append(session)
+            else:
+                # Nobody was told of it yet, so nobody else will finish it.
+                session.finish()
         return ended
 
     # -- SessionHost
@@ -186,11 +229,5 @@ class SessionTable(SessionHost):
             self._peer_sessions -= 1
 
 
-def _opens(payload: object) -> bool:
-    match payload:
-        case HttpRequest() | TcpOpen():
-            return True
-        case GrpcFrame(type=GrpcFrameType.METADATA):
-            return True
-        case _:
-            return False
+def _is_metadata(payload: object) -> bool:
+    return isinstance(payload, GrpcFrame) and payload.type == GrpcFrameType.METADATA

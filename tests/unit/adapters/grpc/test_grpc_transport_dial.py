@@ -6,8 +6,10 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_kit import Service, chunk, connect, end_of, listening, raw_server, run
+from grpc_kit import Service, chunk, connect, end_of, listening, raw_server, received, run
 
+from tunnel.adapters.grpc.codec import encode_frame
+from tunnel.adapters.grpc.options import TRANSPORT_METADATA
 from tunnel.adapters.grpc.transport import GrpcTransport
 from tunnel.domain.errors import LinkEnd, LinkError
 
@@ -143,5 +145,19 @@ def test_peers_name_each_other() -> None:
             assert client.peer.address == listener.address
             assert server.peer.address.startswith("127.0.0.1:")
             await client.aclose()
+
+    run(scenario)
+
+
+def test_link_that_ends_at_once_still_tells_what_it_was_told() -> None:
+    async def proxy(_: Any, context: Any) -> None:
+        await context.send_initial_metadata((TRANSPORT_METADATA,))
+        await context.write(encode_frame(chunk(1)))
+
+    async def scenario() -> None:
+        async with raw_server(proxy) as address:
+            link = await connect(address)
+            assert await received(link) == ([1], LinkEnd.ENDED)
+            await link.aclose()
 
     run(scenario)

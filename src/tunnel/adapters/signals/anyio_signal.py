@@ -1,14 +1,16 @@
-"""A wake-up call that can be awaited again and again."""
+"""Signals on whatever event loop runs."""
 
 from __future__ import annotations
 
 import anyio
 
-__all__ = ["Signal"]
+from tunnel.ports.signal import Signal
+
+__all__ = ["AnyioSignal"]
 
 
-class Signal:
-    """Wakes the one task that waits. Nothing is remembered: the waiter looks at the state before it waits."""
+class AnyioSignal(Signal):
+    """An event made anew for each wait."""
 
     __slots__ = ("_event",)
 
@@ -16,14 +18,12 @@ class Signal:
         self._event: anyio.Event | None = None
 
     def notify(self) -> None:
-        """Wake the waiter, if there is one."""
         event = self._event
         if event is not None:
             self._event = None
             event.set()
 
     async def wait(self) -> None:
-        """Return after the next ``notify``. At most one task waits at a time."""
         event = self._event = anyio.Event()
         try:
             await event.wait()

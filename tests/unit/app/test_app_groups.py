@@ -1,0 +1,270 @@
+"""Choosing a client: balancing, waiting for one, and asking another."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import anyio
+import pytest
+from support.app_kit import OTHER_TOKEN, FakeStream, FakeUpstream, World, ask, echo, group, until
+
+from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.ports.target import Stream
+
+pytestmark = pytest.mark.anyio
+
+GET = HttpRequest("GET", b"/", host=b"app.test", end=True)
+POST = HttpRequest("POST", b"/", host=b"app.test")
+
+
+async def refuse(stream: Stream) -> None:
+    raise SessionError(ErrorCode.REFUSED, "not now")
+
+
+async def test_round_robin_gives_every_client_the_same(world: World) -> None:
+    first, second, third = FakeUpstream(), FakeUpstream(), FakeUpstream()
+    async with (
+        world.server(groups={"web": group(balance="round_robin")}) as server,
+        world.client(first, client_id="one") as one,
+        world.client(second, client_id="two") as two,
+        world.client(third, client_id="three") as three,
+    ):
+        for client in (one, two, three):
+            await client.ready()
+        for _ in range(30):
+            assert (await ask(server)).status == 200
+    assert [10, 10, 10] == [len(each.heads) for each in (first, second, third)]
+
+
+async def test_power_of_two_spreads_requests_under_way(world: World) -> None:
+    async def linger(stream: Stream) -> None:
+        await anyio.sleep(1)
+        await echo(stream)
+
+    upstreams = [FakeUpstream(linger) for _ in range(3)]
+    async with (
+        world.server() as server,
+        world.client(upstreams[0], client_id="one") as one,
+        world.client(upstreams[1], client_id="two") as two,
+        world.client(upstreams[2], client_id="three", token=OTHER_TOKEN) as three,
+    ):
+        for client in (one, two, three):
+            await client.ready()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(90):
+                tasks.start_soon(ask, server)
+    for upstream in upstreams:
+        assert 20 <= len(upstream.heads) <= 40
+
+
+async def test_clients_of_another_group_get_none_of_the_requests(world: World) -> None:
+    web, api = FakeUpstream(), FakeUpstream()
+    async with (
+        world.server() as server,
+        world.client(web, client_id="one") as one,
+        world.client(api, client_id="two", group="api") as two,
+    ):
+        await one.ready()
+        await two.ready()
+        for _ in range(5):
+            await ask(server, host="app.test")
+        for _ in range(3):
+            await ask(server, host="api.test")
+    assert (5, 3) == (len(web.heads), len(api.heads))
+
+
+async def test_several_targets_of_an_upstream_are_balanced_by_the_client(world: World) -> None:
+    from dependency_injector import providers
+
+    from tunnel.domain.configuration import UpstreamSettings
+
+    counts: Counter[str] = Counter()
+
+    def make(url: str, *_: object) -> FakeUpstream:
+        async def handle(stream: Stream) -> None:
+            counts[url] += 1
+            await echo(stream)
+
+        return FakeUpstream(handle)
+
+    urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    settings = group(upstreams={"app": UpstreamSettings(targets=urls, balance="round_robin")})
+    container = world.client_container()
+    container.targets.providers["http"].override(providers.Callable(make))
+    async with world.server(groups={"web": settings}) as server, world.client(container=container) as client:
+        await client.ready()
+        for _ in range(10):
+            assert (await ask(server)).status == 200
+    assert {url: 5 for url in urls} == counts
+
+
+# -- waiting
+
+
+async def test_request_without_a_client_fails_at_once_unless_told_to_wait(world: World) -> None:
+    async with world.server() as server:
+        before = anyio.current_time()
+        answer = await ask(server)
+        assert anyio.current_time() - before < 0.01
+    assert answer.status == 503
+    assert b"retry-after" in dict(answer.headers)
+
+
+async def test_request_waits_for_a_client_to_arrive(world: World) -> None:
+    async with world.server(groups={"web": group(wait_for_client_s=5)}) as server:
+        answers = []
+
+        async def visit() -> None:
+            answers.append((await ask(server, body=b"x")).body)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(visit)
+            await anyio.sleep(4)
+            async with world.client() as client:
+                await client.ready()
+                await until(lambda: len(answers) == 10, within_s=0.1)
+        assert [b"x"] * 10 == answers
+
+
+async def test_request_waits_no_longer_than_configured(world: World) -> None:
+    async with world.server(groups={"web": group(wait_for_client_s=5)}) as server:
+        before = anyio.current_time()
+        assert (await ask(server)).status == 503
+        assert anyio.current_time() - before == pytest.approx(5, abs=0.01)
+
+
+async def test_requests_beyond_max_waiting_are_overloaded_at_once(world: World) -> None:
+    async with world.server(groups={"web": group(wait_for_client_s=5, max_waiting=3)}) as server:
+        codes: list[ErrorCode] = []
+
+        async def visit() -> None:
+            try:
+                await server._target.handle(FakeStream(GET))
+            except SessionError as exc:
+                codes.append(exc.code)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(visit)
+            await anyio.sleep(0.01)
+            assert [ErrorCode.OVERLOADED] * 2 == codes
+        assert [ErrorCode.OVERLOADED] * 2 + [ErrorCode.NO_CLIENT] * 3 == codes
+        # Those who gave up have left the queue.
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(visit)
+        assert [ErrorCode.NO_CLIENT] * 3 == codes[-3:]
+
+
+async def test_visitor_that_leaves_the_queue_makes_room_in_it(world: World) -> None:
+    async with world.server(groups={"web": group(wait_for_client_s=5, max_waiting=1)}) as server:
+        for _ in range(3):
+            with anyio.move_on_after(1), pytest.raises(anyio.get_cancelled_exc_class()):
+                await server._target.handle(FakeStream(GET))
+
+
+# -- asking another
+
+
+async def test_refused_request_is_given_to_another_client(world: World) -> None:
+    first, second = FakeUpstream(refuse), FakeUpstream()
+    async with (
+        world.server(groups={"web": group(balance="round_robin")}) as server,
+        world.client(first, client_id="one") as one,
+        world.client(second, client_id="two") as two,
+    ):
+        await one.ready()
+        await two.ready()
+        assert [200] * 4 == [(await ask(server)).status for _ in range(4)]
+    assert 4 == len(second.heads)
+    assert len(first.heads) > 0
+
+
+async def test_refused_request_waits_for_another_client(world: World) -> None:
+    async with (
+        world.server(groups={"web": group(wait_for_client_s=5)}) as server,
+        world.client(FakeUpstream(refuse), client_id="one") as one,
+    ):
+        await one.ready()
+        async with anyio.create_task_group() as tasks:
+            stream = FakeStream(GET)
+            tasks.start_soon(server._target.handle, stream)
+            await anyio.sleep(1)
+            async with world.client(client_id="two") as two:
+                await two.ready()
+                await until(lambda: stream.ended, within_s=0.1)
+    assert stream.answer is not None
+    assert stream.answer.status == 200
+
+
+async def test_request_whose_body_was_touched_is_not_given_to_another(world: World) -> None:
+    async def refuse_after_reading(stream: Stream) -> None:
+        await stream.receive()
+        await refuse(stream)
+
+    first, second = FakeUpstream(refuse_after_reading), FakeUpstream(refuse_after_reading)
+    async with (
+        world.server() as server,
+        world.client(first, client_id="one") as one,
+        world.client(second, client_id="two") as two,
+    ):
+        await one.ready()
+        await two.ready()
+        with pytest.raises(SessionError) as caught:
+            await server._target.handle(FakeStream(POST, [BodyChunk(b"x"), BodyChunk(b"y", end=True)]))
+    assert ErrorCode.REFUSED is caught.value.code
+    assert 1 == len(first.heads) + len(second.heads)
+
+
+async def test_request_whose_answer_has_begun_is_not_given_to_another(world: World) -> None:
+    async def refuse_late(stream: Stream) -> None:
+        await stream.send(HttpResponse(200))
+        await refuse(stream)
+
+    first, second = FakeUpstream(refuse_late), FakeUpstream(refuse_late)
+    async with (
+        world.server() as server,
+        world.client(first, client_id="one") as one,
+        world.client(second, client_id="two") as two,
+    ):
+        await one.ready()
+        await two.ready()
+        with pytest.raises(SessionError):
+            await server._target.handle(FakeStream(GET))
+    assert 1 == len(first.heads) + len(second.heads)
+
+
+async def test_other_failures_are_not_given_to_another(world: World) -> None:
+    async def fail(stream: Stream) -> None:
+        raise SessionError(ErrorCode.UPSTREAM_UNREACHABLE, "nobody there")
+
+    first, second = FakeUpstream(fail), FakeUpstream(fail)
+    async with (
+        world.server() as server,
+        world.client(first, client_id="one") as one,
+        world.client(second, client_id="two") as two,
+    ):
+        await one.ready()
+        await two.ready()
+        assert (await ask(server)).status == 502
+    assert 1 == len(first.heads) + len(second.heads)
+
+
+async def test_request_refused_everywhere_fails_after_three_clients(world: World) -> None:
+    upstreams = [FakeUpstream(refuse) for _ in range(5)]
+    async with world.server() as server, anyio.create_task_group() as tasks:
+        for number, upstream in enumerate(upstreams):
+            client = world.client(upstream, client_id=f"client-{number}")
+            tasks.start_soon(_stay, client)
+            await until(lambda number=number: len(server.clients().clients) == number + 1)
+        await until(lambda: all(each.tunnels[0].published for each in server.clients().clients))
+        assert (await ask(server)).status in (502, 503)
+        tasks.cancel_scope.cancel()
+    assert 3 == sum(len(each.heads) for each in upstreams)
+
+
+async def _stay(client: object) -> None:
+    async with client:  # type: ignore[attr-defined]
+        await anyio.sleep_forever()
