@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 import anyio
-from anyio.abc import TaskGroup
 
+from tunnel.app.background import Background
 from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.container import ClientContainer
 from tunnel.app.dialer import Dialer, Identity
 from tunnel.app.settings import default_client_id
 from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSettings
-from tunnel.domain.errors import ConfigurationError, RegistrationRefused
+from tunnel.domain.errors import ConfigurationError, LinkEnd, LinkError, RegistrationRefused
 from tunnel.domain.identity import ClientId, GroupId, InstanceId
 from tunnel.ports.target import UpstreamTarget
 
@@ -71,17 +70,15 @@ class Client:
             budget=self.container.budget(),
             on_ready=self._on_ready,
         )
-        self._stack = AsyncExitStack()
-        self._tasks: TaskGroup | None = None
-        self._ready = anyio.Event()
+        self._background = Background()
+        self._is_ready = False
+        self._news = anyio.Event()
         self._closed = anyio.Event()
         self._refusal: RegistrationRefused | None = None
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            self._tasks.start_soon(self._run)
-            self._stack = stack.pop_all()
+        background = await self._background.__aenter__()
+        background.tasks.start_soon(self._run)
         return self
 
     async def __aexit__(
@@ -89,11 +86,8 @@ class Client:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await self.aclose(drain_s=0)
-        assert self._tasks is not None
-        self._tasks.cancel_scope.cancel()
         try:
-            # The body's own exception is not the task group's to wrap.
-            await self._stack.aclose()
+            await self._background.__aexit__(exc_type, exc, traceback)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._configuration.aclose()
@@ -103,15 +97,13 @@ class Client:
 
         Raises:
             RegistrationRefused: The server will not have this client.
+            LinkError: ``CLOSED``: the client was closed.
         """
-        while not self._ready.is_set():
+        while not self._is_ready:
             self._check()
-            async with anyio.create_task_group() as tasks:
-                for event in (self._ready, self._closed):
-                    tasks.start_soon(_wait_then_cancel, event, tasks.cancel_scope)
             if self._closed.is_set():
-                break
-        self._check()
+                raise LinkError(LinkEnd.CLOSED, "the client was closed")
+            await self._news.wait()
 
     async def wait_closed(self) -> None:
         """Return once ``aclose`` has run.
@@ -130,16 +122,19 @@ class Client:
         """
         await self._dialer.drain(self.settings.limits.drain_s if drain_s is None else drain_s)
         self._closed.set()
+        self._announce()
 
     def _check(self) -> None:
         if self._refusal is not None:
             raise self._refusal
 
     def _on_ready(self, ready: bool) -> None:
-        if ready:
-            self._ready.set()
-        else:
-            self._ready = anyio.Event()
+        self._is_ready = ready
+        self._announce()
+
+    def _announce(self) -> None:
+        news, self._news = self._news, anyio.Event()
+        news.set()
 
     async def _run(self) -> None:
         try:
@@ -148,12 +143,8 @@ class Client:
             self._refusal = exc
         finally:
             self._closed.set()
+            self._announce()
 
     def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
         target: UpstreamTarget = self.container.targets(url.partition(":")[0], url, settings, policy)
         return target
-
-
-async def _wait_then_cancel(event: anyio.Event, scope: anyio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()

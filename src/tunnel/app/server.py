@@ -11,6 +11,7 @@ from typing import Any, Self
 import anyio
 from anyio.abc import TaskGroup
 
+from tunnel.app.background import Background
 from tunnel.app.container import ServerContainer
 from tunnel.app.group_target import Group, GroupTarget
 from tunnel.app.link_service import ServerLinks
@@ -75,8 +76,7 @@ class Server:
         """An ASGI application to mount elsewhere; works while the context is entered."""
         self._listeners: dict[str, Listener] = {}
         self._ingresses: dict[str, Ingress] = {}
-        self._stack = AsyncExitStack()
-        self._tasks: TaskGroup | None = None
+        self._background = Background()
         self._closed = anyio.Event()
         self._ingresses_done = anyio.Event()
         self._open_ingresses = 0
@@ -90,12 +90,12 @@ class Server:
         for ingress in self._ingresses.values():
             ingress.bind()
         async with AsyncExitStack() as stack:
-            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            background = await stack.enter_async_context(self._background)
             for name, listener in self._listeners.items():
-                await self._start_transport(self._tasks, name, listener)
+                await self._start_transport(background.tasks, name, listener)
             for name, ingress in self._ingresses.items():
-                await self._start_ingress(self._tasks, name, ingress)
-            self._stack = stack.pop_all()
+                await self._start_ingress(background.tasks, name, ingress)
+            stack.pop_all()
         return self
 
     async def __aexit__(
@@ -103,10 +103,7 @@ class Server:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await self.aclose(drain_s=0)
-        assert self._tasks is not None
-        self._tasks.cancel_scope.cancel()
-        # The body's own exception is not the task group's to wrap.
-        await self._stack.aclose()
+        await self._background.__aexit__(exc_type, exc, traceback)
 
     async def aclose(self, *, drain_s: float | None = None) -> None:
         """Stop: first the ingresses, when their conversations are over the links.

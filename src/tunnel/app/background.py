@@ -1,0 +1,52 @@
+"""Tasks that run while a context is entered, and that its body need not know of."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+__all__ = ["Background"]
+
+
+class Background:
+    """A task group whose tasks are cancelled when the context is left.
+
+    Leaving cancels the tasks from within, never the task that leaves: so an exception of the body propagates as it is
+    rather than in a group, and a body whose task counts cancellations of its own (``asyncio.Task.cancelling``) is not
+    hit by ours. When a task fails the body is cancelled, and leaving raises what the task raised.
+    """
+
+    def __init__(self) -> None:
+        self._outer: TaskGroup | None = None
+        self._inner: TaskGroup | None = None
+        self._started = anyio.Event()
+        self._leaving = anyio.Event()
+
+    @property
+    def tasks(self) -> TaskGroup:
+        """Where to start tasks while the context is entered."""
+        assert self._inner is not None, "not entered"
+        return self._inner
+
+    async def __aenter__(self) -> Self:
+        self._outer = anyio.create_task_group()
+        await self._outer.__aenter__()
+        self._outer.start_soon(self._hold)
+        await self._started.wait()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._outer is not None
+        self._leaving.set()
+        await self._outer.__aexit__(None, None, None)
+
+    async def _hold(self) -> None:
+        async with anyio.create_task_group() as self._inner:
+            self._started.set()
+            await self._leaving.wait()
+            self._inner.cancel_scope.cancel()
