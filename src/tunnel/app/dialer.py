@@ -119,6 +119,8 @@ class Dialer:
             with anyio.move_on_after(timeout_s):
                 await tunnel.drained()
             tunnel.close("", "the client shut down")
+            with anyio.move_on_after(_CLOSE_S):
+                await tunnel.ended()
 
     async def _round(self) -> tuple[str, str] | None:
         """Try the servers in order, and carry the first tunnel that comes up to its end.

@@ -36,6 +36,8 @@ SIDES = st.sampled_from([CLIENT, SERVER])
 PICKS = st.integers(0, 2**16)
 SIZES = st.sampled_from([0, 1, 100, 3000, 20_000, 70_000])
 FIELDS = st.sampled_from([(0, 0), (8, 10), (200, 1), (1, 5000), (3, 20_000)])
+DISRUPTIONS = ["reset", "withdraw", "stop", "finish", "go_away", "end"]
+"""What may go wrong; a run has some of it, so that others come to talk undisturbed."""
 REASON = SessionError(ErrorCode.CANCELLED, "enough", detail="of this")
 
 
@@ -108,8 +110,12 @@ class TwoEnds(RuleBasedStateMachine):
         receive=st.sampled_from([64 * KIB, 512 * KIB]),
         max_sessions=st.integers(1, 6),
         process=st.sampled_from([96 * KIB, 1024 * KIB]),
+        disruptions=st.sets(st.sampled_from(DISRUPTIONS), max_size=3),
     )
-    def begin(self, encoded: bool, window: int, receive: int, max_sessions: int, process: int) -> None:
+    def begin(
+        self, encoded: bool, window: int, receive: int, max_sessions: int, process: int, disruptions: set[str]
+    ) -> None:
+        self.disruptions = disruptions
         self.limits = Limits(
             session_window_bytes=window,
             session_window_max_bytes=window * 4,
@@ -236,6 +242,7 @@ class TwoEnds(RuleBasedStateMachine):
         return payload is not None
 
     @rule(side=SIDES, pick=PICKS)
+    @precondition(lambda self: "reset" in self.disruptions)
     def reset(self, side: int, pick: int) -> None:
         handler = self.pick(side, pick)
         if handler is None:
@@ -247,6 +254,7 @@ class TwoEnds(RuleBasedStateMachine):
         assert handler.session.state is SessionState.CLOSED
 
     @rule(side=SIDES, pick=PICKS)
+    @precondition(lambda self: "withdraw" in self.disruptions)
     def withdraw(self, side: int, pick: int) -> None:
         handler = self.pick(side, pick)
         if handler is None:
@@ -262,6 +270,7 @@ class TwoEnds(RuleBasedStateMachine):
             handler.plan.insert(0, waiting)
 
     @rule(side=SIDES, pick=PICKS)
+    @precondition(lambda self: "stop" in self.disruptions)
     def stop_receiving(self, side: int, pick: int) -> None:
         handler = self.pick(side, pick)
         if handler is None or handler.session.state is SessionState.UNOPENED:
@@ -274,7 +283,7 @@ class TwoEnds(RuleBasedStateMachine):
     @rule(side=SIDES, pick=PICKS)
     def finish(self, side: int, pick: int) -> None:
         handler = self.pick(side, pick)
-        if handler is not None:
+        if handler is not None and ("finish" in self.disruptions or handler.session.state is SessionState.CLOSED):
             self.finish_handler(side, handler)
 
     def finish_handler(self, side: int, handler: Handler) -> None:
@@ -287,6 +296,7 @@ class TwoEnds(RuleBasedStateMachine):
         assert mux.session_count == before - 1
 
     @rule(side=SIDES)
+    @precondition(lambda self: "go_away" in self.disruptions and len(self.conversations) > 3)
     def go_away(self, side: int) -> None:
         self.ends.muxes[side].go_away("shutdown")
 
@@ -328,11 +338,22 @@ class TwoEnds(RuleBasedStateMachine):
                 assert envelope.payload.bytes > 0
         return frame
 
-    @rule(side=SIDES)
+    @rule(side=SIDES, most=st.integers(1, 5))
     @precondition(lambda self: any(self.ends.wires))
-    def deliver(self, side: int) -> None:
-        if self.ends.wires[side]:
+    def deliver(self, side: int, most: int) -> None:
+        for _ in range(min(most, len(self.ends.wires[side]))):
             self.deliver_to(side)
+
+    @rule(side=SIDES)
+    def move(self, side: int) -> None:
+        self.send_from(side)
+        while self.ends.wires[1 - side]:
+            self.deliver_to(1 - side)
+
+    @rule()
+    @precondition(lambda self: bool(self.conversations))
+    def everybody_talks(self) -> None:
+        self.pump(most_rounds=5)
 
     def deliver_to(self, side: int) -> None:
         received = self.ends.deliver(side)
@@ -370,7 +391,7 @@ class TwoEnds(RuleBasedStateMachine):
             self.ends.muxes[ping].ping(self.ends.now)
 
     @rule()
-    @precondition(lambda self: len(self.conversations) > 4)
+    @precondition(lambda self: "end" in self.disruptions and len(self.conversations) > 3)
     def end(self) -> None:
         """The link and all hope of another are gone."""
         for wire in self.ends.wires:
@@ -436,10 +457,11 @@ class TwoEnds(RuleBasedStateMachine):
 
     # -- what must come of it
 
-    def pump(self, *, reading: bool = True) -> None:
+    def pump(self, *, most_rounds: int = 100_000) -> None:
         """Let everybody say and hear everything, until nothing moves."""
-        idle = 0
-        while idle < 3:
+        idle = rounds = 0
+        while idle < 3 and rounds < most_rounds:
+            rounds += 1
             moved = False
             for side in (CLIENT, SERVER):
                 for handler in self.handlers(side):
@@ -451,9 +473,11 @@ class TwoEnds(RuleBasedStateMachine):
                 while self.ends.wires[1 - side]:
                     self.deliver_to(1 - side)
                 for handler in self.handlers(1 - side):
-                    while reading and self.read(handler):
+                    while self.read(handler):
                         moved = True
-            self.tick(0.06)
+            self.ends.now += 0.06
+            for mux in self.ends.muxes:
+                assert mux.tick(self.ends.now) is None
             idle = 0 if moved else idle + 1
 
     def teardown(self) -> None:
