@@ -17,6 +17,7 @@ from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSe
 from tunnel.domain.errors import ConfigurationError, LinkEnd, LinkError, RegistrationRefused
 from tunnel.domain.identity import ClientId, GroupId, InstanceId
 from tunnel.ports.target import UpstreamTarget
+from tunnel.ports.transport import Transport
 
 __all__ = ["Client"]
 
@@ -54,7 +55,7 @@ class Client:
         schemes = dict.fromkeys(url.partition(":")[0] for url in settings.servers)
         self._dialer = Dialer(
             servers=settings.servers,
-            transports={scheme: self.container.transports(scheme) for scheme in schemes},
+            transports={scheme: self._transport(scheme) for scheme in schemes},
             identity=Identity(
                 ClientId(self.client_id),
                 GroupId(settings.group),
@@ -144,6 +145,14 @@ class Client:
         finally:
             self._closed.set()
             self._announce()
+
+    def _transport(self, scheme: str) -> Transport:
+        known = self.container.transports.providers
+        if scheme not in known:
+            schemes = ", ".join(sorted(known))
+            raise ConfigurationError(f'no transport is known for "{scheme}://", only for {schemes}', key_path="servers")
+        transport: Transport = self.container.transports(scheme)
+        return transport
 
     def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
         target: UpstreamTarget = self.container.targets(url.partition(":")[0], url, settings, policy)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from tunnel.app.upstream_router import TargetFactory, UpstreamRouter
 from tunnel.domain.configuration import GroupSnapshot, TargetPolicy
 from tunnel.domain.envelopes import ConfigApplied, ConfigRejected, ConfigSyncResponse
@@ -12,6 +14,8 @@ from tunnel.ports.target import ProxyTarget, Stream
 from tunnel.ports.telemetry import ConfigurationApplied, Telemetry
 
 __all__ = ["ClientConfiguration"]
+
+_logger = logging.getLogger("tunnel.configuration")
 
 _MAX_SNAPSHOT_BYTES = 16 * MIB
 
@@ -67,14 +71,21 @@ class ClientConfiguration(ProxyTarget):
         try:
             router = UpstreamRouter(GroupSnapshot.decode(encoded), self._policy, self._target_factory, self._random)
         except ConfigurationError as exc:
-            self._telemetry.record(ConfigurationApplied(message.version, message.hash, rejected=str(exc)))
-            return ConfigRejected(message.version, message.hash, str(exc))
+            return self._rejected(message, str(exc))
+        except Exception as exc:
+            # A target's maker is anybody's code. What it cannot make must not end the client.
+            _logger.exception("a configuration could not be applied")
+            return self._rejected(message, f"could not be applied: {type(exc).__name__}: {exc}")
         if self._router is not None:
             self._replaced.append(self._router)
         self._router = router
         self.hash = message.hash
         self._telemetry.record(ConfigurationApplied(message.version, message.hash))
         return ConfigApplied(message.version, message.hash)
+
+    def _rejected(self, message: ConfigSyncResponse, why: str) -> ConfigRejected:
+        self._telemetry.record(ConfigurationApplied(message.version, message.hash, rejected=why))
+        return ConfigRejected(message.version, message.hash, why)
 
     async def discard_replaced(self) -> None:
         """Close the connections of routers that nothing uses any more; called when no session is left."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import anyio
 
 from tunnel.app.client_configuration import ClientConfiguration
-from tunnel.app.handshake import FATAL_CODES, PROTOCOL_VERSION, expect, say
+from tunnel.app.handshake import FATAL_CODES, PROTOCOL_VERSION, deadline, expect, say
 from tunnel.app.tunnel import Tunnel, TunnelClosed
 from tunnel.domain.backoff import Backoff
 from tunnel.domain.configuration import LimitsSettings, Secret
@@ -130,6 +130,8 @@ class Dialer:
         """
         failed: tuple[str, str] | None = None
         for url in self._servers:
+            if self._draining:
+                return failed
             try:
                 link = await self._transports[url.partition(":")[0]].connect(url, timeout_s=self._limits.connect_s)
             except LinkError as exc:
@@ -143,8 +145,8 @@ class Dialer:
                 with anyio.move_on_after(_CLOSE_S, shield=True):
                     await link.aclose()
                 link.abort()
-            if failed is None or self._draining:
-                return failed
+            if failed is None:
+                return None
         return failed
 
     async def _use(self, link: Link, url: str) -> tuple[str, str] | None:
@@ -157,7 +159,8 @@ class Dialer:
             return url, exc.reason or exc.code.value
         except LinkError as exc:
             return url, exc.reason
-        await self._carry(link, url, life, response)
+        if not self._draining:
+            await self._carry(link, url, life, response)
         return None
 
     async def _register(self, link: Link, life: LinkLife) -> RegisterResponse:
@@ -173,7 +176,8 @@ class Dialer:
         )
         self._configuration.begin()
         try:
-            await say(link, request)
+            with deadline(self._limits.handshake_s, "sending register"):
+                await say(link, request)
         except LinkError as exc:
             # A server that closed right away may have said why; that is still there to be received.
             if exc.end is not LinkEnd.ENDED:
@@ -210,6 +214,7 @@ class Dialer:
             try:
                 if response.config_hash and response.config_hash == self._configuration.hash:
                     visit.applied(ConfigApplied(0, response.config_hash))
+                tasks.start_soon(visit.expect_configuration, self._limits.handshake_s)
                 await tunnel.carry(link)
             except TunnelClosed as exc:
                 reason = exc.close.message or exc.close.code
@@ -259,6 +264,12 @@ class _Visit:
             self.applied(answer)
         elif isinstance(answer, ConfigRejected):
             self.tunnel.say(answer)
+
+    async def expect_configuration(self, timeout_s: float) -> None:
+        """Close a tunnel whose server does not send a configuration that can be applied."""
+        await anyio.sleep(timeout_s)
+        if not self.configured:
+            self.tunnel.close(ErrorCode.PROTOCOL_ERROR.value, f"no configuration within {timeout_s:g} s")
 
     def applied(self, answer: ConfigApplied) -> None:
         """Tell the server, and find out when it has heard: from then on it sends sessions."""

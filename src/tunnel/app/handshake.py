@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import anyio
@@ -25,6 +26,7 @@ __all__ = [
     "FATAL_CODES",
     "PROTOCOL_VERSION",
     "config_parts",
+    "deadline",
     "expect",
     "negotiate_version",
     "refuse",
@@ -40,6 +42,23 @@ _PART_BYTES = 128 * KIB
 _LAST_WORDS_S = 1.0
 
 P = TypeVar("P", Register, RegisterResponse)
+
+
+@contextmanager
+def deadline(timeout_s: float, what: str) -> Iterator[None]:
+    """Bound a step of the handshake that waits for the peer, or for somebody else on its behalf.
+
+    Args:
+        timeout_s: Seconds.
+        what: The step, for the error.
+
+    Raises:
+        LinkError: ``BROKEN``: it took longer, and was cancelled.
+    """
+    with anyio.move_on_after(timeout_s) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise LinkError(LinkEnd.BROKEN, f"{what} took longer than {timeout_s:g} s")
 
 
 async def say(link: Link, payload: Payload) -> None:

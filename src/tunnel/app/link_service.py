@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import anyio
 
-from tunnel.app.handshake import config_parts, expect, negotiate_version, refuse, say
+from tunnel.app.handshake import config_parts, deadline, expect, negotiate_version, refuse, say
 from tunnel.app.snapshots import PublishedSnapshot, Snapshots
 from tunnel.app.tunnel import Tunnel, TunnelClosed
 from tunnel.domain.configuration import LimitsSettings
@@ -42,6 +42,8 @@ __all__ = ["ServerLinks"]
 
 _MAX_UNAUTHENTICATED = 256
 """Links that may be between connecting and being authenticated at the same time."""
+
+_INSTANCE_ID_BYTES = 16
 
 TargetOf = Callable[[Principal, str], ProxyTarget]
 """What handles the sessions opened by a client of this principal and group."""
@@ -107,7 +109,7 @@ class ServerLinks(LinkService):
             self._telemetry.record(LinkLost(link.peer.address, exc.end.value, exc.reason))
 
     async def register(self, request: Register, peer: PeerInfo) -> RegisterResponse:
-        version = negotiate_version(request.versions)
+        version = _checked(request)
         _, snapshot = await self._admissible(request.credential, request.group_id, peer)
         return RegisterResponse(
             tunnel_id="",
@@ -131,10 +133,9 @@ class ServerLinks(LinkService):
         try:
             request = await expect(link, Register, self._limits.handshake_s)
             life.on(LinkInput.REGISTER)
-            negotiate_version(request.versions)
-            if not request.client_id or len(request.instance_id) != 16:
-                raise RegistrationRefused(ErrorCode.PROTOCOL_ERROR, "client_id or instance_id is missing")
-            principal, snapshot = await self._admissible(request.credential, request.group_id, link.peer)
+            _checked(request)
+            with deadline(self._limits.handshake_s, "authentication"):
+                principal, snapshot = await self._admissible(request.credential, request.group_id, link.peer)
         finally:
             self._unauthenticated -= 1
         return request, principal, snapshot
@@ -208,10 +209,23 @@ class ServerLinks(LinkService):
             limits=self._limits.limits(),
             config_hash=snapshot.hash,
         )
-        await say(link, response)
-        if request.config_hash != snapshot.hash:
-            for part in config_parts(snapshot.version, snapshot.hash, snapshot.encoded):
-                await say(link, part)
+        with deadline(self._limits.handshake_s, "telling the client its configuration"):
+            await say(link, response)
+            if request.config_hash != snapshot.hash:
+                for part in config_parts(snapshot.version, snapshot.hash, snapshot.encoded):
+                    await say(link, part)
+
+
+def _checked(request: Register) -> int:
+    """The protocol version to speak, when the request is complete.
+
+    Raises:
+        RegistrationRefused: ``forbidden``: no common version; ``protocol_error``: somebody without a name.
+    """
+    version = negotiate_version(request.versions)
+    if not request.client_id or len(request.instance_id) != _INSTANCE_ID_BYTES:
+        raise RegistrationRefused(ErrorCode.PROTOCOL_ERROR, "client_id or instance_id is missing")
+    return version
 
 
 class _Visit:

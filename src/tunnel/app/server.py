@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,16 +86,20 @@ class Server:
 
     async def __aenter__(self) -> Self:
         self._make_listeners()
-        for listener in self._listeners.values():
-            listener.bind()
-        for ingress in self._ingresses.values():
-            ingress.bind()
         async with AsyncExitStack() as stack:
+            stack.callback(self._release)
+            for listener in self._listeners.values():
+                listener.bind()
+            for ingress in self._ingresses.values():
+                ingress.bind()
             background = await stack.enter_async_context(self._background)
             for name, listener in self._listeners.items():
-                await self._start_transport(background.tasks, name, listener)
+                await self._start(background.tasks, partial(listener.serve, self._links))
+                self._telemetry.record(Listening("transport", name, listener.address))
             for name, ingress in self._ingresses.items():
-                await self._start_ingress(background.tasks, name, ingress)
+                self._open_ingresses += 1
+                await self._start(background.tasks, partial(self._serve_ingress, ingress))
+                self._telemetry.record(Listening("ingress", name, ingress.address))
             stack.pop_all()
         return self
 
@@ -162,18 +167,33 @@ class Server:
         if self.settings.ingress.http is not None:
             self._ingresses["http"] = self.container.ingresses("http", self.settings.ingress.http)
 
-    async def _start_transport(self, tasks: TaskGroup, name: str, listener: Listener) -> None:
-        started = anyio.Event()
-        tasks.start_soon(listener.serve, self._links, started.set)
-        await started.wait()
-        self._telemetry.record(Listening("transport", name, listener.address))
+    def _release(self) -> None:
+        """Give back what was bound."""
+        for listener in self._listeners.values():
+            listener.stop()
+        for ingress in self._ingresses.values():
+            ingress.drain(0)
 
-    async def _start_ingress(self, tasks: TaskGroup, name: str, ingress: Ingress) -> None:
+    async def _start(self, tasks: TaskGroup, serve: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+        """Return once it accepts. What it raises before that is raised here, as it is."""
         started = anyio.Event()
-        self._open_ingresses += 1
-        tasks.start_soon(self._serve_ingress, ingress, started.set)
+        failure: Exception | None = None
+
+        async def run() -> None:
+            nonlocal failure
+            try:
+                await serve(started.set)
+            except Exception as exc:
+                if started.is_set():
+                    raise
+                failure = exc
+            finally:
+                started.set()
+
+        tasks.start_soon(run)
         await started.wait()
-        self._telemetry.record(Listening("ingress", name, ingress.address))
+        if failure is not None:
+            raise failure
 
     async def _serve_ingress(self, ingress: Ingress, started: Callable[[], None]) -> None:
         try:

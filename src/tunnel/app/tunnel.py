@@ -24,6 +24,8 @@ __all__ = ["Tunnel", "TunnelClosed"]
 
 _logger = logging.getLogger("tunnel.sessions")
 
+_TICK_S = 0.001
+"""Shortest sleep: a deadline that rounding keeps a hair away would otherwise be waited for without end."""
 _CLOSE_S = 1.0
 """For the last words on a link whose peer may not read."""
 
@@ -81,7 +83,7 @@ class Tunnel:
         self._signals = signals
         self._writer = signals()
         self._timer = signals()
-        self._idle = signals()
+        self._idle = anyio.Event()
         self._draining = False
         self._sleeping_until = float("inf")
         self._last_words: Close | None = None
@@ -151,17 +153,17 @@ class Tunnel:
         self._writer.notify()
 
     async def drained(self) -> None:
-        """Return once no session is left and the peer knows all that was said."""
+        """Return once no session is left and the peer knows all that was said, or the tunnel is over."""
         self._draining = True
-        while not self.mux.drained:
+        while not self.mux.drained and not self._over.is_set():
             await self._idle.wait()
 
     def end(self, reason: str) -> None:
         """The tunnel is over: every session ends, once, and every handler is told."""
         for session in self.mux.end(reason):
             self._tell(session)
-        self._idle.notify()
         self._over.set()
+        self._idle.set()
         self._abandon(LinkError(LinkEnd.CLOSED, reason))
 
     async def ended(self) -> None:
@@ -177,6 +179,9 @@ class Tunnel:
             self._abandon(exc)
         except ControlOverflow:
             self._abandon(LinkError(LinkEnd.VIOLATED, "the peer does not acknowledge control"))
+        except Exception as exc:
+            _logger.exception("a task of a link failed")
+            self._abandon(LinkError(LinkEnd.VIOLATED, f"an unforeseen {type(exc).__name__}"))
 
     def _abandon(self, failure: Exception) -> None:
         if self._failure is None:
@@ -246,7 +251,7 @@ class Tunnel:
                 await self._clock.sleep(_CLOSE_S)
                 raise LinkError(LinkEnd.CLOSED, self._last_words.message or self._last_words.code)
             self._sleeping_until = self.mux.deadline
-            with anyio.move_on_after(max(0.0, self._sleeping_until - now)):
+            with anyio.move_on_after(max(_TICK_S, self._sleeping_until - now)):
                 await self._timer.wait()
 
     def _violated(self, why: str) -> None:
@@ -267,7 +272,8 @@ class Tunnel:
 
     def _finished(self) -> None:
         if self._draining and self.mux.drained:
-            self._idle.notify()
+            idle, self._idle = self._idle, anyio.Event()
+            idle.set()
 
     def _tell(self, session: Session) -> None:
         stream = session.owner

@@ -30,9 +30,9 @@ async def test_a_request_reaches_the_upstream_and_its_answer_the_visitor(world: 
     async with world.pair(upstream) as server:
         answer = await ask(server, "/a", b"hello", headers=[(b"x-twice", b"1"), (b"x-twice", b"2")])
     (head,) = upstream.heads
-    assert ("POST", b"/a", b"hello") == (head.method, head.path, head.body)
-    assert (200, b"hello", True) == (answer.status, answer.body, answer.complete)
-    assert [b"1", b"2"] == [value for name, value in answer.headers if name == b"x-twice"]
+    assert (head.method, head.path, head.body) == ("POST", b"/a", b"hello")
+    assert (answer.status, answer.body, answer.complete) == (200, b"hello", True)
+    assert [value for name, value in answer.headers if name == b"x-twice"] == [b"1", b"2"]
 
 
 async def test_bodies_stream_both_ways_at_once(world: World) -> None:
@@ -74,13 +74,16 @@ async def test_slow_visitor_slows_the_upstream_down(world: World) -> None:
             sent += len(chunk.data)
 
     stream = FakeStream(GET, room=4)
-    async with world.pair(flood, session_window_bytes=64 * KIB, session_window_max_bytes=64 * KIB) as server:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server._target.handle, stream)
-            await anyio.sleep(30)
-            assert sent < 512 * KIB
-            stream.make_room(None)
-    assert (8 * MIB, True) == (len(stream.body), stream.ended)
+    async with (
+        world.pair(flood, session_window_bytes=64 * KIB, session_window_max_bytes=64 * KIB) as server,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(server._target.handle, stream)
+        await anyio.sleep(30)
+        assert sent < 512 * KIB
+        stream.make_room(None)
+        await until(lambda: stream.ended)
+    assert (len(stream.body), stream.ended) == (8 * MIB, True)
 
 
 async def test_slow_upstream_slows_the_visitor_down(world: World) -> None:
@@ -97,13 +100,16 @@ async def test_slow_upstream_slows_the_visitor_down(world: World) -> None:
         await stream.send(HttpResponse(200, end=True))
 
     stream = FakeStream(POST, chunks(8 * MIB, 32 * KIB))
-    async with world.pair(drain, session_window_bytes=64 * KIB, session_window_max_bytes=64 * KIB) as server:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server._target.handle, stream)
-            await anyio.sleep(30)
-            assert stream.received * 32 * KIB < 512 * KIB
-            go_on.set()
-    assert (8 * MIB, True) == (taken, stream.ended)
+    async with (
+        world.pair(drain, session_window_bytes=64 * KIB, session_window_max_bytes=64 * KIB) as server,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(server._target.handle, stream)
+        await anyio.sleep(30)
+        assert stream.received * 32 * KIB < 512 * KIB
+        go_on.set()
+        await until(lambda: stream.ended)
+    assert (taken, stream.ended) == (8 * MIB, True)
 
 
 async def test_stalled_conversation_does_not_delay_another(world: World) -> None:
@@ -115,15 +121,14 @@ async def test_stalled_conversation_does_not_delay_another(world: World) -> None
     async def handle(stream: Stream) -> None:
         await (flood if stream.head.path == b"/flood" else echo)(stream)
 
-    async with world.pair(handle) as server:
-        async with anyio.create_task_group() as tasks:
-            stalled = FakeStream(HttpRequest("GET", b"/flood", host=b"app.test", end=True), room=1)
-            tasks.start_soon(server._target.handle, stalled)
-            await anyio.sleep(1)
-            with anyio.fail_after(0.1):
-                for _ in range(50):
-                    assert (await ask(server, body=b"x")).body == b"x"
-            tasks.cancel_scope.cancel()
+    async with world.pair(handle) as server, anyio.create_task_group() as tasks:
+        stalled = FakeStream(HttpRequest("GET", b"/flood", host=b"app.test", end=True), room=1)
+        tasks.start_soon(server._target.handle, stalled)
+        await anyio.sleep(1)
+        with anyio.fail_after(0.1):
+            for _ in range(50):
+                assert (await ask(server, body=b"x")).body == b"x"
+        tasks.cancel_scope.cancel()
 
 
 async def test_answer_before_the_upload_ended_stops_the_upload(world: World) -> None:
@@ -136,7 +141,7 @@ async def test_answer_before_the_upload_ended_stops_the_upload(world: World) -> 
         with anyio.fail_after(1):
             await server._target.handle(stream)
         assert server.clients().clients[0].in_flight == 0
-    assert (413, b"too much") == (stream.answer.status, stream.body)
+    assert (stream.answer.status, stream.body) == (413, b"too much")
     assert stream.error is None
 
 
@@ -153,7 +158,7 @@ async def test_upstream_that_stops_reading_may_go_on_answering(world: World) -> 
     stream = FakeStream(POST, chunks(8 * MIB, 32 * KIB)[:-1])
     async with world.pair(answer) as server:
         await server._target.handle(stream)
-    assert (2 * MIB, True) == (len(stream.body), stream.ended)
+    assert (len(stream.body), stream.ended) == (2 * MIB, True)
 
 
 @pytest.mark.parametrize("size", [20_000, 40_000, 64 * KIB - 200])
@@ -174,7 +179,7 @@ async def test_large_head_with_a_body_arrives_whole(world: World) -> None:
     stream = FakeStream(head, [BodyChunk(b"tail", end=True)])
     async with world.pair(upstream) as server:
         await server._target.handle(stream)
-    assert b"b" * 50_000 + b"tail" == stream.body
+    assert stream.body == b"b" * 50_000 + b"tail"
 
 
 async def test_head_beyond_the_limit_fails_that_conversation_only(world: World) -> None:
@@ -230,7 +235,7 @@ async def test_error_before_the_answer_reaches_the_visitor_by_its_code(world: Wo
         answer = await ask(server)
         with pytest.raises(SessionError) as caught:
             await server._target.handle(FakeStream(GET))
-    assert (502, True) == (answer.status, answer.complete)
+    assert (answer.status, answer.complete) == (502, True)
     assert b"upstream_unreachable" in answer.body
     assert b"10.0.0.1" not in answer.body
     assert ErrorCode.UPSTREAM_UNREACHABLE is caught.value.code
@@ -244,20 +249,18 @@ async def test_error_amid_the_answer_leaves_it_incomplete(world: World) -> None:
 
     async with world.pair(fail) as server:
         answer = await ask(server)
-    assert (200, b"some", False) == (answer.status, answer.body, answer.complete)
+    assert (answer.status, answer.body, answer.complete) == (200, b"some", False)
 
 
-async def test_crash_of_a_handler_is_internal_and_tells_nothing(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_crash_of_a_handler_is_internal_and_tells_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
     async def crash(stream: Stream) -> None:
         raise RuntimeError("a secret")
 
     async with world.pair(crash) as server:
         answer = await ask(server)
-    assert (500, True) == (answer.status, b'"internal"' in answer.body)
+    assert (answer.status, b'"internal"' in answer.body) == (500, True)
     assert b"a secret" not in answer.body
-    assert ["the handler of a conversation failed"] == [record.getMessage() for record in caplog.records]
+    assert [record.getMessage() for record in caplog.records] == ["the handler of a conversation failed"]
 
 
 async def test_handler_that_returns_without_an_answer_is_internal(world: World) -> None:
@@ -297,7 +300,7 @@ async def test_losing_the_link_amid_a_conversation_is_peer_lost(world: World, st
         await anyio.sleep(0.01)
         world.network.sever()
         await until(lambda: caught, within_s=0.1)
-        assert [ErrorCode.PEER_LOST] == [each.code for each in caught]
+        assert [each.code for each in caught] == [ErrorCode.PEER_LOST]
         await until(lambda: upstream.cancelled, within_s=0.1)
 
 
@@ -349,8 +352,7 @@ async def test_thousand_conversations_at_once_each_get_their_own_answer(world: W
     async def visit(number: int) -> None:
         bodies[number] = (await ask(server, body=b"%d" % number)).body
 
-    async with world.pair(meet) as server:
-        async with anyio.create_task_group() as tasks:
-            for number in range(1000):
-                tasks.start_soon(visit, number)
+    async with world.pair(meet) as server, anyio.create_task_group() as tasks:
+        for number in range(1000):
+            tasks.start_soon(visit, number)
     assert {number: b"%d" % number for number in range(1000)} == bodies

@@ -34,7 +34,7 @@ async def test_round_robin_gives_every_client_the_same(world: World) -> None:
             await client.ready()
         for _ in range(30):
             assert (await ask(server)).status == 200
-    assert [10, 10, 10] == [len(each.heads) for each in (first, second, third)]
+    assert [len(each.heads) for each in (first, second, third)] == [10, 10, 10]
 
 
 async def test_power_of_two_spreads_requests_under_way(world: World) -> None:
@@ -71,7 +71,7 @@ async def test_clients_of_another_group_get_none_of_the_requests(world: World) -
             await ask(server, host="app.test")
         for _ in range(3):
             await ask(server, host="api.test")
-    assert (5, 3) == (len(web.heads), len(api.heads))
+    assert (len(web.heads), len(api.heads)) == (5, 3)
 
 
 async def test_several_targets_of_an_upstream_are_balanced_by_the_client(world: World) -> None:
@@ -96,7 +96,7 @@ async def test_several_targets_of_an_upstream_are_balanced_by_the_client(world: 
         await client.ready()
         for _ in range(10):
             assert (await ask(server)).status == 200
-    assert {url: 5 for url in urls} == counts
+    assert dict.fromkeys(urls, 5) == counts
 
 
 # -- waiting
@@ -125,7 +125,7 @@ async def test_request_waits_for_a_client_to_arrive(world: World) -> None:
             async with world.client() as client:
                 await client.ready()
                 await until(lambda: len(answers) == 10, within_s=0.1)
-        assert [b"x"] * 10 == answers
+        assert answers == [b"x"] * 10
 
 
 async def test_request_waits_no_longer_than_configured(world: World) -> None:
@@ -149,13 +149,13 @@ async def test_requests_beyond_max_waiting_are_overloaded_at_once(world: World) 
             for _ in range(5):
                 tasks.start_soon(visit)
             await anyio.sleep(0.01)
-            assert [ErrorCode.OVERLOADED] * 2 == codes
-        assert [ErrorCode.OVERLOADED] * 2 + [ErrorCode.NO_CLIENT] * 3 == codes
+            assert codes == [ErrorCode.OVERLOADED] * 2
+        assert codes == [ErrorCode.OVERLOADED] * 2 + [ErrorCode.NO_CLIENT] * 3
         # Those who gave up have left the queue.
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(visit)
-        assert [ErrorCode.NO_CLIENT] * 3 == codes[-3:]
+        assert codes[-3:] == [ErrorCode.NO_CLIENT] * 3
 
 
 async def test_visitor_that_leaves_the_queue_makes_room_in_it(world: World) -> None:
@@ -177,8 +177,8 @@ async def test_refused_request_is_given_to_another_client(world: World) -> None:
     ):
         await one.ready()
         await two.ready()
-        assert [200] * 4 == [(await ask(server)).status for _ in range(4)]
-    assert 4 == len(second.heads)
+        assert [(await ask(server)).status for _ in range(4)] == [200] * 4
+    assert len(second.heads) == 4
     assert len(first.heads) > 0
 
 
@@ -215,7 +215,7 @@ async def test_request_whose_body_was_touched_is_not_given_to_another(world: Wor
         with pytest.raises(SessionError) as caught:
             await server._target.handle(FakeStream(POST, [BodyChunk(b"x"), BodyChunk(b"y", end=True)]))
     assert ErrorCode.REFUSED is caught.value.code
-    assert 1 == len(first.heads) + len(second.heads)
+    assert len(first.heads) + len(second.heads) == 1
 
 
 async def test_request_whose_answer_has_begun_is_not_given_to_another(world: World) -> None:
@@ -233,7 +233,7 @@ async def test_request_whose_answer_has_begun_is_not_given_to_another(world: Wor
         await two.ready()
         with pytest.raises(SessionError):
             await server._target.handle(FakeStream(GET))
-    assert 1 == len(first.heads) + len(second.heads)
+    assert len(first.heads) + len(second.heads) == 1
 
 
 async def test_other_failures_are_not_given_to_another(world: World) -> None:
@@ -249,7 +249,7 @@ async def test_other_failures_are_not_given_to_another(world: World) -> None:
         await one.ready()
         await two.ready()
         assert (await ask(server)).status == 502
-    assert 1 == len(first.heads) + len(second.heads)
+    assert len(first.heads) + len(second.heads) == 1
 
 
 async def test_request_refused_everywhere_fails_after_three_clients(world: World) -> None:
@@ -262,7 +262,7 @@ async def test_request_refused_everywhere_fails_after_three_clients(world: World
         await until(lambda: all(each.tunnels[0].published for each in server.clients().clients))
         assert (await ask(server)).status in (502, 503)
         tasks.cancel_scope.cancel()
-    assert 3 == sum(len(each.heads) for each in upstreams)
+    assert sum(len(each.heads) for each in upstreams) == 3
 
 
 async def _stay(client: object) -> None:

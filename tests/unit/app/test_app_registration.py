@@ -47,27 +47,27 @@ async def test_coming_and_going_is_told_on_both_sides(world: World) -> None:
             (ready,) = dialled.of(TunnelReady)
             (applied,) = dialled.of(ConfigurationApplied)
             (published,) = served.of(ClientPublished)
-            assert ("one", EDGE, "one", "laptop", "web", "memory") == (
+            assert (
                 ready.client_id,
                 ready.server,
                 published.client_id,
                 published.principal,
                 published.group,
                 published.transport,
-            )
+            ) == ("one", EDGE, "one", "laptop", "web", "memory")
             assert ready.tunnel_id == published.tunnel_id
             assert applied.rejected == ""
             (record,) = server.clients().clients
-            assert ("laptop", "one", "web", True) == (
+            assert (
                 record.principal,
                 record.client_id,
                 record.group,
                 record.tunnels[0].published,
-            )
+            ) == ("laptop", "one", "web", True)
         await until(lambda: served.of(ClientUnpublished), within_s=0.1)
-        assert () == server.clients().clients
+        assert server.clients().clients == ()
         assert (await ask(server)).status == 503
-    assert [] == served.of(LinkLost)
+    assert served.of(LinkLost) == []
 
 
 # -- refusals for good
@@ -91,7 +91,7 @@ async def test_refusal_for_good_ends_the_client_once(world: World, changes: dict
         await anyio.sleep(120)
         (denied,) = served.of(RegistrationDenied)
         assert code.value == denied.code
-        assert () == server.clients().clients
+        assert server.clients().clients == ()
         for secret in ("wrong", OTHER_TOKEN):
             assert secret not in repr(served.events)
 
@@ -117,7 +117,7 @@ async def test_no_common_version_is_a_refusal_for_good(world: World) -> None:
         with pytest.raises(RegistrationRefused, match="no common protocol version"):
             await client.ready()
         await anyio.sleep(60)
-    assert 1 == scripted.links
+    assert scripted.links == 1
 
 
 # -- refusals for now
@@ -168,8 +168,8 @@ async def test_servers_are_tried_in_order(world: World) -> None:
     client = world.client(servers=("memory://nobody", "memory://second", EDGE), telemetry=dialled)
     async with world.server(name="edge"), client:
         await client.ready()
-        assert EDGE == dialled.of(TunnelReady)[0].server
-        assert [] == dialled.of(ConnectFailed)
+        assert dialled.of(TunnelReady)[0].server == EDGE
+        assert dialled.of(ConnectFailed) == []
 
 
 async def test_links_beyond_max_links_are_refused_for_now(world: World) -> None:
@@ -178,11 +178,11 @@ async def test_links_beyond_max_links_are_refused_for_now(world: World) -> None:
 
     async with world.server(max_links=1):
         first = await register(world)
-        second = await register(world)
         await first.receive()
+        second = await register(world)
         (envelope,) = (await second.receive()).envelopes
         assert isinstance(envelope.payload, Error)
-        assert "refused" == envelope.payload.code
+        assert envelope.payload.code == "refused"
         await first.aclose()
         await second.aclose()
 
@@ -201,10 +201,10 @@ async def test_newer_instance_takes_the_place_of_the_older_for_good(world: World
                 await old.wait_closed()
             assert ErrorCode.SUPERSEDED is caught.value.code
             await anyio.sleep(120)
-            assert 1 == len(server.clients().clients)
+            assert len(server.clients().clients) == 1
             assert (await ask(server)).status == 200
             await new.ready()
-    assert (1, 1) == (len(old_upstream.heads), len(new_upstream.heads))
+    assert (len(old_upstream.heads), len(new_upstream.heads)) == (1, 1)
 
 
 async def test_older_instance_whose_link_hangs_is_told_when_it_comes_back(world: World) -> None:
@@ -228,7 +228,7 @@ async def test_no_credential_displaces_the_client_of_another(world: World) -> No
         await mine.ready()
         await theirs.ready()
         await anyio.sleep(20)
-        assert ["laptop", "phone"] == sorted(each.principal for each in server.clients().clients)
+        assert sorted(each.principal for each in server.clients().clients) == ["laptop", "phone"]
 
 
 # -- configuration
@@ -241,7 +241,7 @@ async def test_configuration_that_was_applied_before_is_not_sent_again(world: Wo
         world.network.sever()
         await until(lambda: len(dialled.of(TunnelReady)) == 2)
         assert (await ask(server)).status == 200
-        assert 1 == len(dialled.of(ConfigurationApplied))
+        assert len(dialled.of(ConfigurationApplied)) == 1
 
 
 async def test_configuration_that_changed_is_sent_again_and_its_targets_replace_the_old(world: World) -> None:
@@ -263,9 +263,9 @@ async def test_configuration_that_changed_is_sent_again_and_its_targets_replace_
             await client.ready()
             assert (await ask(server)).status == 200
         await until(lambda: made[0][1].closed)
-        assert ["http://127.0.0.1:3000", "http://127.0.0.1:4000"] == [url for url, _ in made]
-        assert [1, 0] == [each.closed for _, each in made]
-    assert [1, 1] == [each.closed for _, each in made]
+        assert [url for url, _ in made] == ["http://127.0.0.1:3000", "http://127.0.0.1:4000"]
+        assert [each.closed for _, each in made] == [1, 0]
+    assert [each.closed for _, each in made] == [1, 1]
 
 
 async def test_configuration_larger_than_a_frame_comes_in_parts(world: World) -> None:
@@ -286,18 +286,18 @@ async def test_rejected_configuration_is_told_to_both_sides_and_tried_again_late
         with anyio.move_on_after(120) as never_ready:
             await client.ready()
         assert never_ready.cancelled_caught
-        assert () == server.clients().clients
+        assert server.clients().clients == ()
     rejections = [applied.rejected for applied in dialled.of(ConfigurationApplied)]
     assert {'"http://10.0.0.1:80" is not permitted by allow_targets'} == set(rejections)
     assert 5 <= len(rejections) <= 60
     assert all("not permitted by allow_targets" in lost.reason for lost in dialled.of(LinkLost))
-    assert [] == served.of(ClientPublished)
-    assert [] == dialled.of(TunnelReady)
+    assert served.of(ClientPublished) == []
+    assert dialled.of(TunnelReady) == []
     assert any("not permitted by allow_targets" in str(event) for event in served.events)
 
 
 async def test_target_that_cannot_be_made_is_a_rejected_configuration(world: World) -> None:
-    """The client goes on, and says which target it was."""
+    """The client lives on and tries again, as the server's configuration may be mended."""
     dialled = Recorder()
     container = world.client_container(telemetry=dialled)
 
@@ -310,7 +310,9 @@ async def test_target_that_cannot_be_made_is_a_rejected_configuration(world: Wor
             await client.ready()
         assert never_ready.cancelled_caught
     assert len(dialled.of(ConfigurationApplied)) >= 3
-    assert all("http://127.0.0.1:3000" in applied.rejected for applied in dialled.of(ConfigurationApplied))
+    assert {"could not be applied: LookupError: no certificate store"} == {
+        applied.rejected for applied in dialled.of(ConfigurationApplied)
+    }
 
 
 async def test_configuration_that_is_garbage_is_rejected(world: World) -> None:
@@ -327,7 +329,7 @@ async def test_configuration_that_is_garbage_is_rejected(world: World) -> None:
 
     async with ScriptedServer(world.network, script).running(), world.client():
         await until(lambda: answers)
-    assert "ConfigRejected" == type(answers[0]).__name__
+    assert type(answers[0]).__name__ == "ConfigRejected"
 
 
 async def test_configuration_without_end_ends_the_link(world: World) -> None:
@@ -345,7 +347,7 @@ async def test_configuration_without_end_ends_the_link(world: World) -> None:
 
     async with ScriptedServer(world.network, script).running(), world.client(telemetry=dialled):
         await until(lambda: dialled.of(LinkLost))
-    assert "violated" == dialled.of(LinkLost)[0].end
+    assert dialled.of(LinkLost)[0].end == "violated"
 
 
 async def test_register_of_a_client_says_who_it_is_and_nothing_of_its_token(world: World) -> None:
@@ -362,9 +364,9 @@ async def test_register_of_a_client_says_who_it_is_and_nothing_of_its_token(worl
         assert "a token" not in repr(requests) + repr(dialled.events) + repr(client.settings)
     first, second = requests[:2]
     assert msgspec.structs.replace(first) == second
-    assert (16, "one", "web", "a token") == (
+    assert (
         len(first.instance_id),
         first.client_id,
         first.group_id,
         first.credential,
-    )
+    ) == (16, "one", "web", "a token")

@@ -43,12 +43,12 @@ def test_other_events_have_time_and_level() -> None:
     stream = io.StringIO()
     configure_logging("text", stream)
     LoggingTelemetry().record(LinkLost("a:1", "broken", "reset"))
-    logging.getLogger("uvicorn.error").warning("oh %s", "no")
+    logging.getLogger("some.library").warning("oh %s", "no")
     first, second = stream.getvalue().splitlines()
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING link_lost peer=a:1 end=broken reason=reset", first
     )
-    assert re.fullmatch(r"\S+Z WARNING uvicorn\.error: oh no", second)
+    assert re.fullmatch(r"\S+Z WARNING some\.library: oh no", second)
 
 
 def test_json_lines_hold_fields_and_message() -> None:

@@ -54,6 +54,10 @@ TunnelMessage: TypeAlias = ConfigSyncResponse | ConfigApplied | ConfigRejected
 _MAX_CREDIT: Final = 1 << 40
 """More credit than any window: a peer that grants this much is broken."""
 
+_ATTACHED: Final = TunnelState.ATTACHED
+_ENDED: Final = TunnelState.ENDED
+# Looking up a member of an enum is slow, and every frame needs it.
+
 _RESETS_PER_SECOND: Final = 1000
 """How often a peer may open sessions only to reset them, lastingly."""
 
@@ -100,7 +104,7 @@ class Multiplexer:
     """
 
     def __init__(self, *, opens_odd: bool, local: Limits, remote: Limits, budget: Budget | None, now: float) -> None:
-        self.state = TunnelState.ATTACHED
+        self.state: TunnelState = _ATTACHED
         self._acknowledgement = Acknowledgement(remote.replay_window_bytes)
         self._pacing = LinkPacing(now)
         self._heartbeat = Heartbeat(local.heartbeat_s, now)
@@ -145,7 +149,7 @@ class Multiplexer:
                 ``overloaded`` when the receive budget is used up, ``too_large`` when no frame holds so many header
                 fields. Nothing was sent.
         """
-        if self.state is not TunnelState.ATTACHED:
+        if self.state is not _ATTACHED:
             raise SessionError(ErrorCode.REFUSED, "the tunnel takes no new conversations")
         return self._sessions.open(head, now)
 
@@ -160,7 +164,7 @@ class Multiplexer:
     def go_away(self, code: str) -> None:
         """Take no more sessions of the peer's, and open none; those there are finish. Idempotent."""
         sessions = self._sessions
-        if sessions.last_accepted is None and self.state is not TunnelState.ENDED:
+        if sessions.last_accepted is None and self.state is not _ENDED:
             sessions.last_accepted = sessions.high_water
             self._out.go_away(GoAway(sessions.high_water, code))
             self.state = TRANSITIONS[self.state, TunnelInput.GO_AWAY]
@@ -212,7 +216,7 @@ class Multiplexer:
     def receive(self, frame: Frame, now: float) -> Received:
         """Take in a frame from the attached link: whole, or not at all when it is a duplicate."""
         received = Received()
-        if self.state is TunnelState.ENDED:
+        if self.state is _ENDED:
             return received
         try:
             if frame.ack > self._out.retention.acked:
@@ -341,7 +345,7 @@ class Multiplexer:
     def _on_go_away(self, envelope: Envelope, received: Received, now: float) -> None:
         payload = envelope.payload
         assert isinstance(payload, GoAway)
-        if self.state is not TunnelState.ENDED:
+        if self.state is not _ENDED:
             self.state = TRANSITIONS[self.state, TunnelInput.GO_AWAY]
             received.going_away = True
             error = SessionError(ErrorCode.REFUSED, "the peer takes no new conversations")
@@ -358,6 +362,8 @@ class Multiplexer:
             self._changed(session, received)
 
     def _changed(self, session: Session, received: Received) -> None:
+        if session.left:
+            return
         if session.announced:
             received.changed.append(session)
         elif session.error is not None:

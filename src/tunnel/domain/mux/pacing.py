@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from tunnel.domain.limits import KIB, MIB
 
 __all__ = ["INITIAL_IN_FLIGHT_BYTES", "MINIMUM_IN_FLIGHT_BYTES", "LinkPacing"]
@@ -31,10 +33,11 @@ class LinkPacing:
         "_rate_until",
         "_rtt",
         "_rtt_until",
-        "_smoothed",
         "delivered",
         "in_flight",
         "limit",
+        "round_trip_s",
+        "smoothed_round_trip_s",
     )
 
     def __init__(self, now: float) -> None:
@@ -43,22 +46,12 @@ class LinkPacing:
         self.limit = INITIAL_IN_FLIGHT_BYTES
         self._rate = self._older_rate = 0.0
         self._rate_until = now + _RATE_PERIOD_S
-        self._rtt: float | None = None
-        self._older_rtt: float | None = None
+        self._rtt = self._older_rtt = inf
         self._rtt_until = now + _ROUND_TRIP_PERIOD_S
-        self._smoothed = _UNKNOWN_ROUND_TRIP_S
-
-    @property
-    def smoothed_round_trip_s(self) -> float:
-        """The usual round trip, delayed acknowledgements and busy processes included."""
-        return self._smoothed
-
-    @property
-    def round_trip_s(self) -> float:
+        self.round_trip_s = _UNKNOWN_ROUND_TRIP_S
         """The shortest round trip of late; a guess before the first is known."""
-        if self._rtt is None:
-            return _UNKNOWN_ROUND_TRIP_S if self._older_rtt is None else self._older_rtt
-        return self._rtt if self._older_rtt is None else min(self._rtt, self._older_rtt)
+        self.smoothed_round_trip_s = _UNKNOWN_ROUND_TRIP_S
+        """The usual round trip, delayed acknowledgements and busy processes included."""
 
     @property
     def room(self) -> int:
@@ -86,10 +79,11 @@ class LinkPacing:
 
     def round_trip(self, sample_s: float, now: float) -> None:
         """Take note of one round trip."""
-        self._smoothed += (sample_s - self._smoothed) / 8
+        self.smoothed_round_trip_s += (sample_s - self.smoothed_round_trip_s) / 8
         if now >= self._rtt_until:
             self._older_rtt = self._rtt
-            self._rtt = None
+            self._rtt = inf
             self._rtt_until = now + _ROUND_TRIP_PERIOD_S
-        if self._rtt is None or sample_s < self._rtt:
+        if sample_s < self._rtt:
             self._rtt = sample_s
+            self.round_trip_s = min(sample_s, self._older_rtt)

@@ -14,6 +14,10 @@ from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
 
 __all__ = ["Session", "SessionHost"]
 
+# Looking up a member of an enum takes as long as all else that is done with it, and every envelope needs several.
+_UNOPENED, _OPEN, _LOCAL_ENDED, _REMOTE_ENDED, _CLOSED = SessionState
+_OPENED, _LOCAL_END, _REMOTE_END, _RESET = SessionInput
+
 _MAX_ASSEMBLED_HEADS = 2
 """A direction has a head and trailers. Assembled heads are not charged to the window until they are read."""
 
@@ -66,7 +70,6 @@ class Session:
         "_assembled",
         "_assembly",
         "_discarding",
-        "_finishing",
         "_host",
         "_inbound",
         "announced",
@@ -79,6 +82,7 @@ class Session:
         "head_incomplete",
         "id",
         "in_ring",
+        "left",
         "opened_here",
         "owner",
         "pending",
@@ -105,7 +109,8 @@ class Session:
         self._assembly: HeadAssembly | None = None
         self._assembled = 0
         self._discarding = False
-        self._finishing = False
+        self.left = False
+        """Whether its handler is done with it."""
         self.announced = opened_here
         """Whether a handler knows of this session."""
         self.head = head
@@ -113,7 +118,7 @@ class Session:
         """Whether parts of the opening are still to come from the peer."""
         self.opened_here = opened_here
         self.id = 0
-        self.state = SessionState.UNOPENED
+        self.state = _UNOPENED
         self.owner: object = None
         """Free for whoever handles the session."""
         self.send_window = send_window
@@ -145,7 +150,7 @@ class Session:
         if self.stopped is not None:
             raise self.stopped
         assert self.pending is None, "one envelope at a time"
-        assert self.state in (SessionState.OPEN, SessionState.REMOTE_ENDED), "nothing follows the end"
+        assert self.state in (_OPEN, _REMOTE_ENDED), "nothing follows the end"
         self.wait_with(payload)
         self._host.data_offered(self)
 
@@ -157,7 +162,7 @@ class Session:
         if self.pending is None:
             return False
         self.pending = None
-        if self.state is SessionState.UNOPENED:
+        if self.state is _UNOPENED:
             self.reset(SessionError(ErrorCode.CANCELLED, "withdrawn before it was opened"))
         return True
 
@@ -183,9 +188,9 @@ class Session:
 
     def reset(self, error: SessionError) -> None:
         """End both directions, telling the peer. Without effect on a session that is over."""
-        if self.state is SessionState.CLOSED:
+        if self.state is _CLOSED:
             return
-        if self.state is SessionState.UNOPENED:
+        if self.state is _UNOPENED:
             self._host.opening_withdrawn(self)
         else:
             # It says all there is left to say.
@@ -202,25 +207,26 @@ class Session:
         An end that still waits to be framed is sent first; the slot is free then.
         """
         last = self.pending
-        if last is not None and last.end and self.state is not SessionState.UNOPENED:
+        if last is not None and last.end and self.state is not _UNOPENED:
             self.stop_receiving("")
-            self._finishing = True
+            self.left = True
             return
-        if self.state is SessionState.LOCAL_ENDED:
+        if self.state is _LOCAL_ENDED:
             self.stop_receiving("")
-        elif self.state is not SessionState.CLOSED:
+        elif self.state is not _CLOSED:
             self.reset(SessionError(ErrorCode.INTERNAL, "the conversation was left unfinished"))
+        self.left = True
         self._release()
 
     def stop_receiving(self, code: str) -> None:
         """Tell the peer that no more of its input is needed; what still comes is dropped."""
-        if self.state in (SessionState.REMOTE_ENDED, SessionState.CLOSED, SessionState.UNOPENED) or self._discarding:
+        if self.state in (_REMOTE_ENDED, _CLOSED, _UNOPENED) or self._discarding:
             return
         self._discarding = True
         self._inbound.clear()
         self.stop_to_send = code
         self._host.control_offered(self)
-        self._apply(SessionInput.REMOTE_END)
+        self._apply(_REMOTE_END)
 
     # -- used by the multiplexer
 
@@ -240,13 +246,13 @@ class Session:
 
     def opened(self) -> None:
         """The opening was framed, or arrived."""
-        self._apply(SessionInput.OPENED)
+        self._apply(_OPENED)
         if not self.opened_here:
             if needs_assembly(self.head):
                 self.head_incomplete = True
                 self._begin_assembly(self.head)
             elif self.head.end:
-                self._apply(SessionInput.REMOTE_END)
+                self._apply(_REMOTE_END)
 
     def consumed_at_once(self, cost: int, now: float) -> None:
         """What arrived is in the handler's hands already: return its credit to the peer."""
@@ -258,15 +264,15 @@ class Session:
         assert payload is not None
         self.pending = None
         if payload.end:
-            self._apply(SessionInput.LOCAL_END)
-            if self._finishing:
+            self._apply(_LOCAL_END)
+            if self.left:
                 self._release()
 
     def arrived(self, payload: SessionPayload, cost: int, now: float) -> bool:
         """Take in an envelope of the peer's; whether there is something new for the handler."""
-        if self.state is SessionState.CLOSED or self._discarding:
+        if self.state is _CLOSED or self._discarding:
             return False
-        if self.state is SessionState.REMOTE_ENDED:
+        if self.state is _REMOTE_ENDED:
             self.reset(SessionError(ErrorCode.PROTOCOL_ERROR, "the peer sent more after its end"))
             return True
         window = self.receive_window
@@ -277,38 +283,38 @@ class Session:
             return self._assemble(payload, cost, now)
         self._inbound.append((payload, cost))
         if payload.end:
-            self._apply(SessionInput.REMOTE_END)
+            self._apply(_REMOTE_END)
         return True
 
     def peer_stopped(self, code: str) -> bool:
         """The peer wants no more; whether that is news for the handler."""
-        if self.state not in (SessionState.OPEN, SessionState.REMOTE_ENDED):
+        if self.state not in (_OPEN, _REMOTE_ENDED):
             return False
         self.stopped = SendingStopped(code)
         self.pending = None
-        self._apply(SessionInput.LOCAL_END)
-        if self._finishing:
+        self._apply(_LOCAL_END)
+        if self.left:
             self._release()
-        return True
+        return not self.left
 
     def end(self, error: SessionError) -> bool:
-        """Both directions are over because of ``error``; False when they were already."""
-        if self.state is SessionState.CLOSED:
+        """Both directions are over because of ``error``; whether that is news for the handler."""
+        if self.state is _CLOSED:
             return False
-        self._apply(SessionInput.RESET)
+        self._apply(_RESET)
         self.pending = None
         self.error = error
-        if self._finishing:
+        if self.left:
             self._release()
-        return True
+        return not self.left
 
     # -- inside
 
     def _release(self) -> None:
-        self._finishing = False
         self._inbound.clear()
-        if self.receive_window is not None:
-            self.receive_window.close()
+        window = self.receive_window
+        if window is not None:
+            window.close()
             self.receive_window = None
         self._host.finished(self)
 
@@ -317,7 +323,7 @@ class Session:
 
     def _consume(self, cost: int, now: float) -> None:
         window = self.receive_window
-        if window is None or self.state is SessionState.REMOTE_ENDED or self.state is SessionState.CLOSED:
+        if window is None or self.state is _REMOTE_ENDED or self.state is _CLOSED:
             return
         grant = window.consumed(cost, now, self._host.round_trip_s)
         if grant:
@@ -349,5 +355,5 @@ class Session:
         else:
             self._inbound.append((whole, 0))
         if whole.end:
-            self._apply(SessionInput.REMOTE_END)
+            self._apply(_REMOTE_END)
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, HttpRequest, Opening, TcpOpen
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.limits import Limits
@@ -80,7 +82,7 @@ class SessionTable(SessionHost):
             SessionError: ``refused``: the peer takes no more at once; ``overloaded``: no window left for the answer;
                 ``too_large``: no frame holds so many fields. Nothing was sent.
         """
-        if len(self) - self._peer_sessions >= self._remote.max_sessions:
+        if len(self._sessions) + len(self._unopened) - self._peer_sessions >= self._remote.max_sessions:
             raise SessionError(ErrorCode.REFUSED, "as many conversations are open as the peer takes")
         if not self._budget.reserve(self._local.session_window_bytes):
             raise SessionError(ErrorCode.OVERLOADED, "too many conversations at once")
@@ -106,14 +108,13 @@ class SessionTable(SessionHost):
         Raises:
             PeerMistake: This id, or this head, opens nothing; or the peer goes on opening far above the cap.
         """
-        if self.knows(session_id):
-            self.check_reuse(session_id, head)
-            return None
-        if session_id == 0 or session_id & 1 != self._peer_parity:
+        if session_id <= self.high_water or session_id & 1 != self._peer_parity:
+            if self.knows(session_id):
+                self.check_reuse(session_id, head)
+                return None
             raise PeerMistake(f"session {session_id} is not the peer's to open")
-        if not isinstance(head, (HttpRequest, TcpOpen)) and not _is_metadata(head):
+        if not _is_opening(head):
             raise PeerMistake(f"session {session_id} did not start with an opening")
-        assert isinstance(head, (HttpRequest, GrpcFrame, TcpOpen))
         self.high_water = session_id
         if self.last_accepted is not None:
             return None
@@ -127,8 +128,9 @@ class SessionTable(SessionHost):
             session.reset(refusal)
             session.finish()
             return None
-        # The handler gets the head at once.
-        session.consumed_at_once(cost, now)
+        if window is not None:
+            # The handler gets the head at once.
+            session.consumed_at_once(cost, now)
         return session
 
     def _admit(
@@ -227,6 +229,10 @@ class SessionTable(SessionHost):
             self._unopened.discard(session)
         elif self._sessions.pop(session.id, None) is not None and not session.opened_here:
             self._peer_sessions -= 1
+
+
+def _is_opening(payload: object) -> TypeGuard[Opening]:
+    return isinstance(payload, (HttpRequest, TcpOpen)) or _is_metadata(payload)
 
 
 def _is_metadata(payload: object) -> bool:

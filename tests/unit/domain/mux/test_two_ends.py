@@ -36,6 +36,7 @@ SIDES = st.sampled_from([CLIENT, SERVER])
 PICKS = st.integers(0, 2**16)
 SIZES = st.sampled_from([0, 1, 100, 3000, 20_000, 70_000])
 FIELDS = st.sampled_from([(0, 0), (8, 10), (200, 1), (1, 5000), (3, 20_000)])
+OPENINGS = st.tuples(SIDES, SIZES, FIELDS, st.booleans())
 DISRUPTIONS = ["reset", "withdraw", "stop", "finish", "go_away", "end"]
 """What may go wrong; a run has some of it, so that others come to talk undisturbed."""
 REASON = SessionError(ErrorCode.CANCELLED, "enough", detail="of this")
@@ -110,7 +111,7 @@ class TwoEnds(RuleBasedStateMachine):
         receive=st.sampled_from([64 * KIB, 512 * KIB]),
         max_sessions=st.integers(1, 6),
         process=st.sampled_from([96 * KIB, 1024 * KIB]),
-        disruptions=st.sets(st.sampled_from(DISRUPTIONS), max_size=3),
+        disruptions=st.sets(st.sampled_from(DISRUPTIONS), min_size=1, max_size=4),
     )
     def begin(
         self, encoded: bool, window: int, receive: int, max_sessions: int, process: int, disruptions: set[str]
@@ -141,26 +142,31 @@ class TwoEnds(RuleBasedStateMachine):
         handlers = self.handlers(side)
         return handlers[pick % len(handlers)] if handlers else None
 
-    @rule(side=SIDES, size=SIZES, fields_=FIELDS, whole=st.booleans())
-    def open(self, side: int, size: int, fields_: tuple[int, int], whole: bool) -> None:
+    @rule(openings=st.lists(OPENINGS, min_size=1, max_size=4), move=st.booleans(), answer=st.booleans())
+    def open(self, openings: list[tuple[int, int, tuple[int, int], bool]], move: bool, answer: bool) -> None:
+        for side, size, fields_, whole in openings:
+            self.open_one(side, size, fields_, whole=whole)
+        for side, size, fields_, whole in openings if move else ():
+            self.move(side)
+            for handler in self.handlers(1 - side) if answer else ():
+                self.answer_with(handler, size, fields_, end=whole)
+
+    def open_one(self, side: int, size: int, fields_: tuple[int, int], *, whole: bool) -> None:
         mux = self.ends.muxes[side]
         name = b"/%d" % next(self.names)
         head = HttpRequest("POST", name, headers=fields(*fields_))
         body = b"b" * size
         payload = HttpRequest("POST", name, headers=head.headers, body=body, end=True) if whole else head
         first, *rest = split(payload, mux.opening_cost)
-        mine = sum(handler.opener for handler in self.handlers(side))
+        refusal = self.expected_refusal(side)
         try:
             session = mux.open(first, self.ends.now)
         except SessionError as exc:
-            full = self.budget.reserved_bytes + self.limits.session_window_bytes > min(
-                self.budget.limit_bytes, self.limits.tunnel_receive_bytes
-            ) or (mux.reserved_bytes + self.limits.session_window_bytes > self.limits.tunnel_receive_bytes)
-            if exc.code is ErrorCode.OVERLOADED:
-                assert full
-            else:
-                assert exc.code is ErrorCode.REFUSED
-                assert mux.state is not TunnelState.ATTACHED or mine >= self.limits.max_sessions
+            code = exc.code
+        else:
+            code = None
+        assert code == refusal
+        if code is not None:
             return
         handler = Handler(session, opener=True, plan=rest)
         if whole:
@@ -169,10 +175,26 @@ class TwoEnds(RuleBasedStateMachine):
         handlers[side] = handler
         self.conversations[name] = Conversation(side, head, handlers)
 
+    def expected_refusal(self, side: int) -> ErrorCode | None:
+        mux = self.ends.muxes[side]
+        # A session whose last envelope still waits counts though its handler is done.
+        sessions = [*mux._sessions._sessions.values(), *mux._sessions._unopened]
+        mine = sum(session.opened_here for session in sessions)
+        if mux.state is not TunnelState.ATTACHED or mine >= self.limits.max_sessions:
+            return ErrorCode.REFUSED
+        window = self.limits.session_window_bytes
+        if mux.reserved_bytes + window > self.limits.tunnel_receive_bytes:
+            return ErrorCode.OVERLOADED
+        return ErrorCode.OVERLOADED if self.budget.reserved_bytes + window > self.budget.limit_bytes else None
+
     @rule(side=SIDES, pick=PICKS, size=SIZES, fields_=FIELDS, end=st.booleans())
     def answer(self, side: int, pick: int, size: int, fields_: tuple[int, int], end: bool) -> None:
         handler = self.pick(side, pick)
-        if handler is None or handler.opener or handler.answered:
+        if handler is not None:
+            self.answer_with(handler, size, fields_, end=end)
+
+    def answer_with(self, handler: Handler, size: int, fields_: tuple[int, int], *, end: bool) -> None:
+        if handler.opener or handler.answered:
             return
         handler.answered = True
         handler.say(HttpResponse(200, fields(*fields_), b"a" * size, end), handler.session.send_window.chunk_cost)
@@ -206,20 +228,17 @@ class TwoEnds(RuleBasedStateMachine):
         session = handler.session
         if not handler.plan or session.pending is not None or session.state is SessionState.UNOPENED:
             return
-        if session.error is None and session.stopped is None:
-            assert handler.may_say
+        expected = session.error or session.stopped
+        assert handler.may_say or expected is not None
+        raised: Exception | None = None
         try:
             session.offer(handler.plan[0])
-        except SessionError as exc:
-            assert exc is session.error
-            handler.plan.clear()
-        except SendingStopped as exc:
-            assert exc is session.stopped
+        except (SessionError, SendingStopped) as exc:
+            raised = exc
             handler.plan.clear()
         else:
-            assert session.error is None
-            assert session.stopped is None
             handler.plan.pop(0)
+        assert raised is expected
 
     @rule(side=SIDES, pick=PICKS)
     def take(self, side: int, pick: int) -> None:
@@ -230,13 +249,13 @@ class TwoEnds(RuleBasedStateMachine):
     def read(self, handler: Handler) -> bool:
         session = handler.session
         readable = session.readable
+        payload = raised = None
         try:
             payload = session.take(self.ends.now)
         except SessionError as exc:
-            assert exc is session.error
-            assert readable
-            return False
-        assert (payload is not None) == readable
+            raised = exc
+        assert raised is None or raised is session.error
+        assert (payload is not None or raised is not None) == readable
         if payload is not None:
             handler.hear(payload)
         return payload is not None
@@ -288,12 +307,20 @@ class TwoEnds(RuleBasedStateMachine):
 
     def finish_handler(self, side: int, handler: Handler) -> None:
         mux = self.ends.muxes[side]
+        session = handler.session
         before = mux.session_count
-        handler.session.finish()
+        last = session.pending
+        waits = last is not None and last.end and session.state is not SessionState.UNOPENED
+        session.finish()
         handler.finished = True
-        assert handler.session.state is SessionState.CLOSED
-        assert handler.session.receive_window is None
-        assert mux.session_count == before - 1
+        if waits:
+            # The slot is free once the end was framed.
+            assert session.state is SessionState.REMOTE_ENDED
+            assert mux.session_count == before
+        else:
+            assert session.state is SessionState.CLOSED
+            assert session.receive_window is None
+            assert mux.session_count == before - 1
 
     @rule(side=SIDES)
     @precondition(lambda self: "go_away" in self.disruptions and len(self.conversations) > 3)
@@ -344,7 +371,6 @@ class TwoEnds(RuleBasedStateMachine):
         for _ in range(min(most, len(self.ends.wires[side]))):
             self.deliver_to(side)
 
-    @rule(side=SIDES)
     def move(self, side: int) -> None:
         self.send_from(side)
         while self.ends.wires[1 - side]:
@@ -378,17 +404,14 @@ class TwoEnds(RuleBasedStateMachine):
             if id(handler.session) in told and handler.session.error is not None and not handler.errors:
                 handler.errors += 1
 
-    @rule(dt=st.sampled_from([0.0, 0.01, 0.06, 0.2]))
-    def tick(self, dt: float) -> None:
+    @rule(dt=st.sampled_from([0.0, 0.01, 0.06, 0.2]), ping=SIDES)
+    def tick(self, dt: float, ping: int) -> None:
+        if not self.over:
+            self.ends.muxes[ping].ping(self.ends.now)
         self.ends.now += dt
         for mux in self.ends.muxes:
             assert mux.tick(self.ends.now) is None
             assert mux.deadline >= self.ends.now or mux.sendable or self.over
-
-    @rule(ping=SIDES)
-    def ping(self, ping: int) -> None:
-        if not self.over:
-            self.ends.muxes[ping].ping(self.ends.now)
 
     @rule()
     @precondition(lambda self: "end" in self.disruptions and len(self.conversations) > 3)

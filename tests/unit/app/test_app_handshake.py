@@ -1,0 +1,343 @@
+"""Peers that break the handshake: silent, too early, or talking garbage."""
+
+from __future__ import annotations
+
+import anyio
+import msgspec
+import pytest
+from dependency_injector import providers
+from support.app_kit import (
+    FakeStream,
+    FakeUpstream,
+    Recorder,
+    ScriptedServer,
+    World,
+    ask,
+    counted,
+    group,
+    register,
+    uncounted,
+    until,
+)
+
+from tunnel.adapters.memory.link import MemoryLink
+from tunnel.domain.envelopes import (
+    Close,
+    ConfigApplied,
+    ConfigSyncResponse,
+    Error,
+    Frame,
+    HttpRequest,
+    Payload,
+    Ping,
+    Register,
+    RegisterResponse,
+    SessionPayload,
+    WindowUpdate,
+)
+from tunnel.domain.errors import LinkEnd, LinkError
+from tunnel.domain.identity import PeerInfo, Principal
+from tunnel.domain.limits import Limits
+from tunnel.domain.rules.rule import Rule
+from tunnel.ports.authenticator import Authenticator
+from tunnel.ports.telemetry import ClientPublished, ConnectFailed, LinkLost, TunnelReady
+from tunnel.ports.transport import Link
+
+pytestmark = pytest.mark.anyio
+
+GET = HttpRequest("GET", b"/", host=b"app.test", end=True)
+
+
+async def said(link: MemoryLink) -> list[Payload]:
+    """All that the server says until it closes, in order."""
+    payloads: list[Payload] = []
+    with pytest.raises(LinkError) as caught:  # noqa: PT012
+        while True:
+            payloads += [envelope.payload for envelope in (await link.receive()).envelopes]
+    assert caught.value.end in (LinkEnd.ENDED, LinkEnd.BROKEN)
+    return payloads
+
+
+def kinds(payloads: list[Payload]) -> list[str]:
+    return [type(each).__name__ for each in payloads if not isinstance(each, Ping)]
+
+
+# -- clients the server cannot trust
+
+
+async def test_client_that_says_nothing_is_dropped_when_its_time_is_up(world: World) -> None:
+    served = Recorder()
+    async with world.server(telemetry=served):
+        link = world.network.dial("edge")
+        before = anyio.current_time()
+        assert await said(link) == []
+        assert anyio.current_time() - before == pytest.approx(10, abs=0.1)
+    assert [lost.reason for lost in served.of(LinkLost)] == ["no Register within 10 s"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Frame(()),
+        uncounted(Ping(1)),
+        uncounted(ConfigApplied(1, "h")),
+        counted(1, 1, GET),
+        counted(1, 0, Register((1,), "c", "web", bytes(16), "a token")),
+    ],
+)
+async def test_first_frame_that_is_no_register_ends_the_link(world: World, first: Frame) -> None:
+    served = Recorder()
+    async with world.server(telemetry=served) as server:
+        link = world.network.dial("edge")
+        await link.send(first)
+        assert await said(link) == []
+        assert [lost.end for lost in served.of(LinkLost)] == ["violated"]
+        async with world.client() as client:
+            await client.ready()
+            assert (await ask(server)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"credential": "wrong"}, "unauthenticated"),
+        ({"credential": ""}, "unauthenticated"),
+        ({"group_id": "nowhere"}, "forbidden"),
+        ({"versions": (2, 3)}, "forbidden"),
+        ({"versions": ()}, "forbidden"),
+        ({"client_id": ""}, "protocol_error"),
+        ({"instance_id": b"short"}, "protocol_error"),
+    ],
+)
+async def test_register_that_will_not_do_is_answered_with_the_reason(
+    world: World, fields: dict[str, object], code: str
+) -> None:
+    async with world.server() as server:
+        (error,) = await said(await register(world, **fields))
+        assert isinstance(error, Error)
+        assert (code, ()) == (error.code, server.clients().clients)
+
+
+async def test_client_is_not_given_sessions_before_it_applied_its_configuration(world: World) -> None:
+    async with world.server() as server:
+        link = await register(world)
+        assert kinds([(await link.receive()).envelopes[0].payload]) == ["RegisterResponse"]
+        assert not server.clients().clients[0].tunnels[0].published
+        assert (await ask(server)).status == 503
+        await link.aclose()
+        await until(lambda: not server.clients().clients, within_s=0.1)
+
+
+async def test_client_that_never_applies_its_configuration_is_closed(world: World) -> None:
+    async with world.server() as server:
+        payloads = await said(await register(world))
+        assert kinds(payloads) == ["RegisterResponse", "ConfigSyncResponse", "Close"]
+        assert "no config_applied within 10 s" in str(payloads[-1])
+        assert anyio.current_time() == pytest.approx(10, abs=0.5)
+        assert server.clients().clients == ()
+
+
+async def test_client_that_does_not_read_its_configuration_is_dropped(world: World) -> None:
+    rules = tuple(Rule(path=f"/{'p' * 200}/{number}", upstream="app") for number in range(4000))
+    served = Recorder()
+    async with world.server(groups={"web": group(rules=rules)}, telemetry=served) as server:
+        await register(world)
+        await anyio.sleep(1)
+        assert len(server.clients().clients) == 1
+        await anyio.sleep(20)
+        assert server.clients().clients == ()
+        assert world.network.pairs() == []
+
+
+async def test_client_whose_authentication_never_returns_is_dropped(world: World) -> None:
+    class Stuck(Authenticator):
+        async def authenticate(self, credential: str, peer: PeerInfo) -> Principal:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    container = world.server_container()
+    container.authenticator.override(providers.Object(Stuck()))
+    async with world.server(container=container):
+        assert await said(await register(world)) == []
+        assert anyio.current_time() == pytest.approx(10, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "applied",
+    [ConfigApplied(1, "another hash"), ConfigSyncResponse(1, "h", b"{}")],
+)
+async def test_wrong_answer_to_the_configuration_closes_the_tunnel(world: World, applied: Payload) -> None:
+    served = Recorder()
+    async with world.server(telemetry=served):
+        link = await register(world)
+        await link.send(uncounted(applied))
+        payloads = await said(link)
+        assert isinstance(payloads[-1], Close)
+        assert payloads[-1].code == "protocol_error"
+    assert served.of(ClientPublished) == []
+
+
+@pytest.mark.parametrize("early", [GET, WindowUpdate(1)])
+async def test_session_before_the_configuration_is_applied_ends_the_tunnel(world: World, early: SessionPayload) -> None:
+    async with world.server() as server:
+        link = await register(world)
+        await link.send(counted(1, 1, early))
+        payloads = await said(link)
+        assert isinstance(payloads[-1], Close)
+        assert payloads[-1].code == "protocol_error"
+        assert server.clients().clients == ()
+
+
+async def test_session_of_a_client_is_forbidden_where_nothing_is_forwarded(world: World) -> None:
+    async with world.server():
+        link = await register(world)
+        (await link.receive(),)
+        (envelope,) = (await link.receive()).envelopes
+        assert isinstance(envelope.payload, ConfigSyncResponse)
+        await link.send(uncounted(ConfigApplied(1, envelope.payload.hash)))
+        await link.send(counted(1, 1, GET))
+        (envelope,) = (await link.receive()).envelopes
+        assert isinstance(envelope.payload, Error)
+        assert (envelope.session_id, envelope.payload.code) == (1, "forbidden")
+        await link.aclose()
+
+
+async def test_conversation_whose_head_never_completes_leaves_nothing_behind(world: World) -> None:
+    """The client goes amid the parts of a head: the credit promised for them is given back."""
+    async with world.server():
+        link = await register(world)
+        (await link.receive(),)
+        (envelope,) = (await link.receive()).envelopes
+        assert isinstance(envelope.payload, ConfigSyncResponse)
+        await link.send(uncounted(ConfigApplied(1, envelope.payload.hash)))
+        await link.send(counted(1, 1, msgspec.structs.replace(GET, end=False, more=True)))
+        await anyio.sleep(0.01)
+        await link.aclose()
+        await anyio.sleep(0.01)
+
+
+async def test_conversation_that_comes_with_the_end_of_the_link_leaves_nothing_behind(world: World) -> None:
+    """It is given to a task that waits for work, and everything is cancelled before that task wakes up."""
+    post = msgspec.structs.replace(GET, end=False)
+    async with world.server():
+        link = await register(world)
+        (await link.receive(),)
+        (envelope,) = (await link.receive()).envelopes
+        assert isinstance(envelope.payload, ConfigSyncResponse)
+        await link.send(uncounted(ConfigApplied(1, envelope.payload.hash)))
+        await link.send(counted(1, 1, post))
+        await anyio.sleep(0.1)
+        await link.send(counted(2, 3, post))
+        await link.aclose()
+        await anyio.sleep(0.1)
+
+
+async def test_too_many_clients_at_once_are_turned_away_for_now(world: World) -> None:
+    async with world.server():
+        silent = [world.network.dial("edge") for _ in range(256)]
+        await anyio.sleep(0.01)
+        (error,) = await said(await register(world))
+        assert isinstance(error, Error)
+        assert error.code == "overloaded"
+        await silent[0].aclose()
+        await anyio.sleep(0.01)
+        link = await register(world)
+        assert isinstance((await link.receive()).envelopes[0].payload, RegisterResponse)
+        for each in (*silent, link):
+            await each.aclose()
+
+
+# -- servers the client cannot trust
+
+
+async def test_server_that_says_nothing_is_left_when_its_time_is_up(world: World) -> None:
+    async def script(link: Link) -> None:
+        await anyio.sleep_forever()
+
+    dialled = Recorder()
+    scripted = ScriptedServer(world.network, script)
+    async with scripted.running(), world.client(telemetry=dialled, handshake_s=3):
+        await until(lambda: dialled.of(ConnectFailed), within_s=3.1)
+        assert dialled.of(ConnectFailed)[0].reason == "no RegisterResponse within 3 s"
+        await until(lambda: scripted.links >= 3)
+
+
+@pytest.mark.parametrize("first", [Frame(()), uncounted(Ping(1)), counted(1, 2, GET)])
+async def test_server_that_answers_garbage_is_left(world: World, first: Frame) -> None:
+    async def script(link: Link) -> None:
+        await link.receive()
+        await link.send(first)
+        await anyio.sleep_forever()
+
+    dialled = Recorder()
+    async with ScriptedServer(world.network, script).running(), world.client(telemetry=dialled):
+        await until(lambda: len(dialled.of(ConnectFailed)) >= 2)
+    assert {"expected RegisterResponse"} == {failed.reason for failed in dialled.of(ConnectFailed)}
+
+
+async def test_server_that_sends_no_configuration_is_left(world: World) -> None:
+    async def script(link: Link) -> None:
+        await link.receive()
+        await link.send(uncounted(RegisterResponse("t", bytes(32), "s", 1, config_hash="h")))
+        while True:
+            for envelope in (await link.receive()).envelopes:
+                if isinstance(envelope.payload, Ping):
+                    from tunnel.domain.envelopes import Pong
+
+                    await link.send(uncounted(Pong(envelope.payload.nonce)))
+
+    dialled = Recorder()
+    scripted = ScriptedServer(world.network, script)
+    async with scripted.running(), world.client(telemetry=dialled):
+        await until(lambda: scripted.links >= 2)
+    assert dialled.of(TunnelReady) == []
+
+
+async def test_server_that_sends_sessions_before_the_configuration_is_left(world: World) -> None:
+    closes: list[Payload] = []
+
+    async def script(link: Link) -> None:
+        await link.receive()
+        await link.send(uncounted(RegisterResponse("t", bytes(32), "s", 1, config_hash="h")))
+        await link.send(counted(1, 2, GET))
+        while True:
+            closes.extend(e.payload for e in (await link.receive()).envelopes if isinstance(e.payload, Close))
+
+    upstream = FakeUpstream()
+    dialled = Recorder()
+    async with ScriptedServer(world.network, script).running(), world.client(upstream, telemetry=dialled):
+        await until(lambda: closes and dialled.of(LinkLost))
+    assert isinstance(closes[0], Close)
+    assert (closes[0].code, dialled.of(LinkLost)[0].end) == ("protocol_error", "violated")
+    assert upstream.heads == []
+
+
+async def test_limits_of_each_side_bind_the_other(world: World) -> None:
+    """What a client announced is respected, however small: a client of other limits gets pieces that fit."""
+    upstream = FakeUpstream()
+    async with (
+        world.server() as server,
+        world.client(upstream, session_window_bytes=8192, session_window_max_bytes=8192) as client,
+    ):
+        await client.ready()
+        body = bytes(100_000)
+        stream = FakeStream(HttpRequest("POST", b"/", host=b"app.test", body=body, end=True))
+        await server._target.handle(stream)
+        assert body == stream.body
+    assert Limits().session_window_bytes > 8192
+
+
+async def test_garbage_after_the_handshake_ends_that_tunnel_only(world: World) -> None:
+    served = Recorder()
+    async with world.server(telemetry=served) as server, world.client(client_id="good") as client:
+        await client.ready()
+        link = await register(world)
+        (await link.receive(),)
+        (envelope,) = (await link.receive()).envelopes
+        assert isinstance(envelope.payload, ConfigSyncResponse)
+        await link.send(uncounted(ConfigApplied(1, envelope.payload.hash)))
+        await until(lambda: len(served.of(ClientPublished)) == 2)
+        await link.send(counted(7, 1, GET))
+        assert isinstance((await said(link))[-1], Close)
+        assert [each.client_id for each in server.clients().clients] == ["good"]
+        assert (await ask(server)).status == 200

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import pytest
+from mux_kit import CONTROL, GET, POST, SERVER, Ends, counted, multiplexer, opened_in, uncounted
+
+from tunnel.domain.envelopes import (
+    BodyChunk,
+    ConfigApplied,
+    Error,
+    Frame,
+    GoAway,
+    HttpRequest,
+    HttpResponse,
+    Ping,
+    Pong,
+    StopSending,
+    WindowUpdate,
+)
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.limits import KIB, MAX_CHUNK_COST, MAX_FRAME_BYTES, MIB, Limits
+from tunnel.domain.messagepack import encode_frame
+from tunnel.domain.mux.multiplexer import ControlOverflow
+from tunnel.domain.mux.retention import CONTROL_RESERVE_BYTES
+from tunnel.domain.mux.session import Session
+
+ENOUGH = SessionError(ErrorCode.CANCELLED, "enough")
+CHUNK = BodyChunk(b"x" * 10_000)
+WIDE = Limits(session_window_bytes=MIB)
+
+
+def kinds(frame: Frame | None) -> list[type]:
+    assert frame is not None
+    return [type(envelope.payload) for envelope in frame.envelopes]
+
+
+def ids(frame: Frame | None) -> list[int]:
+    assert frame is not None
+    return [envelope.session_id for envelope in frame.envelopes]
+
+
+def streams(ends: Ends, number: int) -> list[tuple[Session, Session]]:
+    """Open sessions, as the client and as the server has them."""
+    mine = [ends.client.open(POST, ends.now) for _ in range(number)]
+    theirs = opened_in(ends.move()[SERVER])
+    ends.settle()
+    return list(zip(mine, theirs, strict=True))
+
+
+def test_control_goes_before_openings_and_those_before_data() -> None:
+    ends = Ends()
+    (first, _), (second, _) = streams(ends, 2)
+    first.offer(CHUNK)
+    ends.client.open(GET, ends.now)
+    second.reset(ENOUGH)
+    ends.client.go_away("shutdown")
+    frame = ends.send(0)
+    assert kinds(frame) == [GoAway, Error, HttpRequest, BodyChunk]
+
+
+def test_uncounted_envelopes_go_alone_and_first() -> None:
+    ends = Ends()
+    ((session, _),) = streams(ends, 1)
+    session.offer(CHUNK)
+    ends.client.send(ConfigApplied(1, "hash"))
+    ends.client.ping(ends.now)
+    frames = ends.send_all(0)
+    assert [kinds(frame) for frame in frames] == [[ConfigApplied], [Ping], [BodyChunk]]
+    assert [frame.seq for frame in frames] == [0, 0, 2]
+
+
+def test_pings_cannot_pile_up_answers() -> None:
+    mux = multiplexer()
+    for nonce in range(1000):
+        mux.receive(uncounted(Ping(nonce)), 0.0)
+    frame = mux.next_frame(0.0)
+    assert frame is not None
+    assert [envelope.payload for envelope in frame.envelopes] == [Pong(999)]
+    assert mux.next_frame(0.0) is None
+
+
+def test_openings_take_half_a_frame_at_most() -> None:
+    ends = Ends(WIDE)
+    ((stream, _),) = streams(ends, 1)
+    for _ in range(5):
+        ends.client.open(HttpRequest("POST", body=b"b" * 60_000), ends.now)
+    stream.offer(CHUNK)
+    assert kinds(ends.send(0)) == [HttpRequest, HttpRequest, BodyChunk]
+    assert kinds(ends.send(0)) == [HttpRequest, HttpRequest]
+    assert kinds(ends.send(0)) == [HttpRequest]
+
+
+def test_unsent_control_coalesces_per_session() -> None:
+    ends = Ends(Limits(session_window_bytes=8 * KIB))
+    ((session, peer),) = streams(ends, 1)
+    for _ in range(4):
+        peer.offer(BodyChunk(b"x" * 1700))
+        ends.send(1)
+        ends.deliver(0)
+    while session.take(ends.now) is not None:
+        pass
+    session.stop_receiving("enough")
+    frame = ends.send(0)
+    assert kinds(frame) == [WindowUpdate, StopSending]
+    assert ends.send(0) is None
+
+
+@pytest.mark.parametrize("fields", [0, 1, 200])
+@pytest.mark.parametrize("opening", [True, False])
+def test_no_frame_is_too_large_whatever_the_headers(fields: int, opening: bool) -> None:
+    ends = Ends(Limits(replay_window_bytes=64 * MIB, max_sessions=3000))
+    headers = (b"n", b"v") * fields
+    if opening:
+        for _ in range(1500):
+            ends.client.open(HttpRequest("GET", headers=headers, end=True), ends.now)
+    else:
+        for session, _ in streams(ends, 1500):
+            session.offer(HttpResponse(200, headers))
+    count = 0
+    while (frame := ends.client.next_frame(ends.now)) is not None:
+        assert len(encode_frame(frame)) <= MAX_FRAME_BYTES
+        count += len(frame.envelopes)
+        ends.client.receive(Frame((), frame.seq), ends.now)
+    assert count == 1500
+
+
+def test_full_replay_window_stops_data_and_openings_but_not_control() -> None:
+    ends = Ends(Limits(session_window_bytes=MIB, replay_window_bytes=256 * KIB))
+    (first, _), (second, _) = streams(ends, 2)
+    for _ in range(25):
+        first.offer(CHUNK)
+        assert BodyChunk in kinds(ends.client.next_frame(ends.now))
+    first.offer(CHUNK)
+    assert ends.client.next_frame(ends.now) is None
+    waiting = ends.client.open(HttpRequest("GET", body=b"x" * 8000), ends.now)
+    assert ends.client.next_frame(ends.now) is None
+    second.reset(ENOUGH)
+    assert kinds(ends.client.next_frame(ends.now)) == [Error]
+    acknowledged = ends.client._out.retention.sent
+    ends.client.receive(Frame((), acknowledged), ends.now)
+    assert kinds(ends.client.next_frame(ends.now)) == [HttpRequest, BodyChunk]
+    assert waiting.id == 5
+
+
+def test_data_in_flight_stays_below_the_pacing_limit_and_control_may_exceed_it() -> None:
+    ends = Ends(WIDE)
+    ((session, _), *others) = streams(ends, 12)
+    ends.client._out.pacing.limit = 512 * KIB
+    sent = 0
+    for stream, _ in others:
+        stream.offer(BodyChunk(b"x" * (MAX_CHUNK_COST - 256)))
+    while (frame := ends.client.next_frame(ends.now)) is not None:
+        sent += len(frame.envelopes)
+    assert sent == 8
+    assert ends.client._out.pacing.in_flight == 512 * KIB
+    session.reset(ENOUGH)
+    assert kinds(ends.client.next_frame(ends.now)) == [Error]
+
+
+def test_sessions_share_a_link_by_bytes() -> None:
+    ends = Ends(Limits(session_window_bytes=16 * MIB, replay_window_bytes=64 * MIB))
+    sessions = [mine for mine, _ in streams(ends, 3)]
+    ends.client._out.pacing.limit = 64 * MIB
+    sizes = [1000, 8000, 60_000]
+    framed = [0, 0, 0]
+    # As many sessions wait as there are chunks, so that a small chunk is followed by another at once.
+    for _ in range(60):
+        for session, size in zip(sessions, sizes, strict=True):
+            if session.pending is None:
+                session.offer(BodyChunk(b"x" * size))
+        out: list = []
+        ends.client._out._frame_data(out, 70_000, MIB)
+        for envelope in out:
+            framed[sessions.index(next(s for s in sessions if s.id == envelope.session_id))] += 1
+    assert framed[0] == 60, "a session that sends little waits for nobody"
+    assert framed[1] == 60
+    assert framed[2] >= 55
+
+
+def test_two_bulk_sessions_of_unlike_chunks_get_like_shares() -> None:
+    ends = Ends(Limits(session_window_bytes=16 * MIB, replay_window_bytes=64 * MIB))
+    sessions = [mine for mine, _ in streams(ends, 9)]
+    ends.client._out.pacing.limit = 64 * MIB
+    # Eight sessions of small chunks against one of large ones, in frames that hold one large chunk.
+    sizes = [8000] * 8 + [60_000]
+    framed = dict.fromkeys((session.id for session in sessions), 0)
+    for _ in range(200):
+        for session, size in zip(sessions, sizes, strict=True):
+            if session.pending is None:
+                session.offer(BodyChunk(b"x" * size))
+        out: list = []
+        ends.client._out._frame_data(out, 62_000, MIB)
+        for envelope in out:
+            framed[envelope.session_id] += len(envelope.payload.data)
+    large = framed.pop(sessions[-1].id)
+    assert max(framed.values()) <= 2 * min(framed.values())
+    assert min(framed.values()) <= large <= 2.5 * max(framed.values())
+
+
+def test_opening_bytes_are_charged_to_the_sessions_share() -> None:
+    ends = Ends(WIDE)
+    ends.client.open(HttpRequest("POST", body=b"b" * 60_000), ends.now)
+    small = ends.client.open(POST, ends.now)
+    ends.send(0)
+    large = ends.client._sessions.get(1)
+    assert large is not None
+    large.offer(CHUNK)
+    small.offer(CHUNK)
+    assert ids(ends.send(0)) == [3, 1]
+
+
+def test_exhausted_session_does_not_block_its_siblings() -> None:
+    ends = Ends(Limits(session_window_bytes=8 * KIB))
+    (stalled, _), (other, _) = streams(ends, 2)
+    for _ in range(5):
+        assert stalled.pending is None
+        stalled.offer(BodyChunk(b"x" * 1700))
+        ends.send_all(0)
+    assert stalled.pending is not None
+    other.offer(BodyChunk(b"y"))
+    assert ids(ends.send(0)) == [3]
+    ends.client.receive(counted(1, (1, WindowUpdate(4000))), ends.now)
+    assert ids(ends.send(0)) == [1]
+
+
+# -- acknowledgement
+
+
+def test_every_frame_acknowledges_and_an_empty_one_goes_when_there_is_nothing_else() -> None:
+    ends = Ends()
+    session, _ = ends.open(POST)
+    assert ends.client.retained_frames == 1
+    assert ends.server.next_frame(0.0) is None
+    ends.server.tick(0.05)
+    assert ends.server.sendable
+    frame = ends.server.next_frame(0.05)
+    assert frame == Frame((), 1, 0)
+    ends.client.receive(frame, 0.05)
+    assert ends.client.retained_frames == 0
+    session.reset(ENOUGH)
+    ends.move()
+
+
+def test_acknowledgement_goes_after_sixty_four_frames() -> None:
+    mux = multiplexer()
+    for number in range(64):
+        assert mux.next_frame(0.0) is None
+        mux.receive(counted(number + 1, (2 * number + 1, GET)), 0.0)
+    assert mux.next_frame(0.0) == Frame((), 64, 0)
+
+
+def test_acknowledgement_goes_after_a_quarter_of_the_peers_replay_window() -> None:
+    mux = multiplexer(local=Limits(session_window_bytes=256 * KIB), remote=Limits(replay_window_bytes=256 * KIB))
+    mux.receive(counted(1, (1, POST)), 0.0)
+    mux.receive(counted(2, (1, BodyChunk(b"x" * 63_000))), 0.0)
+    assert mux.next_frame(0.0) is None
+    mux.receive(counted(3, (1, BodyChunk(b"x" * 2000))), 0.0)
+    assert mux.next_frame(0.0) == Frame((), 3, 0)
+
+
+# -- the reserve of control
+
+
+def test_many_resets_at_once_wait_for_acknowledgement_and_the_tunnel_lives() -> None:
+    ends = Ends(Limits(session_window_bytes=8 * KIB))
+    pairs = streams(ends, 5000)
+    for session, _ in pairs:
+        session.reset(SessionError(ErrorCode.UPSTREAM_UNREACHABLE, "the upstream is gone", detail="x" * 80))
+    while ends.client.next_frame(ends.now) is not None:
+        assert ends.client._out.retention.control_cost <= CONTROL_RESERVE_BYTES
+    assert len(ends.client._out._control) > 0
+    assert ends.client.retained_frames > 0
+
+
+def test_all_of_many_resets_arrive() -> None:
+    ends = Ends(Limits(session_window_bytes=8 * KIB))
+    pairs = streams(ends, 5000)
+    for session, _ in pairs:
+        session.reset(ENOUGH)
+        session.finish()
+    ends.settle()
+    assert all(peer.error is not None for _, peer in pairs)
+    for _, peer in pairs:
+        peer.finish()
+    ends.settle()
+    assert ends.client.drained
+    assert ends.server.drained
+
+
+def test_peer_that_provokes_control_and_never_acknowledges_ends_the_tunnel() -> None:
+    mux = multiplexer(local=Limits(max_sessions=10))
+    seq = 0
+
+    def provoke() -> None:
+        nonlocal seq
+        seq += 1
+        received = mux.receive(counted(seq, (2 * seq - 1, GET)), 0.0)
+        assert received.violation is None
+        for session in received.opened:
+            session.reset(ENOUGH)
+            session.finish()
+        frame = mux.next_frame(0.0)
+        assert frame is None or all(kind in CONTROL for kind in kinds(frame))
+        assert mux._out.retention.control_cost <= CONTROL_RESERVE_BYTES
+
+    def provoke_on() -> None:
+        while seq < 10_000:
+            provoke()
+
+    with pytest.raises(ControlOverflow):
+        provoke_on()

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnel.domain.limits import KIB, MIB
+from tunnel.domain.mux.pacing import INITIAL_IN_FLIGHT_BYTES, MINIMUM_IN_FLIGHT_BYTES, LinkPacing
+
+
+def delivered(pacing: LinkPacing, cost: int, *, sent_at: float, now: float) -> None:
+    """Send and acknowledge ``cost`` with nothing else on its way."""
+    before = pacing.delivered
+    pacing.sent(cost)
+    pacing.acknowledged(cost, sent_at=sent_at, delivered_before=before, now=now)
+
+
+def test_new_link_starts_at_a_mebibyte() -> None:
+    pacing = LinkPacing(0.0)
+    assert (pacing.limit, INITIAL_IN_FLIGHT_BYTES, pacing.in_flight) == (MIB, MIB, 0)
+
+
+def test_slow_link_keeps_half_a_mebibyte() -> None:
+    pacing = LinkPacing(0.0)
+    delivered(pacing, 10 * KIB, sent_at=0.0, now=0.1)
+    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES == 512 * KIB
+
+
+def test_limit_is_twice_what_the_link_delivers_in_its_shortest_round_trip() -> None:
+    pacing = LinkPacing(0.0)
+    delivered(pacing, MIB, sent_at=0.0, now=0.1)
+    assert pacing.limit == pytest.approx(2 * MIB, rel=1e-6)
+
+
+def test_pings_shorten_the_round_trip() -> None:
+    pacing = LinkPacing(0.0)
+    pacing.round_trip(0.05, 0.0)
+    delivered(pacing, 2 * MIB, sent_at=0.0, now=0.1)
+    assert pacing.round_trip_s == 0.05
+    assert pacing.limit == pytest.approx(2 * MIB, rel=1e-6)
+
+
+def test_limit_may_shrink_below_what_is_on_its_way() -> None:
+    pacing = LinkPacing(0.0)
+    pacing.sent(MIB)
+    pacing.acknowledged(1, sent_at=0.0, delivered_before=0, now=1.0)
+    assert pacing.room < 0
+    pacing.acknowledged(MIB - 1, sent_at=0.0, delivered_before=0, now=1.1)
+    assert pacing.room == pacing.limit
+    assert pacing.in_flight == 0
+
+
+def test_rate_is_forgotten_after_two_periods() -> None:
+    pacing = LinkPacing(0.0)
+    delivered(pacing, 10 * MIB, sent_at=0.0, now=0.1)
+    delivered(pacing, KIB, sent_at=1.0, now=1.1)
+    assert pacing.limit > MIB
+    delivered(pacing, KIB, sent_at=2.1, now=2.2)
+    delivered(pacing, KIB, sent_at=3.2, now=3.3)
+    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+
+
+def test_round_trip_follows_a_link_that_grew_slower() -> None:
+    pacing = LinkPacing(0.0)
+    pacing.round_trip(0.01, 0.0)
+    for now in (11.0, 22.0, 33.0):
+        pacing.round_trip(0.2, now)
+    assert pacing.round_trip_s == 0.2
+
+
+def test_round_trip_is_guessed_until_one_is_known() -> None:
+    assert LinkPacing(0.0).round_trip_s == 0.05
+
+
+def test_acknowledgement_at_once_tells_no_rate() -> None:
+    pacing = LinkPacing(0.0)
+    delivered(pacing, MIB, sent_at=1.0, now=1.0)
+    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+
+
+@given(st.lists(st.tuples(st.integers(1, MIB), st.integers(0, 30_000), st.integers(0, 3000)), max_size=30))
+def test_limit_never_falls_below_its_minimum_and_nothing_is_lost(steps: list[tuple[int, int, int]]) -> None:
+    pacing, now = LinkPacing(0.0), 0.0
+    for cost, elapsed_ms, pause_ms in steps:
+        delivered(pacing, cost, sent_at=now, now=now + elapsed_ms / 1000)
+        now += (elapsed_ms + pause_ms) / 1000
+        assert pacing.limit >= MINIMUM_IN_FLIGHT_BYTES
+        assert pacing.in_flight == 0
+    assert pacing.delivered == sum(cost for cost, _, _ in steps)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from tunnel.domain.tunnel_state import TRANSITIONS, TunnelInput, TunnelState
+
+S, I = TunnelState, TunnelInput  # noqa: E741
+
+EXPECTED = {
+    S.CONNECTING: {I.REGISTERED: S.ATTACHED, I.ENDED: S.ENDED},
+    S.ATTACHED: {I.GO_AWAY: S.DRAINING, I.LINK_LOST: S.DETACHED, I.ENDED: S.ENDED},
+    S.DRAINING: {I.GO_AWAY: S.DRAINING, I.LINK_LOST: S.DETACHED, I.ENDED: S.ENDED},
+    S.DETACHED: {I.GO_AWAY: S.DETACHED, I.RESUMED: S.ATTACHED, I.ENDED: S.ENDED},
+    S.ENDED: {I.ENDED: S.ENDED},
+}
+
+
+@pytest.mark.parametrize("state", TunnelState)
+@pytest.mark.parametrize("event", TunnelInput)
+def test_tunnel_table(state: TunnelState, event: TunnelInput) -> None:
+    assert TRANSITIONS.get((state, event)) == EXPECTED[state].get(event)
+
+
+@pytest.mark.parametrize("state", TunnelState)
+def test_every_tunnel_can_end(state: TunnelState) -> None:
+    assert TRANSITIONS[state, TunnelInput.ENDED] is TunnelState.ENDED
