@@ -8,8 +8,10 @@ part by overriding its provider, for example::
     server = Server(settings, container=container)
 
 The aggregates ``transports`` and ``targets`` are keyed by URL scheme, ``listeners`` and ``ingresses`` by the name of
-their configuration table. Packages add to ``transports`` by an entry point of the group ``tunnel.transports``, whose
-name is the scheme and whose value is a callable without arguments that returns a ``Transport``.
+their configuration table; one of their parts is replaced by ``container.transports.providers["ws"].override(...)``,
+parts are added by ``set_providers``. Packages add to ``transports`` by an entry point of the group
+``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
+``Transport``.
 """
 
 from __future__ import annotations

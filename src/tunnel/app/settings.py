@@ -7,6 +7,7 @@ import re
 import secrets
 import socket
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from os import PathLike
 from pathlib import Path
 from typing import Final, Literal
@@ -15,9 +16,11 @@ import msgspec
 
 from tunnel.adapters.config_file import FileConfigSource, read_table
 from tunnel.domain.configuration import (
+    BUILT_IN_SCHEMES,
     ClientSettings,
     Secret,
     ServerSettings,
+    check_scheme,
     decode_client_settings,
     decode_server_settings,
 )
@@ -79,7 +82,20 @@ def read_client_settings(path: str | PathLike[str]) -> ClientSettings:
     Raises:
         ConfigurationError: The first mistake, with file and key path.
     """
-    return FileConfigSource(path, decode_client_settings).load()
+    settings = FileConfigSource(path, decode_client_settings).load()
+    try:
+        for index, url in enumerate(settings.servers):
+            check_scheme(url, f"servers[{index}]", _plug_in_schemes(url))
+    except ConfigurationError as error:
+        raise ConfigurationError(error.expected, key_path=error.key_path, source=os.fspath(path)) from error
+    return settings
+
+
+def _plug_in_schemes(url: str) -> frozenset[str]:
+    """Schemes of the transports that installed packages add; looked up for what is not built in."""
+    if url.partition("://")[0] in BUILT_IN_SCHEMES:
+        return frozenset()
+    return frozenset(each.name for each in entry_points(group="tunnel.transports"))
 
 
 def settings_kind(path: str | PathLike[str]) -> Kind:

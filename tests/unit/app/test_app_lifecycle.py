@@ -448,6 +448,7 @@ async def test_closing_twice_and_from_several_tasks_is_the_same_as_once(world: W
         await closing.wait_closed()
 
 
+@pytest.mark.parametrize("side", ["server", "client"])
 async def test_leaving_cuts_a_drain_of_another_task_short(world: World, side: str) -> None:
     async with anyio.create_task_group() as tasks:
         upstream = FakeUpstream(lambda stream: anyio.sleep_forever())

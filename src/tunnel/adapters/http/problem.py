@@ -1,6 +1,6 @@
 """Failures as HTTP answers: problem documents.
 
-Source: RFC 9457; docs/reference/fidelity.md, failures.
+Source: RFC 9457.
 """
 
 from __future__ import annotations

@@ -94,7 +94,10 @@ class _Lane:
     def _end_receiver(self, end: LinkEnd, *, even_if_silent: bool = False) -> None:
         if self.silent and not even_if_silent:
             return
-        self.receiver_end = self.receiver_end or end
+        if self.receiver_end is not None:
+            # An abort after an orderly close: what was handed over before is still delivered.
+            return
+        self.receiver_end = end
         if end is LinkEnd.BROKEN:
             self.frames.clear()
         self._wake_receiver()

@@ -5,7 +5,14 @@ configuration file holds; code may also build them directly. Either way a contra
 names the key.
 """
 
-from tunnel.domain.configuration.addresses import ListenAddress, ServerUrl, parse_listen, parse_server_url
+from tunnel.domain.configuration.addresses import (
+    BUILT_IN_SCHEMES,
+    ListenAddress,
+    ServerUrl,
+    check_scheme,
+    parse_listen,
+    parse_server_url,
+)
 from tunnel.domain.configuration.client import LOOPBACK_TARGETS, ClientSettings, decode_client_settings
 from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings
 from tunnel.domain.configuration.limits import LimitsSettings
@@ -25,6 +32,7 @@ from tunnel.domain.configuration.target_url import TargetUrl, parse_target
 from tunnel.domain.configuration.tokens import AuthSettings, TokenSettings
 
 __all__ = [
+    "BUILT_IN_SCHEMES",
     "LOOPBACK_TARGETS",
     "AuthSettings",
     "ClientSettings",
@@ -45,6 +53,7 @@ __all__ = [
     "TransportsSettings",
     "UpstreamSettings",
     "WebSocketTransportSettings",
+    "check_scheme",
     "decode_client_settings",
     "decode_server_settings",
     "parse_listen",

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from tunnel.domain.configuration.mistakes import mistake, not_built
 from tunnel.domain.rules.hosts import is_host_name, normal_ipv6
 
-__all__ = ["ListenAddress", "ServerUrl", "authority", "check_origin", "parse_listen", "parse_server_url", "split_url"]
+__all__ = [
+    "BUILT_IN_SCHEMES",
+    "ListenAddress",
+    "ServerUrl",
+    "authority",
+    "check_origin",
+    "check_scheme",
+    "parse_listen",
+    "parse_server_url",
+    "split_url",
+]
+
+BUILT_IN_SCHEMES: Final = frozenset({"grpc", "ws", "memory"})
 
 _LISTEN: Final = 'an address "HOST:PORT" such as "127.0.0.1:7000" or "[::1]:7000"'
 _SERVER: Final = 'a URL such as "grpc://127.0.0.1:7000", "ws://127.0.0.1:7001" or "memory://NAME"'
+_NO_TRANSPORTS: Final = frozenset({"http", "https", "tcp", "unix"})
+"""Schemes of targets, which are easily mistaken for those of servers."""
 _PLANNED_SCHEMES: Final = frozenset({"grpcs", "wss"})
 _DEFAULT_WS_PORT: Final = 80
 _HOST_PORT: Final = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]{1,5})", re.ASCII)
@@ -38,9 +53,10 @@ class ServerUrl(NamedTuple):
     """A server's address as a client dials it.
 
     Args:
-        scheme: Of the transport: ``grpc``, ``ws`` or ``memory``.
-        host: Name or address, IPv6 without brackets; for ``memory`` the name of the transport.
-        port: 0 for ``memory``.
+        scheme: Of the transport: ``grpc``, ``ws``, ``memory`` or a plug-in's.
+        host: Name or address, IPv6 without brackets; for ``memory`` the name of the transport, for plug-ins all that
+            follows the scheme.
+        port: 0 for ``memory`` and plug-ins.
         path: Only for ``ws``, at least ``/``; else empty.
     """
 
@@ -82,7 +98,8 @@ def parse_server_url(url: str, path: str = "") -> ServerUrl:
     """Take the URL of a server apart.
 
     Args:
-        url: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]`` or ``memory://NAME``.
+        url: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]``, ``memory://NAME``, or one with another scheme, for a
+            transport that brings its own; all after the scheme is that transport's business.
         path: Key path for the error.
 
     Raises:
@@ -91,8 +108,10 @@ def parse_server_url(url: str, path: str = "") -> ServerUrl:
     parts = split_url(url, path, expected=_SERVER)
     if parts.scheme in _PLANNED_SCHEMES:
         raise not_built(path, f'the scheme "{parts.scheme}://"')
-    if parts.scheme not in ("grpc", "ws", "memory"):
+    if parts.scheme in _NO_TRANSPORTS:
         raise mistake(path, _SERVER, got=url)
+    if parts.scheme not in BUILT_IN_SCHEMES:
+        return ServerUrl(parts.scheme, url.partition("://")[2])
     if parts.query or parts.fragment or (parts.path and parts.scheme != "ws"):
         raise mistake(path, "a URL without query and fragment, and with a path for ws:// only", got=url)
     if parts.scheme == "memory":
@@ -103,6 +122,21 @@ def parse_server_url(url: str, path: str = "") -> ServerUrl:
     if not parts.hostname or not port:
         raise mistake(path, f"a host and a port, {_SERVER}", got=url)
     return ServerUrl(parts.scheme, parts.hostname, port, (parts.path or "/") if parts.scheme == "ws" else "")
+
+
+def check_scheme(url: str, path: str, installed: Collection[str]) -> None:
+    """Refuse the URL of a server that no transport can dial.
+
+    Args:
+        url: Of a server.
+        path: Key path for the error.
+        installed: Schemes of plug-ins.
+
+    Raises:
+        ConfigurationError: Nobody knows its scheme.
+    """
+    if parse_server_url(url, path).scheme not in BUILT_IN_SCHEMES | frozenset(installed):
+        raise mistake(path, _SERVER, got=url)
 
 
 def split_url(url: str, path: str, *, expected: str) -> SplitResult:

@@ -141,11 +141,11 @@ class SessionTable(SessionHost):
             return None, SessionError(ErrorCode.REFUSED, "too many conversations at once")
         if cost > self._local.session_window_bytes:
             return None, SessionError(ErrorCode.FLOW_CONTROL, "the opening is larger than the credit")
-        if head.end:
-            return None, None
-        if not self._budget.reserve(self._local.session_window_bytes):
+        # What ends with its opening takes no window, but what the opening itself holds.
+        size = cost if head.end else self._local.session_window_bytes
+        if not self._budget.reserve(size):
             return None, SessionError(ErrorCode.OVERLOADED, "too many conversations at once")
-        window = ReceiveWindow(self._local, self._budget, now)
+        window = ReceiveWindow(self._local, self._budget, now, size=size)
         window.arrived(cost)
         return window, None
 

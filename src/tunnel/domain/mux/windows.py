@@ -40,12 +40,19 @@ class SendWindow:
 
 
 class ReceiveWindow:
-    """Credit the peer has left, what the reader consumed, and when to return it."""
+    """Credit the peer has left, what the reader consumed, and when to return it.
+
+    Args:
+        limits: Of this side.
+        budget: ``size`` has been reserved in it; growth will be, and all of it is released by ``close``.
+        now: Seconds.
+        size: Initial credit; None for that of ``limits``.
+    """
 
     __slots__ = ("_budget", "_consumed", "_epoch_consumed", "_epoch_start", "_maximum", "credit", "size")
 
-    def __init__(self, limits: Limits, budget: Budget, now: float) -> None:
-        self.size = limits.session_window_bytes
+    def __init__(self, limits: Limits, budget: Budget, now: float, size: int | None = None) -> None:
+        self.size = limits.session_window_bytes if size is None else size
         self.credit = self.size
         self._maximum = limits.session_window_max_bytes
         self._consumed = 0

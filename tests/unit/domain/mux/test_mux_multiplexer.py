@@ -248,9 +248,13 @@ def test_windows_of_open_sessions_are_bounded_and_openings_beyond_get_overloaded
     assert (mux.reserved_bytes, budget.reserved_bytes) == (0, 8 * KIB)
 
 
-def test_whole_request_needs_no_window() -> None:
-    mux = multiplexer(local=Limits(tunnel_receive_bytes=0))
-    assert len(mux.receive(counted(1, (1, GET)), 0.0).opened) == 1
+def test_whole_request_takes_what_it_holds_rather_than_a_window() -> None:
+    mux = multiplexer(local=Limits(tunnel_receive_bytes=GET.cost))
+    (session,) = mux.receive(counted(1, (1, GET), (3, GET)), 0.0).opened
+    assert refused(mux) == [(3, "overloaded")]
+    assert mux.reserved_bytes == GET.cost
+    session.finish()
+    assert mux.reserved_bytes == 0
 
 
 @pytest.mark.parametrize("max_sessions", [1, 1000, 3000])
