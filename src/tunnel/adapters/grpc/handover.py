@@ -24,10 +24,11 @@ class Handover(Generic[T]):
         capacity: Items that may wait, at least one.
     """
 
-    __slots__ = ("_capacity", "_end", "_getter", "_items", "_putter")
+    __slots__ = ("_busy", "_capacity", "_end", "_getter", "_items", "_putter")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
+        self._busy = False
         self._items: deque[T] = deque()
         self._end: LinkError | None = None
         self._getter: asyncio.Future[None] | None = None
@@ -44,17 +45,34 @@ class Handover(Generic[T]):
             LinkError: That given to ``close``.
         """
         while self._end is None and len(self._items) >= self._capacity:
-            if self._putter is not None:
-                raise RuntimeError("another task is already putting")
-            self._putter = asyncio.get_running_loop().create_future()
-            try:
-                await self._putter
-            finally:
-                self._putter = None
+            await self._wait_to_put()
         if self._end is not None:
             raise _again(self._end)
         self._items.append(item)
         _wake(self._getter)
+
+    async def deliver(self, item: T) -> None:
+        """Hand ``item`` over, and return once the other side is done with it: when it asks for the next.
+
+        Cancelled, the item stays handed over unless it had to wait for room.
+
+        Raises:
+            LinkError: That given to ``close``.
+        """
+        await self.put(item)
+        while self._end is None and (self._items or self._busy):
+            await self._wait_to_put()
+        if self._end is not None:
+            raise _again(self._end)
+
+    async def _wait_to_put(self) -> None:
+        if self._putter is not None:
+            raise RuntimeError("another task is already putting")
+        self._putter = asyncio.get_running_loop().create_future()
+        try:
+            await self._putter
+        finally:
+            self._putter = None
 
     async def get(self) -> T:
         """The next item; waits for one. Items put before the close come before its error.
@@ -62,6 +80,10 @@ class Handover(Generic[T]):
         Raises:
             LinkError: That given to ``close``, once nothing is left.
         """
+        if self._busy:
+            self._busy = False
+            if not self._items:
+                _wake(self._putter)
         while not self._items:
             if self._end is not None:
                 raise _again(self._end)
@@ -73,6 +95,7 @@ class Handover(Generic[T]):
             finally:
                 self._getter = None
         item = self._items.popleft()
+        self._busy = True
         _wake(self._putter)
         return item
 

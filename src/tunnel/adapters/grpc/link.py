@@ -100,7 +100,9 @@ class GrpcLink(Link):
         data = encode_frame(frame)
         if len(data) > MAX_FRAME_BYTES + _SLACK_BYTES:
             self._drop(LinkError(LinkEnd.VIOLATED, f"a frame of {len(data)} bytes was to be sent"))
-        await self._outbound.put(data)
+        # Returns when gRPC has taken it: what becomes ready meanwhile makes one frame instead of several, and messages
+        # are what gRPC is slow at.
+        await self._outbound.deliver(data)
 
     async def receive(self) -> Frame:
         return await self._inbound.get()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
@@ -19,7 +20,11 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
 _SIMPLE: Final = re.compile(rb"([a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*)(?::[0-9]{1,4})?")
 _AUTHORITY: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::([0-9]{0,5}))?")
 
+_REMEMBERED_HOSTS: Final = 4096
+"""Authorities whose normal form is kept: visitors name the same few hosts over and over."""
 
+
+@lru_cache(_REMEMBERED_HOSTS)
 def normal_host(authority: bytes) -> str:
     """The host of an authority in the form rules are compiled to.
 
