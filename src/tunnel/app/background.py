@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import Self
 
@@ -34,8 +35,15 @@ class Background:
     async def __aenter__(self) -> Self:
         self._outer = anyio.create_task_group()
         await self._outer.__aenter__()
-        self._outer.start_soon(self._hold)
-        await self._started.wait()
+        try:
+            self._outer.start_soon(self._hold)
+            await self._started.wait()
+        except BaseException:
+            # Cancelled at the door: whoever entered will not leave, so this has to.
+            self._leaving.set()
+            self._outer.cancel_scope.cancel()
+            await self._outer.__aexit__(*sys.exc_info())
+            raise
         return self
 
     async def __aexit__(

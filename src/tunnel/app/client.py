@@ -13,7 +13,7 @@ from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.container import ClientContainer
 from tunnel.app.dialer import Dialer, Identity
 from tunnel.app.settings import default_client_id
-from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSettings
+from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSettings, parse_target
 from tunnel.domain.errors import ConfigurationError, LinkEnd, LinkError, RegistrationRefused
 from tunnel.domain.identity import ClientId, GroupId, InstanceId
 from tunnel.ports.target import UpstreamTarget
@@ -155,5 +155,5 @@ class Client:
         return transport
 
     def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
-        target: UpstreamTarget = self.container.targets(url.partition(":")[0], url, settings, policy)
+        target: UpstreamTarget = self.container.targets(parse_target(url).scheme, url, settings, policy)
         return target

@@ -40,6 +40,7 @@ class ClientConfiguration(ProxyTarget):
         self._router: UpstreamRouter | None = None
         self._replaced: list[UpstreamRouter] = []
         self._parts: list[bytes] = []
+        self._parts_bytes = 0
         self.hash = ""
         """Of the snapshot applied last; empty before the first."""
 
@@ -51,6 +52,7 @@ class ClientConfiguration(ProxyTarget):
     def begin(self) -> None:
         """A new link: parts of a snapshot that its predecessor did not complete are void."""
         self._parts.clear()
+        self._parts_bytes = 0
 
     def take(self, message: ConfigSyncResponse) -> ConfigApplied | ConfigRejected | None:
         """Take in a snapshot or a part of one.
@@ -62,12 +64,14 @@ class ClientConfiguration(ProxyTarget):
             LinkError: ``VIOLATED``: the snapshot is too large.
         """
         self._parts.append(message.snapshot)
-        if sum(map(len, self._parts)) > _MAX_SNAPSHOT_BYTES:
-            raise LinkError(LinkEnd.VIOLATED, "the configuration is too large")
+        self._parts_bytes += len(message.snapshot)
+        if self._parts_bytes > _MAX_SNAPSHOT_BYTES or (message.more and not message.snapshot):
+            raise LinkError(LinkEnd.VIOLATED, "the configuration is too large, or has empty parts")
         if message.more:
             return None
         encoded = b"".join(self._parts)
         self._parts.clear()
+        self._parts_bytes = 0
         try:
             router = UpstreamRouter(GroupSnapshot.decode(encoded), self._policy, self._target_factory, self._random)
         except ConfigurationError as exc:

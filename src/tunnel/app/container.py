@@ -38,11 +38,13 @@ from tunnel.ports.telemetry import Telemetry
 from tunnel.ports.transport import Listener, Transport
 
 if TYPE_CHECKING:
+    from tunnel.adapters.http.ingress_types import IngressSettings
     from tunnel.adapters.memory.network import MemoryNetwork
     from tunnel.domain.configuration import (
         AuthSettings,
         GrpcTransportSettings,
         HttpIngressSettings,
+        LimitsSettings,
         MemoryTransportSettings,
         TargetPolicy,
         UpstreamSettings,
@@ -52,7 +54,8 @@ if TYPE_CHECKING:
 __all__ = ["ClientContainer", "ServerContainer"]
 
 PROCESS_RECEIVE_BYTES = 1024 * MIB
-"""Credit that all tunnels of one server or client may have promised to their peers together."""
+"""Credit that all tunnels of one server or client may have promised to their peers together. Sessions that peers open
+take at most half of it, so that they cannot crowd out our own."""
 
 
 @cache
@@ -81,23 +84,32 @@ def _memory_listener(settings: MemoryTransportSettings, network: MemoryNetwork) 
     return MemoryListener(settings.name, network)
 
 
-def _http_ingress(settings: HttpIngressSettings) -> Ingress:
+def _ingress_options(settings: HttpIngressSettings | None, limits: LimitsSettings) -> IngressSettings:
     from tunnel.adapters.http.forwarded import Forwarder
     from tunnel.adapters.http.ingress_types import IngressSettings
-    from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 
-    options = IngressSettings(
+    if settings is None:
+        return IngressSettings(max_headers=limits.max_headers)
+    return IngressSettings(
         forwarder=Forwarder(settings.forwarded, settings.trusted_proxies),
         max_body_bytes=settings.max_body_bytes,
         max_header_bytes=settings.max_header_bytes,
+        max_headers=limits.max_headers,
     )
-    return UvicornIngress(settings.listen, name="http", settings=options)
 
 
-def _asgi_ingress(target: ProxyTarget) -> Callable[..., Any]:
+def _http_ingress(settings: HttpIngressSettings, limits: LimitsSettings) -> Ingress:
+    from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
+
+    return UvicornIngress(settings.listen, name="http", settings=_ingress_options(settings, limits))
+
+
+def _asgi_ingress(
+    target: ProxyTarget, settings: HttpIngressSettings | None, limits: LimitsSettings
+) -> Callable[..., Any]:
     from tunnel.adapters.http.ingress_asgi import AsgiIngress
 
-    return AsgiIngress(target)
+    return AsgiIngress(target, settings=_ingress_options(settings, limits))
 
 
 def _authenticator(settings: AuthSettings) -> Authenticator:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import anyio
 
 from tunnel.app.client_configuration import ClientConfiguration
-from tunnel.app.handshake import FATAL_CODES, PROTOCOL_VERSION, deadline, expect, say
+from tunnel.app.handshake import FATAL_CODES, PROTOCOL_VERSION, check_limits, deadline, expect, say
 from tunnel.app.tunnel import Tunnel, TunnelClosed
 from tunnel.domain.backoff import Backoff
 from tunnel.domain.configuration import LimitsSettings, Secret
@@ -158,6 +158,8 @@ class Dialer:
                 raise
             return url, exc.reason or exc.code.value
         except LinkError as exc:
+            if exc.end is LinkEnd.REFUSED:
+                raise RegistrationRefused(ErrorCode.FORBIDDEN, exc.reason) from exc
             return url, exc.reason
         if not self._draining:
             await self._carry(link, url, life, response)
@@ -184,6 +186,7 @@ class Dialer:
                 raise
         life.on(LinkInput.REGISTER)
         response = await expect(link, RegisterResponse, self._limits.handshake_s)
+        check_limits(response.limits)
         life.on(LinkInput.ACCEPTED)
         return response
 
@@ -194,6 +197,7 @@ class Dialer:
             remote=response.limits,
             budget=self._budget,
             now=self._clock.now(),
+            settled=False,
         )
         refusal: RegistrationRefused | None = None
         async with anyio.create_task_group() as tasks:
@@ -225,6 +229,8 @@ class Dialer:
                 self._telemetry.record(LinkLost(url, LinkEnd.ENDED.value, reason))
             except LinkError as exc:
                 reason = exc.reason
+                if exc.end is LinkEnd.REFUSED:
+                    refusal = RegistrationRefused(ErrorCode.FORBIDDEN, reason)
                 if not self._draining:
                     self._telemetry.record(LinkLost(url, exc.end.value, exc.reason))
             finally:
@@ -275,7 +281,7 @@ class _Visit:
         """Tell the server, and find out when it has heard: from then on it sends sessions."""
         self._life.on(LinkInput.CONFIGURED)
         self.configured = True
-        self.tunnel.accepting = True
+        self.tunnel.mux.settle()
         self.tunnel.say(answer)
         self.tunnel.ping()
 

@@ -16,11 +16,16 @@ from tunnel.domain.random_source import RandomSource
 from tunnel.domain.registry import Registry, Selectable
 from tunnel.domain.rules.engine import RulesEngine
 from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.ports.telemetry import SessionFailed, Telemetry
 
 __all__ = ["Group", "GroupTarget"]
 
 _ATTEMPTS = 3
 """Members asked at most, while each refuses without having seen the conversation start."""
+
+
+_VISITORS_OWN = frozenset({ErrorCode.BAD_REQUEST, ErrorCode.ROUTE_NOT_FOUND, ErrorCode.TOO_LARGE})
+"""Failures that tell something of the request and nothing of this server."""
 
 
 class Group:
@@ -100,13 +105,23 @@ class GroupTarget(ProxyTarget):
     Args:
         rules: Compiled; each names a group.
         groups: By name.
+        telemetry: Told of conversations that failed, other than by what was asked for.
     """
 
-    def __init__(self, rules: RulesEngine, groups: Mapping[str, Group]) -> None:
+    def __init__(self, rules: RulesEngine, groups: Mapping[str, Group], telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
         self._rules = rules
         self._groups = groups
 
     async def handle(self, stream: Stream) -> None:
+        try:
+            await self._route(stream)
+        except SessionError as exc:
+            if exc.code not in _VISITORS_OWN:
+                self._telemetry.record(SessionFailed(exc.code.value, exc.message, exc.detail))
+            raise
+
+    async def _route(self, stream: Stream) -> None:
         head = stream.head
         if not isinstance(head, HttpRequest):
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "only HTTP is routed here")

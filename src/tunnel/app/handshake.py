@@ -19,12 +19,13 @@ from tunnel.domain.envelopes import (
     RegisterResponse,
 )
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, RegistrationRefused
-from tunnel.domain.limits import KIB
+from tunnel.domain.limits import KIB, Limits
 from tunnel.ports.transport import Link
 
 __all__ = [
     "FATAL_CODES",
     "PROTOCOL_VERSION",
+    "check_limits",
     "config_parts",
     "deadline",
     "expect",
@@ -99,6 +100,17 @@ async def refuse(link: Link, refusal: RegistrationRefused) -> None:
         except LinkError:
             # It has gone already; there is nobody left to tell.
             return
+
+
+def check_limits(limits: Limits) -> None:
+    """Refuse limits of the server's that no peer can keep to.
+
+    Raises:
+        LinkError: ``VIOLATED``.
+    """
+    problem = limits.problem()
+    if problem is not None:
+        raise LinkError(LinkEnd.VIOLATED, problem)
 
 
 def negotiate_version(versions: tuple[int, ...]) -> int:

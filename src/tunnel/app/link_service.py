@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 
@@ -28,7 +29,6 @@ from tunnel.domain.registry import Registry
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
-from tunnel.ports.target import ProxyTarget
 from tunnel.ports.telemetry import (
     ClientPublished,
     ClientUnpublished,
@@ -40,17 +40,19 @@ from tunnel.ports.transport import Link, LinkService
 
 __all__ = ["ServerLinks"]
 
+_logger = logging.getLogger("tunnel.links")
+
 _MAX_UNAUTHENTICATED = 256
 """Links that may be between connecting and being authenticated at the same time."""
 
+_MAX_ID_CHARACTERS = 128
 _INSTANCE_ID_BYTES = 16
-
-TargetOf = Callable[[Principal, str], ProxyTarget]
-"""What handles the sessions opened by a client of this principal and group."""
 
 
 class ServerLinks(LinkService):
     """Registers clients and carries their links.
+
+    Clients may not open sessions: nothing is forwarded for them.
 
     A client is selectable once it has applied its group's configuration, and never after its link has ended: one path
     cleans up, however a link ends.
@@ -61,7 +63,6 @@ class ServerLinks(LinkService):
         authenticator: Whose credential it is.
         registry: Where clients are published.
         snapshots: What they are told.
-        target_of: What handles their sessions.
         clock: Time.
         signals: Finds what tasks wait with on the running event loop.
         telemetry: Told of comings and goings.
@@ -76,7 +77,6 @@ class ServerLinks(LinkService):
         authenticator: Authenticator,
         registry: Registry[Tunnel],
         snapshots: Snapshots,
-        target_of: TargetOf,
         clock: Clock,
         signals: Callable[[], SignalFactory],
         telemetry: Telemetry,
@@ -87,7 +87,6 @@ class ServerLinks(LinkService):
         self._authenticator = authenticator
         self._registry = registry
         self._snapshots = snapshots
-        self._target_of = target_of
         self._clock = clock
         self._signals = signals
         self._telemetry = telemetry
@@ -99,14 +98,14 @@ class ServerLinks(LinkService):
     async def proxy(self, link: Link) -> None:
         life = LinkLife()
         try:
-            try:
-                request, principal, snapshot = await self._authenticated(link, life)
-                await self._serve(link, life, request, principal, snapshot)
-            except RegistrationRefused as refusal:
-                self._telemetry.record(RegistrationDenied(link.peer.address, refusal.code.value, refusal.reason))
-                await refuse(link, refusal)
+            request, principal, snapshot = await self._authenticated(link, life)
+            await self._serve(link, life, request, principal, snapshot)
+        except RegistrationRefused as refusal:
+            self._telemetry.record(RegistrationDenied(link.peer.address, refusal.code.value, refusal.reason))
+            await refuse(link, refusal)
         except LinkError as exc:
-            self._telemetry.record(LinkLost(link.peer.address, exc.end.value, exc.reason))
+            # Nobody in particular: public ports are knocked at all day.
+            _logger.debug("a link from %s ended unregistered: %s", link.peer.address, exc)
 
     async def register(self, request: Register, peer: PeerInfo) -> RegisterResponse:
         version = _checked(request)
@@ -156,6 +155,8 @@ class ServerLinks(LinkService):
             remote=request.limits,
             budget=self._budget,
             now=self._clock.now(),
+            accepts=False,
+            settled=False,
         )
         refusal: RegistrationRefused | None = None
         async with anyio.create_task_group() as tasks:
@@ -171,13 +172,14 @@ class ServerLinks(LinkService):
             )
             tunnel = visit.tunnel = Tunnel(
                 mux=mux,
-                target=self._target_of(principal, request.group_id),
+                target=None,
                 tasks=tasks,
                 clock=self._clock,
                 signals=self._signals(),
                 telemetry=self._telemetry,
                 on_message=visit.on_message,
                 on_go_away=visit.on_go_away,
+                on_pong=visit.on_pong,
             )
             reason = "the server stopped"
             try:
@@ -217,14 +219,20 @@ class ServerLinks(LinkService):
 
 
 def _checked(request: Register) -> int:
-    """The protocol version to speak, when the request is complete.
+    """The protocol version to speak, when the request is sound.
 
     Raises:
-        RegistrationRefused: ``forbidden``: no common version; ``protocol_error``: somebody without a name.
+        RegistrationRefused: ``forbidden``: no common version; ``protocol_error``: somebody without a proper name.
     """
     version = negotiate_version(request.versions)
-    if not request.client_id or len(request.instance_id) != _INSTANCE_ID_BYTES:
-        raise RegistrationRefused(ErrorCode.PROTOCOL_ERROR, "client_id or instance_id is missing")
+    problem = request.limits.problem()
+    if problem is not None:
+        raise RegistrationRefused(ErrorCode.PROTOCOL_ERROR, problem)
+    client_id = request.client_id
+    if not 1 <= len(client_id) <= _MAX_ID_CHARACTERS or not client_id.isprintable():
+        raise RegistrationRefused(ErrorCode.PROTOCOL_ERROR, "client_id is not a name of 1 to 128 printable characters")
+    if len(request.instance_id) != _INSTANCE_ID_BYTES:
+        raise RegistrationRefused(ErrorCode.PROTOCOL_ERROR, "instance_id is not 16 bytes")
     return version
 
 
@@ -254,6 +262,7 @@ class _Visit:
         self._registry = registry
         self._telemetry = telemetry
         self._published = False
+        self._leaving = False
 
     def admit(self) -> None:
         request = self._request
@@ -267,6 +276,10 @@ class _Visit:
         )
         for displaced in admission.displaced:
             displaced.close(ErrorCode.SUPERSEDED.value, "another instance of this client has registered")
+        # A process that dials again may have lost what it had: nothing is sent there until it has answered.
+        for sibling in self._registry.siblings(self._tunnel_id):
+            self._registry.unpublish(sibling.tunnel_id)
+            sibling.tunnel.ping()
 
     async def expect_configuration(self, timeout_s: float) -> None:
         """Close a tunnel whose client does not say what became of its configuration."""
@@ -278,7 +291,7 @@ class _Visit:
         match message:
             case ConfigApplied(hash=digest) if digest == self._snapshot.hash:
                 self._life.on(LinkInput.CONFIGURED)
-                self.tunnel.accepting = True
+                self.tunnel.mux.settle()
                 self._publish()
             case ConfigRejected(why=why):
                 self.tunnel.close(ErrorCode.REFUSED.value, f"the client rejected its configuration: {why}")
@@ -300,7 +313,13 @@ class _Visit:
             )
 
     def on_go_away(self) -> None:
+        self._leaving = True
         self._registry.unpublish(self._tunnel_id)
+
+    def on_pong(self) -> None:
+        """The client is there after all, should it have been doubted."""
+        if self._published and not self._leaving:
+            self._registry.publish(self._tunnel_id)
 
     def leave(self, reason: str) -> None:
         """Forget the tunnel and end what is inside it. The one way out, however the link ended."""

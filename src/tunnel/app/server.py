@@ -16,7 +16,6 @@ from tunnel.app.background import Background
 from tunnel.app.container import ServerContainer
 from tunnel.app.group_target import Group, GroupTarget
 from tunnel.app.link_service import ServerLinks
-from tunnel.app.no_forwarding import NoForwarding
 from tunnel.app.snapshots import Snapshots
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.balancing import STRATEGIES
@@ -60,21 +59,23 @@ class Server:
         random = self.container.random()
         for name, group in settings.groups.items():
             self._groups[name] = Group(name, group, STRATEGIES[group.balance](), self._registry, random)
-        self._target = GroupTarget(RulesEngine(settings.rules), self._groups)
+        self._target = GroupTarget(RulesEngine(settings.rules), self._groups, self._telemetry)
         self._links = ServerLinks(
             server_id=ServerId(secrets.token_hex(16)),
             limits=settings.limits,
             authenticator=self.container.authenticator(settings.auth),
             registry=self._registry,
             snapshots=Snapshots(settings.groups),
-            target_of=lambda principal, group: NoForwarding(),
             clock=self.container.clock(),
             signals=self.container.signals,
             telemetry=self._telemetry,
             budget=self.container.budget(),
         )
-        self.ingress: Callable[..., Any] = self.container.asgi_ingress(self._target)
-        """An ASGI application to mount elsewhere; works while the context is entered."""
+        self.ingress: Callable[..., Any] = self.container.asgi_ingress(
+            self._target, settings.ingress.http, settings.limits
+        )
+        """An ASGI application to mount elsewhere; works while the context is entered. It follows ``[ingress.http]`` in
+        all but ``listen``."""
         self._listeners: dict[str, Listener] = {}
         self._ingresses: dict[str, Ingress] = {}
         self._background = Background()
@@ -120,6 +121,7 @@ class Server:
         grace_s = self.settings.limits.drain_s if drain_s is None else drain_s
         if drain_s is None and self.settings.limits.drain_delay_s:
             await anyio.sleep(self.settings.limits.drain_delay_s)
+        until = anyio.current_time() + grace_s
         for ingress in self._ingresses.values():
             ingress.drain(grace_s)
         with anyio.move_on_after(grace_s + _GOODBYE_S):
@@ -128,7 +130,7 @@ class Server:
         tunnels = self._registry.tunnels()
         for tunnel in tunnels:
             tunnel.go_away("shutdown")
-        with anyio.move_on_after(grace_s):
+        with anyio.move_on_after(max(0.0, until - anyio.current_time())):
             for tunnel in tunnels:
                 await tunnel.drained()
         for tunnel in tunnels:
@@ -165,7 +167,7 @@ class Server:
             if table is not None:
                 self._listeners[name] = listeners(name, table)
         if self.settings.ingress.http is not None:
-            self._ingresses["http"] = self.container.ingresses("http", self.settings.ingress.http)
+            self._ingresses["http"] = self.container.ingresses("http", self.settings.ingress.http, self.settings.limits)
 
     def _release(self) -> None:
         """Give back what was bound."""

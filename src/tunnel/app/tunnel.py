@@ -47,7 +47,7 @@ class Tunnel:
 
     Args:
         mux: The multiplexer.
-        target: Handles the sessions that the peer opens.
+        target: Handles the sessions that the peer opens; None when the multiplexer accepts none.
         tasks: Where their handlers run; outlives the links.
         clock: Time.
         signals: Makes what tasks wait with.
@@ -61,7 +61,7 @@ class Tunnel:
         self,
         *,
         mux: Multiplexer,
-        target: ProxyTarget,
+        target: ProxyTarget | None,
         tasks: TaskGroup,
         clock: Clock,
         signals: SignalFactory,
@@ -71,8 +71,6 @@ class Tunnel:
         on_pong: Callable[[], None] | None = None,
     ) -> None:
         self.mux = mux
-        self.accepting = False
-        """Whether the peer may open sessions yet: not before its configuration is settled."""
         self._target = target
         self._workers = SessionWorkers(tasks, self._handle, signals)
         self._clock = clock
@@ -282,13 +280,10 @@ class Tunnel:
 
     def _start(self, session: Session) -> None:
         stream = self._stream(session)
-        if not self.accepting:
-            stream.finish()
-            self._violated("a session was opened before the configuration was settled")
-            return
         self._workers.submit(stream)
 
     async def _handle(self, stream: SessionStream) -> None:
+        assert self._target is not None
         try:
             if not stream.lost:
                 await self._target.handle(stream)

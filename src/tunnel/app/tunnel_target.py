@@ -52,6 +52,10 @@ class TunnelTarget(ProxyTarget):
                 await self._answer(session, stream)
             else:
                 await self._both(session, stream, rest)
+        except SessionError as exc:
+            # The session's own failure, which it knows of, or the visitor's side refusing what came.
+            session.reset(exc)
+            raise
         except BaseException:
             session.reset(SessionError(ErrorCode.CANCELLED, "the visitor left"))
             raise

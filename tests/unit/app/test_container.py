@@ -24,6 +24,7 @@ from tunnel.domain.configuration import (
     GrpcTransportSettings,
     HttpIngressSettings,
     IngressSettings,
+    LimitsSettings,
     MemoryTransportSettings,
     Secret,
     ServerSettings,
@@ -70,7 +71,7 @@ def test_every_transport_table_has_a_listener() -> None:
 @pytest.mark.parametrize("name", ServerContainer.ingresses.providers)
 def test_every_ingress_can_be_built(name: str) -> None:
     assert name == "http"
-    ingress = ServerContainer().ingresses(name, HTTP)
+    ingress = ServerContainer().ingresses(name, HTTP, LimitsSettings())
     assert (members(type(ingress), "Ingress"), ingress.name) == (True, "http")
 
 
@@ -107,7 +108,8 @@ def test_single_parts_can_be_built_and_are_shared_within_a_container_only(
 def test_authenticator_and_mountable_ingress_can_be_built() -> None:
     container = ServerContainer()
     assert members(type(container.authenticator(AuthSettings())), "Authenticator")
-    assert callable(container.asgi_ingress(None))
+    assert callable(container.asgi_ingress(None, None, LimitsSettings()))
+    assert callable(container.asgi_ingress(None, HttpIngressSettings(listen="127.0.0.1:0"), LimitsSettings()))
 
 
 def test_servers_and_clients_of_a_process_meet_on_one_network() -> None:
@@ -250,3 +252,12 @@ def test_nothing_is_imported_that_is_not_configured(code: str, absent: tuple[str
     check = f"import sys\nprint([name for name in {absent!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True, timeout=30)
     assert (result.stdout.strip(), result.stderr) == ("[]", "")
+
+
+def test_mounted_ingress_follows_the_table_of_the_listener() -> None:
+    settings = HttpIngressSettings(listen="127.0.0.1:0", max_body_bytes=10, forwarded="rfc7239")
+    ingress = ServerContainer().asgi_ingress(None, settings, LimitsSettings(max_headers=7))
+    options = ingress._settings
+    assert (options.max_body_bytes, options.max_headers) == (10, 7)
+    headers = options.forwarder.forward((), peer="192.0.2.1", scheme="http", host=b"a.test")
+    assert headers[0].lower() == b"forwarded"

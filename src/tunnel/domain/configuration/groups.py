@@ -33,7 +33,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         targets: Equal targets, at least one: ``http://HOST[:PORT]``, ``https://HOST[:PORT]``, ``unix:/PATH``.
         balance: Strategy that chooses among them.
         connect_timeout_s: For connecting to a target.
-        first_byte_timeout_s: From the request's start to the response's; None: no limit.
+        first_byte_timeout_s: From the request's end to the response's start; None: no limit.
         keepalive_s: How long an idle connection is kept. Below the 5 s after which common servers close theirs.
         host_header: Host the target sees: None the visitor's, ``"target"`` its own, else this literal.
     """

@@ -38,7 +38,7 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         handshake_s: From the link's start to the end of the handshake.
         connect_s: For dialling one address.
         drain_s: How long running sessions may take to finish at shutdown.
-        drain_delay_s: Between announcing the shutdown and no longer accepting, for load balancers to notice.
+        drain_delay_s: How long to go on accepting after the signal to stop, for load balancers to notice.
 
     Source: docs/reference/protocol.md, limits.
     """

@@ -38,6 +38,18 @@ class Budget:
         self.reserved_bytes += size_bytes
         return True
 
+    def reserve_for_peer(self, size_bytes: int) -> bool:
+        """As ``reserve``, for what a peer asks for: leaves half of every parent's limit to what this side starts.
+
+        So one peer, however it fills its own limit, keeps nobody else from being served.
+        """
+        outer = self._parent
+        while outer is not None:
+            if outer.reserved_bytes + size_bytes > outer.limit_bytes // 2:
+                return False
+            outer = outer._parent
+        return self.reserve(size_bytes)
+
     def release(self, size_bytes: int) -> None:
         """Give back what was reserved."""
         assert size_bytes <= self.reserved_bytes, "more released than reserved"

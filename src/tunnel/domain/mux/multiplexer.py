@@ -35,7 +35,7 @@ from tunnel.domain.envelopes import (
     WindowUpdate,
 )
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.limits import COST_OVERHEAD_BYTES, Limits
+from tunnel.domain.limits import COST_OVERHEAD_BYTES, MAX_TEXT_CHARS, Limits
 from tunnel.domain.mux.acknowledgement import Acknowledgement
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.heartbeat import Heartbeat
@@ -101,9 +101,22 @@ class Multiplexer:
         remote: The limits the peer announced, and this end respects.
         budget: The process's budget of receive windows; None for no more than the tunnel's own.
         now: Seconds, by the clock that every later ``now`` is of.
+        accepts: Whether the peer may open sessions; when not, each is reset with ``forbidden`` and nothing else comes
+            of it.
+        settled: False when sessions of the peer's are its mistake until ``settle`` is called.
     """
 
-    def __init__(self, *, opens_odd: bool, local: Limits, remote: Limits, budget: Budget | None, now: float) -> None:
+    def __init__(
+        self,
+        *,
+        opens_odd: bool,
+        local: Limits,
+        remote: Limits,
+        budget: Budget | None,
+        now: float,
+        accepts: bool = True,
+        settled: bool = True,
+    ) -> None:
         self.state: TunnelState = _ATTACHED
         self._acknowledgement = Acknowledgement(remote.replay_window_bytes)
         self._pacing = LinkPacing(now)
@@ -122,6 +135,8 @@ class Multiplexer:
             budget=budget,
             outbound=self._out,
             pacing=self._pacing,
+            accepts=accepts,
+            settled=settled,
         )
         burst = max(local.max_sessions, _RESETS_PER_SECOND)
         self._resets = RateBudget(burst=burst, per_second=_RESETS_PER_SECOND, now=now)
@@ -160,6 +175,10 @@ class Multiplexer:
     def ping(self, now: float) -> None:
         """Ask the peer for a sign of life now, without waiting for the next heartbeat."""
         self._out.uncounted(Ping(self._heartbeat.ping(now)))
+
+    def settle(self) -> None:
+        """The configuration is settled: from now on the peer may open sessions."""
+        self._sessions.settled = True
 
     def go_away(self, code: str) -> None:
         """Take no more sessions of the peer's, and open none; those there are finish. Idempotent."""
@@ -259,9 +278,11 @@ class Multiplexer:
                 if sample is not None:
                     received.pong = True
                     self._pacing.round_trip(sample, now)
-            case Close() as close:
-                received.closed = close
-            case ConfigSyncResponse() | ConfigApplied() | ConfigRejected() as message:
+            case Close(code, text):
+                received.closed = Close(code[:MAX_TEXT_CHARS], text[:MAX_TEXT_CHARS])
+            case ConfigRejected(version, hash_, why):
+                received.messages.append(ConfigRejected(version, hash_, why[:MAX_TEXT_CHARS]))
+            case ConfigSyncResponse() | ConfigApplied() as message:
                 received.messages.append(message)
             case UnknownPayload():
                 self._on_unknown(envelope, received, now)
@@ -316,7 +337,8 @@ class Multiplexer:
             raise PeerMistake("sessions are reset too often")
         if session is None:
             return
-        if session.end(SessionError(ErrorCode.parse(payload.code), payload.message, detail=payload.detail)):
+        text, detail = payload.message[:MAX_TEXT_CHARS], payload.detail[:MAX_TEXT_CHARS]
+        if session.end(SessionError(ErrorCode.parse(payload.code), text, detail=detail)):
             self._changed(session, received)
 
     def _on_window_update(self, envelope: Envelope, received: Received, now: float) -> None:
@@ -339,7 +361,7 @@ class Multiplexer:
         assert isinstance(payload, StopSending)
         if session is None:
             self._sessions.given_up(envelope.session_id)
-        elif session.peer_stopped(payload.code):
+        elif session.peer_stopped(payload.code[:MAX_TEXT_CHARS]):
             self._changed(session, received)
 
     def _on_go_away(self, envelope: Envelope, received: Received, now: float) -> None:
@@ -370,6 +392,7 @@ class Multiplexer:
             # Nobody was told of it yet, so nobody else will finish it.
             session.finish()
         elif not session.head_incomplete:
+            self._sessions.head_completed(session)
             session.announced = True
             received.opened.append(session)
 
@@ -406,6 +429,7 @@ class Multiplexer:
     def tick(self, now: float) -> str | None:
         """Time passed; why the link is dead, None while it lives. ``sendable`` may have become true."""
         self._acknowledgement.tick(now)
+        self._sessions.tick(now)
         dead = self._heartbeat.tick(now)
         if dead is None and self._heartbeat.ping_due:
             self._out.uncounted(Ping(self._heartbeat.ping(now)))
@@ -414,5 +438,8 @@ class Multiplexer:
     @property
     def deadline(self) -> float:
         """When ``tick`` has something to do next."""
-        due = self._acknowledgement.deadline
-        return self._heartbeat.deadline if due is None else min(due, self._heartbeat.deadline)
+        deadline = self._heartbeat.deadline
+        for due in (self._acknowledgement.deadline, self._sessions.deadline):
+            if due is not None and due < deadline:
+                deadline = due
+        return deadline

@@ -21,15 +21,16 @@ from tunnel.domain.envelopes import (
     Error,
     Frame,
     GoAway,
+    HeadPart,
     Payload,
     Pong,
     StopSending,
     WindowUpdate,
 )
-from tunnel.domain.limits import COST_OVERHEAD_BYTES, KIB, MAX_FRAME_BYTES
+from tunnel.domain.limits import COST_OVERHEAD_BYTES, KIB, MAX_FRAME_BYTES, MAX_TEXT_CHARS, MAX_UNFINISHED_HEADS
 from tunnel.domain.mux.acknowledgement import Acknowledgement
 from tunnel.domain.mux.pacing import LinkPacing
-from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES
+from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, needs_assembly
 from tunnel.domain.mux.retention import CONTROL_RESERVE_BYTES, RetainedFrame, Retention
 from tunnel.domain.mux.session import Session
 
@@ -38,8 +39,7 @@ __all__ = ["ControlOverflow", "Outbound"]
 _FRAME_OVERHEAD_BYTES = 64
 _QUANTUM = 16 * KIB
 _CONTROL_COST = COST_OVERHEAD_BYTES
-_MAX_TEXT = 1024
-_MAX_SESSION_CONTROL_COST = 3 * _CONTROL_COST + 3 * 4 * _MAX_TEXT
+_MAX_SESSION_CONTROL_COST = 3 * _CONTROL_COST + 3 * 4 * MAX_TEXT_CHARS
 """What one session says at most in one frame."""
 _MAX_CONTROL_WAITING = CONTROL_RESERVE_BYTES // _CONTROL_COST
 """Finished sessions with control still waiting, beside the live ones."""
@@ -84,6 +84,8 @@ class Outbound:
         self._control: deque[Session] = deque()
         self._openings: deque[Session] = deque()
         self._ring: deque[Session] = deque()
+        self._unfinished: set[Session] = set()
+        """Sessions of ours whose opening was framed, and the last part of it was not."""
 
     # -- queues
 
@@ -134,6 +136,7 @@ class Outbound:
         self._control.clear()
         self._openings.clear()
         self._ring.clear()
+        self._unfinished.clear()
         self._acknowledgement.told()
 
     @property
@@ -218,13 +221,13 @@ class Outbound:
                 envelopes.append(Envelope(session.id, KIND_OF[WindowUpdate], WindowUpdate(session.control_grant)))
                 session.control_grant = 0
             if session.stop_to_send is not None:
-                code = session.stop_to_send[:_MAX_TEXT]
+                code = session.stop_to_send[:MAX_TEXT_CHARS]
                 cost += _CONTROL_COST + 4 * len(code)
                 envelopes.append(Envelope(session.id, KIND_OF[StopSending], StopSending(code)))
                 session.stop_to_send = None
             if session.error_to_send is not None:
                 error = session.error_to_send
-                payload = Error(error.code.value, error.message[:_MAX_TEXT], error.detail[:_MAX_TEXT])
+                payload = Error(error.code.value, error.message[:MAX_TEXT_CHARS], error.detail[:MAX_TEXT_CHARS])
                 cost += _CONTROL_COST + 4 * (len(payload.message) + len(payload.detail))
                 envelopes.append(Envelope(session.id, KIND_OF[Error], payload))
                 session.error_to_send = None
@@ -241,6 +244,10 @@ class Outbound:
             cost = session.pending_cost
             if session.pending_bytes > size - taken or cost > room - spent:
                 break
+            if needs_assembly(session.pending):
+                if not self._may_begin_head():
+                    break
+                self._unfinished.add(session)
             openings.popleft()
             session.id = self.next_id
             self.next_id += 2
@@ -251,6 +258,12 @@ class Outbound:
             taken += session.pending_bytes
             self._frame_pending(envelopes, session)
         return spent, taken
+
+    def _may_begin_head(self) -> bool:
+        if len(self._unfinished) < MAX_UNFINISHED_HEADS:
+            return True
+        self._unfinished = {session for session in self._unfinished if session.sending}
+        return len(self._unfinished) < MAX_UNFINISHED_HEADS
 
     def _frame_data(self, envelopes: list[Envelope], size: int, room: int) -> int:
         """Frame data; its cost."""
@@ -285,5 +298,7 @@ class Outbound:
         assert payload is not None
         session.send_window.credit -= session.pending_cost
         session.framed()
+        if type(payload) is HeadPart and not payload.more:
+            self._unfinished.discard(session)
         self.framed.append(session)
         envelopes.append(Envelope(session.id, KIND_OF[type(payload)], payload))

@@ -8,6 +8,7 @@ in ``HeadPart``s.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -29,13 +30,18 @@ from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.limits import COST_OVERHEAD_BYTES, MAX_FRAME_BYTES
 from tunnel.domain.messagepack import FrameError, decode_payload, encode_payload
 
-__all__ = ["MAX_ENVELOPE_BYTES", "HeadAssembly", "encoded_bound", "needs_assembly", "split"]
+__all__ = ["MAX_ENVELOPE_BYTES", "HeadAssembly", "HeadLimits", "encoded_bound", "needs_assembly", "split"]
 
 MAX_ENVELOPE_BYTES = MAX_FRAME_BYTES // 2
 """Largest encoding of one envelope: the share of a frame that is open to anything, whatever else waits."""
 
 _FIELD_OVERHEAD_BYTES = 5
 """Most that any codec spends on the tag and length of one header name or value."""
+
+_MAX_PROTOCOL_CHARS = 16
+"""The protocol of a request, one of a few short words, is not charged at all."""
+
+_WITHOUT_HEADERS: Final = frozenset({BodyChunk, HeadPart, TcpOpen})
 
 _MORE_PER_CHARACTER = 3
 """Text is charged by characters, and UTF-8 writes one in up to four bytes."""
@@ -58,6 +64,57 @@ def encoded_bound(payload: SessionPayload, cost: int) -> int:
         text = len(payload.method) + len(payload.original_dst) + 2 * len(payload.protocol)
         size += _MORE_PER_CHARACTER * text
     return size
+
+
+class HeadLimits:
+    """What the header fields of one payload from the peer may hold.
+
+    Its cost bounds their bytes, but not their number: a field that is empty costs nothing and still takes memory.
+
+    Args:
+        max_items: Most names and values together.
+        max_bytes: Most bytes of a head beside its body.
+    """
+
+    __slots__ = ("max_bytes", "max_items")
+
+    def __init__(self, *, max_items: int, max_bytes: int) -> None:
+        self.max_items = max_items
+        self.max_bytes = max_bytes
+
+    def problem(self, payload: SessionPayload, cost: int) -> SessionError | None:
+        """What is wrong with the head that is or begins ``payload``; None when it may be kept.
+
+        Args:
+            payload: Unsplit, or put together from parts.
+            cost: Of ``payload``; 0 when its bytes have been bounded before.
+        """
+        kind = type(payload)
+        if kind in _WITHOUT_HEADERS:
+            return None
+        headers = payload.metadata if kind is GrpcFrame else payload.headers  # type: ignore[union-attr]
+        items = len(headers)
+        if items > self.max_items:
+            return SessionError(ErrorCode.TOO_LARGE, "the head has too many fields")
+        if items & 1:
+            return SessionError(ErrorCode.PROTOCOL_ERROR, "a header field has a name and no value")
+        if cost > self.max_bytes and cost - COST_OVERHEAD_BYTES - _body_bytes(payload) > self.max_bytes:
+            return SessionError(ErrorCode.TOO_LARGE, "the head is too large")
+        if kind is HttpRequest and len(payload.protocol) > _MAX_PROTOCOL_CHARS:  # type: ignore[union-attr]
+            return SessionError(ErrorCode.PROTOCOL_ERROR, "a request is of no known protocol")
+        return None
+
+
+def _body_bytes(payload: SessionPayload) -> int:
+    match payload:
+        case HttpRequest() | HttpResponse():
+            return len(payload.body)
+        case GrpcFrame() | BodyChunk() | HeadPart():
+            return len(payload.data)
+        case WebSocketFrame():
+            return len(payload.payload)
+        case Trailers() | TcpOpen():
+            return 0
 
 
 def split(payload: SessionPayload, limit: int) -> Iterator[SessionPayload]:
@@ -133,13 +190,13 @@ class HeadAssembly:
         max_bytes: Largest encoded head taken.
     """
 
-    __slots__ = ("_announced", "_max_bytes", "_parts", "_size")
+    __slots__ = ("_announced", "_encoded", "_max_bytes")
 
     def __init__(self, announced: SessionPayload, max_bytes: int) -> None:
         self._announced = announced
         self._max_bytes = max_bytes
-        self._parts: list[bytes] = []
-        self._size = 0
+        # Not a list: the parts may be of a byte each.
+        self._encoded = bytearray()
 
     def add(self, part: SessionPayload) -> SessionPayload | None:
         """Take the next envelope of the session; the whole payload once it is complete.
@@ -149,16 +206,15 @@ class HeadAssembly:
         """
         if not isinstance(part, HeadPart):
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "a head was not completed")
-        self._size += len(part.data)
-        if self._size > self._max_bytes:
+        if len(self._encoded) + len(part.data) > self._max_bytes:
             raise SessionError(ErrorCode.TOO_LARGE, "the head is too large")
-        self._parts.append(part.data)
+        self._encoded += part.data
         if part.more:
             if not part.data:
                 raise SessionError(ErrorCode.PROTOCOL_ERROR, "a part of a head was empty")
             return None
         try:
-            payload = decode_payload(b"".join(self._parts))
+            payload = decode_payload(bytes(self._encoded))
         except FrameError as exc:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "a head could not be decoded", detail=str(exc)) from exc
         if not self._completes(payload, part):

@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections import deque
 from typing import Protocol
 
-from tunnel.domain.envelopes import HeadPart, Opening, SessionPayload
+from tunnel.domain.envelopes import BodyChunk, HeadPart, Opening, SessionPayload
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
-from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, HeadAssembly, encoded_bound, needs_assembly
+from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, HeadAssembly, HeadLimits, encoded_bound, needs_assembly
 from tunnel.domain.mux.session_state import TRANSITIONS, SessionInput, SessionState
 from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
 
@@ -25,15 +25,13 @@ _MAX_ASSEMBLED_HEADS = 2
 class SessionHost(Protocol):
     """What a session asks of the multiplexer that owns it."""
 
+    head_limits: HeadLimits
+    """What heads are taken from the peer."""
+
     @property
     @abstractmethod
     def round_trip_s(self) -> float:
         """The usual round trip of the link."""
-
-    @property
-    @abstractmethod
-    def max_head_bytes(self) -> int:
-        """Largest encoded head taken from the peer."""
 
     @abstractmethod
     def data_offered(self, session: Session) -> None:
@@ -150,7 +148,7 @@ class Session:
         if self.stopped is not None:
             raise self.stopped
         assert self.pending is None, "one envelope at a time"
-        assert self.state in (_OPEN, _REMOTE_ENDED), "nothing follows the end"
+        assert self.sending, "nothing follows the end"
         self.wait_with(payload)
         self._host.data_offered(self)
 
@@ -170,6 +168,11 @@ class Session:
     def readable(self) -> bool:
         """Whether ``take`` would return or raise."""
         return bool(self._inbound) or self.error is not None
+
+    @property
+    def sending(self) -> bool:
+        """Whether this side was handed to a link and has not ended."""
+        return self.state is _OPEN or self.state is _REMOTE_ENDED
 
     def take(self, now: float) -> SessionPayload | None:
         """The next envelope that arrived, None when there is none yet. Returns its credit to the peer.
@@ -279,6 +282,11 @@ class Session:
         if window is None or not window.arrived(cost):
             self.reset(SessionError(ErrorCode.FLOW_CONTROL, "the peer sent more than it had credit for"))
             return True
+        if type(payload) is not BodyChunk:
+            problem = self._host.head_limits.problem(payload, cost)
+            if problem is not None:
+                self.reset(problem)
+                return True
         if self._assembly is not None or needs_assembly(payload) or isinstance(payload, HeadPart):
             return self._assemble(payload, cost, now)
         self._inbound.append((payload, cost))
@@ -334,7 +342,7 @@ class Session:
         if isinstance(announced, HeadPart) or self._assembled == _MAX_ASSEMBLED_HEADS:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "a part of a head came that nothing announced")
         self._assembled += 1
-        self._assembly = HeadAssembly(announced, self._host.max_head_bytes)
+        self._assembly = HeadAssembly(announced, self._host.head_limits.max_bytes)
 
     def _assemble(self, payload: SessionPayload, cost: int, now: float) -> bool:
         self._consume(cost, now)
@@ -348,6 +356,10 @@ class Session:
             return True
         if whole is None:
             return False
+        problem = self._host.head_limits.problem(whole, 0)
+        if problem is not None:
+            self.reset(problem)
+            return True
         self._assembly = None
         if self.head_incomplete:
             self.head_incomplete = False

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, HttpRequest, Opening, TcpOpen
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.limits import Limits
+from tunnel.domain.limits import MAX_UNFINISHED_HEADS, Limits
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.outbound import Outbound
 from tunnel.domain.mux.pacing import LinkPacing
+from tunnel.domain.mux.pieces import HeadLimits, needs_assembly
 from tunnel.domain.mux.session import Session, SessionHost
 from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
 
-__all__ = ["PeerMistake", "SessionTable"]
+__all__ = ["HEAD_COMPLETION_S", "PeerMistake", "SessionTable"]
 
 _HEAD_SLACK_BYTES = 16 * 1024
 """For what a head holds beside its header fields: method, path and query, and the encoding."""
+
+HEAD_COMPLETION_S = 10.0
+"""For the parts of an opening to come in. Until then it holds a window, and no handler watches over it."""
+
+_NOTHING: Final = TcpOpen("")
+"""Stands for the head of a session that is not taken, which waits without it for its refusal to be sent."""
 
 
 class PeerMistake(Exception):
@@ -33,6 +40,8 @@ class SessionTable(SessionHost):
         budget: The process's budget of receive windows; None for no more than the tunnel's own.
         outbound: Where sessions queue what they have to say.
         pacing: Knows the round trip.
+        accepts: Whether the peer may open sessions at all.
+        settled: Whether it may do so from the start, rather than once its configuration is settled.
     """
 
     def __init__(
@@ -44,6 +53,8 @@ class SessionTable(SessionHost):
         budget: Budget | None,
         outbound: Outbound,
         pacing: LinkPacing,
+        accepts: bool = True,
+        settled: bool = True,
     ) -> None:
         self._peer_parity = peer_parity
         self._local = local
@@ -51,13 +62,21 @@ class SessionTable(SessionHost):
         self._budget = Budget(local.tunnel_receive_bytes, budget)
         self._out = outbound
         self._pacing = pacing
+        self._accepts = accepts
+        self.head_limits = HeadLimits(
+            max_items=2 * local.max_headers, max_bytes=local.max_header_bytes + _HEAD_SLACK_BYTES
+        )
         self._sessions: dict[int, Session] = {}
         self._unopened: set[Session] = set()
+        self._unfinished: dict[Session, float] = {}
+        """Openings of the peer's with parts to come, and until when these may; the oldest first."""
         self._peer_sessions = 0
         self._refused: set[int] = set()
         """Refused sessions that the peer may still believe open."""
         self._refused_until = 0
         self._quiet = False
+        self.settled = settled
+        """Whether the peer may open sessions by now."""
         self.high_water = 0
         """Highest id the peer has opened."""
         self.last_accepted: int | None = None
@@ -113,12 +132,16 @@ class SessionTable(SessionHost):
                 self.check_reuse(session_id, head)
                 return None
             raise PeerMistake(f"session {session_id} is not the peer's to open")
+        if not self.settled:
+            raise PeerMistake("a session was opened before the configuration was settled")
         if not _is_opening(head):
             raise PeerMistake(f"session {session_id} did not start with an opening")
         self.high_water = session_id
         if self.last_accepted is not None:
             return None
         window, refusal = self._admit(session_id, head, cost, now)
+        if refusal is not None:
+            head = _NOTHING
         session = Session(self, head, opened_here=False, send_window=SendWindow(self._remote), receive_window=window)
         session.id = session_id
         session.opened()
@@ -128,6 +151,8 @@ class SessionTable(SessionHost):
             session.reset(refusal)
             session.finish()
             return None
+        if session.head_incomplete:
+            self._unfinished[session] = now + HEAD_COMPLETION_S
         if window is not None:
             # The handler gets the head at once.
             session.consumed_at_once(cost, now)
@@ -136,14 +161,23 @@ class SessionTable(SessionHost):
     def _admit(
         self, session_id: int, head: Opening, cost: int, now: float
     ) -> tuple[ReceiveWindow | None, SessionError | None]:
+        if not self._accepts:
+            self._note_refused(session_id)
+            return None, SessionError(ErrorCode.FORBIDDEN, "no conversations are taken from this side")
         if self._peer_sessions >= self._local.max_sessions:
             self._note_refused(session_id)
             return None, SessionError(ErrorCode.REFUSED, "too many conversations at once")
+        if len(self._unfinished) >= MAX_UNFINISHED_HEADS and needs_assembly(head):
+            self._note_refused(session_id)
+            return None, SessionError(ErrorCode.REFUSED, "too many large heads at once")
         if cost > self._local.session_window_bytes:
             return None, SessionError(ErrorCode.FLOW_CONTROL, "the opening is larger than the credit")
+        problem = self.head_limits.problem(head, cost)
+        if problem is not None:
+            return None, problem
         # What ends with its opening takes no window, but what the opening itself holds.
         size = cost if head.end else self._local.session_window_bytes
-        if not self._budget.reserve(size):
+        if not self._budget.reserve_for_peer(size):
             return None, SessionError(ErrorCode.OVERLOADED, "too many conversations at once")
         window = ReceiveWindow(self._local, self._budget, now, size=size)
         window.arrived(cost)
@@ -158,6 +192,22 @@ class SessionTable(SessionHost):
         self._refused.add(session_id)
         if len(self._refused) > self._local.max_sessions:
             raise PeerMistake("twice as many sessions as allowed were opened")
+
+    def head_completed(self, session: Session) -> None:
+        """No part of the opening is to come any more."""
+        self._unfinished.pop(session, None)
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``tick`` has something to do next; None while no head is incomplete."""
+        return next(iter(self._unfinished.values()), None)
+
+    def tick(self, now: float) -> None:
+        """Reset the sessions whose opening did not become whole in time."""
+        for session in [session for session, until in self._unfinished.items() if until <= now]:
+            session.reset(SessionError(ErrorCode.UPSTREAM_TIMEOUT, "the head did not arrive in time"))
+            # Nobody was told of it yet, so nobody else will finish it.
+            session.finish()
 
     def given_up(self, session_id: int) -> bool:
         """The peer has done with a session that is gone here; whether it was one that had been refused."""
@@ -210,10 +260,6 @@ class SessionTable(SessionHost):
     def round_trip_s(self) -> float:
         return self._pacing.smoothed_round_trip_s
 
-    @property
-    def max_head_bytes(self) -> int:
-        return self._local.max_header_bytes + _HEAD_SLACK_BYTES
-
     def data_offered(self, session: Session) -> None:
         self._out.data(session)
 
@@ -225,6 +271,8 @@ class SessionTable(SessionHost):
         self._out.withdraw_opening(session)
 
     def finished(self, session: Session) -> None:
+        if session.head_incomplete:
+            self._unfinished.pop(session, None)
         if not session.id:
             self._unopened.discard(session)
         elif self._sessions.pop(session.id, None) is not None and not session.opened_here:

@@ -200,6 +200,13 @@ class Registry(Generic[T]):
         """The tunnel registered by this id, published or not."""
         return self._tunnels.get(tunnel_id)
 
+    def siblings(self, tunnel_id: TunnelId) -> tuple[Selectable[T], ...]:
+        """The other tunnels of the same member; none for an unknown tunnel."""
+        selectable = self._tunnels.get(tunnel_id)
+        if selectable is None:
+            return ()
+        return tuple(each for each in self._members[selectable.member].tunnels.values() if each is not selectable)
+
     def tunnels(self) -> tuple[T, ...]:
         """Every tunnel registered, in order of registration."""
         return tuple(selectable.tunnel for selectable in self._tunnels.values())

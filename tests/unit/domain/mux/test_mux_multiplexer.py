@@ -231,7 +231,7 @@ def test_no_more_are_opened_than_the_peer_takes() -> None:
 
 
 def test_windows_of_open_sessions_are_bounded_and_openings_beyond_get_overloaded() -> None:
-    budget = Budget(24 * KIB)
+    budget = Budget(48 * KIB)
     limits = Limits(session_window_bytes=8 * KIB, tunnel_receive_bytes=16 * KIB)
     mux = multiplexer(local=limits, budget=budget)
     received = mux.receive(counted(1, (1, POST), (3, POST), (5, POST)), 0.0)

@@ -145,6 +145,19 @@ def test_spare_is_half_of_every_limit() -> None:
     assert not Budget(10).reserve_spare(6)
 
 
+def test_peer_may_fill_its_own_limit_and_half_of_what_all_share() -> None:
+    process = Budget(100)
+    one, other = Budget(40, Budget(1000, process)), Budget(100, process)
+    assert one.reserve_for_peer(40)
+    assert not one.reserve_for_peer(1)
+    assert not other.reserve_for_peer(11)
+    assert (one.reserved_bytes, other.reserved_bytes, process.reserved_bytes) == (40, 0, 40)
+    assert other.reserve_for_peer(10)
+    assert not other.reserve_for_peer(1)
+    assert other.reserve(50)
+    assert Budget(10).reserve_for_peer(10)
+
+
 def test_releasing_more_than_was_reserved_is_impossible() -> None:
     with pytest.raises(AssertionError):
         Budget(100).release(1)

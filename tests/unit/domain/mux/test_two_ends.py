@@ -110,7 +110,7 @@ class TwoEnds(RuleBasedStateMachine):
         window=st.sampled_from([8 * KIB, 16 * KIB, 64 * KIB]),
         receive=st.sampled_from([64 * KIB, 512 * KIB]),
         max_sessions=st.integers(1, 6),
-        process=st.sampled_from([96 * KIB, 1024 * KIB]),
+        process=st.sampled_from([192 * KIB, 1024 * KIB]),
         disruptions=st.sets(st.sampled_from(DISRUPTIONS), min_size=1, max_size=4),
     )
     def begin(
