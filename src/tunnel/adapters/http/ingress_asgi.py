@@ -19,7 +19,7 @@ from typing import Final
 
 from anyio import create_task_group
 
-from tunnel.adapters.http.ingress_head import HeadersTooLarge, UpgradeUnsupported, Upload, read_head
+from tunnel.adapters.http.ingress_head import HeadersTooLarge, Unsupported, Upload, read_head
 from tunnel.adapters.http.ingress_response import ResponseWriter
 from tunnel.adapters.http.ingress_stream import AsgiStream
 from tunnel.adapters.http.ingress_types import (
@@ -139,7 +139,7 @@ async def _answer(response: ResponseWriter, answer: HttpResponse) -> None:
 def _refusal(error: SessionError) -> HttpResponse:
     if isinstance(error, HeadersTooLarge):
         return problem(error, status=431)
-    if isinstance(error, UpgradeUnsupported):
+    if isinstance(error, Unsupported):
         return problem(error, status=501)
     return problem(error)
 
@@ -149,7 +149,7 @@ async def _refuse_websocket(scope: Scope, receive: AsgiReceive, send: AsgiSend) 
     if "websocket.http.response" not in (scope.get("extensions") or ()):
         await send({"type": "websocket.close", "code": 1011, "reason": "WebSocket is not supported here"})
         return
-    answer = _refusal(UpgradeUnsupported(ErrorCode.BAD_REQUEST, "WebSocket is not supported here"))
+    answer = _refusal(Unsupported(ErrorCode.BAD_REQUEST, "WebSocket is not supported here"))
     flat = iter(answer.headers)
     headers = list(zip(flat, flat, strict=True))
     await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})

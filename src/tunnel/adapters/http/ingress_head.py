@@ -12,7 +12,7 @@ from tunnel.adapters.http.ingress_types import IngressSettings, Scope
 from tunnel.domain.envelopes import Headers, HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 
-__all__ = ["HeadersTooLarge", "Upload", "UpgradeUnsupported", "read_head"]
+__all__ = ["HeadersTooLarge", "Unsupported", "Upload", "read_head"]
 
 _AT_ONCE_BYTES: Final = 32 * 1024
 """A declared body up to this size is taken to follow its head directly, so that both make one envelope."""
@@ -39,8 +39,8 @@ class HeadersTooLarge(SessionError):
     """The request's head is over the limit: 431 rather than 413."""
 
 
-class UpgradeUnsupported(SessionError):
-    """The request asks for a protocol this version does not carry: 501."""
+class Unsupported(SessionError):
+    """The request asks for a protocol, or comes in a transfer coding, that this version does not know: 501."""
 
 
 class Upload(Enum):
@@ -64,11 +64,11 @@ def read_head(scope: Scope, settings: IngressSettings) -> tuple[HttpRequest, Upl
 
     Raises:
         HeadersTooLarge: Too many fields, or too many bytes of them.
-        UpgradeUnsupported: The request would become a WebSocket.
+        Unsupported: The request would become a WebSocket, or has a transfer coding other than chunked.
         SessionError: ``too_large``: the declared body is over the limit. ``bad_request``: the fields that frame or
             address the request are missing, repeated or malformed.
 
-    Source: RFC 9112 sections 3.2 and 6.3.
+    Source: RFC 9112 sections 3.2, 6.1 and 6.3.
     """
     fields = scope["headers"]
     if len(fields) > settings.max_headers:
@@ -107,16 +107,19 @@ def _host(scope: Scope, headers: Headers, names: Headers) -> bytes:
 def _upload(scope: Scope, headers: Headers, limit: int | None) -> Upload:
     version = scope.get("http_version", "1.1")
     if version == "1.1" and _asks_for_websocket(headers):
-        raise UpgradeUnsupported(ErrorCode.BAD_REQUEST, "WebSocket is not supported here")
+        raise Unsupported(ErrorCode.BAD_REQUEST, "WebSocket is not supported here")
     lengths = set(values(headers, b"content-length"))
+    codings = values(headers, b"transfer-encoding")
     if not lengths:
-        if b"transfer-encoding" not in headers[::2]:
+        if not codings:
             if version in _FRAMED:
                 return Upload.NONE
             if scope["method"] in _WITHOUT_BODY:
                 return Upload.SOON
+        elif version in _FRAMED and [coding.strip(b" \t").lower() for coding in codings] != [b"chunked"]:
+            raise Unsupported(ErrorCode.BAD_REQUEST, "the only transfer coding supported here is chunked")
         upload = Upload.STREAMED
-    elif len(lengths) > 1 or b"transfer-encoding" in headers[::2]:
+    elif len(lengths) > 1 or codings:
         raise SessionError(ErrorCode.BAD_REQUEST, "the length of the request body is ambiguous")
     else:
         upload = _declared_upload(lengths.pop(), limit)

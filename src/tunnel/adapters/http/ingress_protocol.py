@@ -3,7 +3,11 @@
 Besides what ``ingress_exchange`` mends:
 
 - A malformed request is answered with a problem document, and never in the middle of another response.
-- A head that does not end is refused with 431 before it fills memory.
+- A head that does not end is refused with 431 before it fills memory, and one that does not come is not waited for:
+  half of one is answered with 408, none with nothing.
+- Trailers are dropped, since ASGI cannot tell them, rather than taken for headers. What comes in a body without being
+  body, trailers and chunk headers, is bounded as a head is: the parser keeps a field until it is complete.
+- Requests that wait behind another are bounded: one read can hold thousands.
 - After an upgrade that is not taken up, the connection goes on as HTTP/1.1 without a warning in the log.
 - After a response that left request body unread, what still comes of it is dropped for a while before the connection
   is closed, since closing at once would reset it and cost the visitor the response.
@@ -15,6 +19,7 @@ Relies on these of uvicorn, which tests pin: the callbacks of ``HttpToolsProtoco
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
@@ -38,11 +43,35 @@ _LINGER_S: Final = 2.0
 """How long the rest of an unwanted upload is read and dropped: some round trips, for the visitor to see the answer."""
 
 
+_MAX_WAITING: Final = 32
+"""Requests that may wait behind the one being answered; more than clients that pipeline at all are known to send."""
+
+
+class _Part(Enum):
+    """What of a request the next byte belongs to."""
+
+    NONE = "none"
+    """The next byte is the first of a request."""
+    HEAD = "head"
+    REST = "rest"
+    """Body, chunk headers, trailers."""
+
+
+_NONE: Final = _Part.NONE
+_HEAD: Final = _Part.HEAD
+_REST: Final = _Part.REST
+"""Members of an enum are slow to look up, and these are in the way of every request."""
+
+
 class IngressProtocol(HttpToolsProtocol):
     """One connection of a visitor."""
 
     max_header_bytes = 64 * 1024
-    """A head that has not ended after that many bytes, and the first read, is refused."""
+    """A head that has not ended after that many bytes, and the first read, is refused. So are that many bytes in reads
+    after the head that bring no body with them."""
+
+    head_timeout_s = 10.0
+    """From the connection being made, or a head beginning that is not complete in the same read, to its end."""
 
     def __init__(
         self,
@@ -54,10 +83,17 @@ class IngressProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._running: Exchange | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._head_open = False
-        self._head_bytes = 0
+        self._head_deadline: asyncio.TimerHandle | None = None
+        self._part = _NONE
+        self._fruitless_bytes = 0
+        """Received since anything was complete: a head, or a piece of body."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_awaiting_head()
         if self._linger is not None:
             self._linger.cancel()
         if self._running is not None:
@@ -67,8 +103,7 @@ class IngressProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        if self._head_open:
-            self._head_bytes += len(data)
+        self._fruitless_bytes += len(data)
         while True:
             try:
                 self.parser.feed_data(data)
@@ -80,18 +115,26 @@ class IngressProtocol(HttpToolsProtocol):
                 self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request is malformed"), status=400)
                 return
             break
-        if self._head_open and self._head_bytes > self.max_header_bytes:
+        if self._part is not _NONE and self._fruitless_bytes > self.max_header_bytes:
             self._refuse(SessionError(ErrorCode.TOO_LARGE, "the header fields are too large"), status=431)
+        elif self._head_deadline is None and (self._running is None or self._part is _HEAD):
+            self._await_head()  # with nothing running, blank lines came, which begin no head
 
     def on_message_begin(self) -> None:
-        self._head_open = True
-        self._head_bytes = 0
+        self._part = _HEAD
+        self._fruitless_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._head_open = False
+        self._part = _REST
+        self._fruitless_bytes = 0
+        self.headers = []  # trailers will come in here, where nobody looks
+        if self._head_deadline is not None:
+            self._stop_awaiting_head()
         if self._linger is not None or self.transport.is_closing():
             return
+        if len(self.pipeline) >= _MAX_WAITING:
+            raise _PipelineFull  # the parser stops here and says that the input is malformed
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path or b"/"
@@ -124,6 +167,7 @@ class IngressProtocol(HttpToolsProtocol):
             self._start(exchange, self.app)
 
     def on_body(self, body: bytes) -> None:
+        self._fruitless_bytes = 0
         if self._takes_body():
             self.cycle.body += body
             if len(self.cycle.body) > HIGH_WATER_LIMIT:
@@ -131,6 +175,7 @@ class IngressProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
+        self._part = _NONE
         if self._takes_body():
             self.cycle.more_body = False
             self.cycle.message_event.set()
@@ -143,19 +188,39 @@ class IngressProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
-        self.flow.resume_reading()
+        following = self.pipeline.pop() if self.pipeline else None
+        if not self.pipeline:  # more than wait already are not read
+            self.flow.resume_reading()
         if exchange is not None and exchange.linger:
             self._close_lingering(exchange)
-        elif self.pipeline:
-            following, app = self.pipeline.pop()
-            self._start(cast("Exchange", following), app)
-        else:
+        elif following is not None:
+            self._start(cast("Exchange", following[0]), following[1])
+        elif self._head_deadline is None:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def _takes_body(self) -> bool:
         return self._linger is None and not self.cycle.response_complete
+
+    def _await_head(self) -> None:
+        self._head_deadline = self.loop.call_later(self.head_timeout_s, self._head_overdue)
+
+    def _stop_awaiting_head(self) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+
+    def _head_overdue(self) -> None:
+        self._head_deadline = None
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused:
+            self._await_head()  # it may have arrived: it is we who do not read
+        elif self._part is _HEAD:
+            self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request took too long to arrive"), status=408)
+        else:
+            self.transport.close()
 
     def _start(self, exchange: Exchange, app: ASGI3Application) -> None:
         self._running = exchange
@@ -177,7 +242,8 @@ class IngressProtocol(HttpToolsProtocol):
         1. The rest of an unwanted upload is malformed: nobody is interested.
         2. The body of a request is malformed: if it waits behind another, it is forgotten and we go on as in 3; if its
            response has begun, that is cut short; else it gets the refusal as its answer.
-        3. What follows complete requests is malformed: the last of them is answered and the connection is closed.
+        3. What follows complete requests is malformed, late or too much: the last of them is answered and the
+           connection is closed.
         """
         if self._linger is not None:
             self.transport.close()
@@ -204,3 +270,7 @@ class IngressProtocol(HttpToolsProtocol):
         lines += [b"connection: close\r\n\r\n", answer.body]
         self.transport.write(b"".join(lines))
         self.transport.close()
+
+
+class _PipelineFull(Exception):
+    """Raised through the parser, so that it does not go on to the requests that follow."""

@@ -25,8 +25,9 @@ class ResponseWriter:
     """Writes one response, so that it is framed right or seen to be cut short.
 
     A response to HEAD, and one with status 204 or 304, has no body, whatever the target sends; 204 and 304 lose
-    Content-Length. A whole response without Content-Length gets one. Bytes beyond or short of a declared length are an
-    error and never reach the visitor as a whole response. Trailers reach the visitor if the server offers the
+    Content-Length. A whole response without Content-Length gets one. A repeated or malformed Content-Length is an error
+    even where there is no body: whoever is behind us might see a body there. Bytes beyond or short of a declared length
+    are an error and never reach the visitor as a whole response. Trailers reach the visitor if the server offers the
     ``http.response.trailers`` extension and the head announced them with a Trailer field; else they are dropped.
 
     Args:
@@ -76,17 +77,17 @@ class ResponseWriter:
             raise _wrong("a second head, or a part of one")
         if not 200 <= status <= 599:
             raise _wrong(f"status {status}")
-        headers = strip_hop_by_hop(head.headers)
-        _check(headers)
+        headers = _checked(head.headers)
         names = list(map(bytes.lower, headers[::2]))
+        length = _length(headers, names) if b"content-length" in names else None
         body = head.body
         self._no_body = self._scope["method"] == "HEAD" or status == 204 or status == 304
         if self._no_body:
             body = b""
             if status == 204 or status == 304:
                 headers = without(headers, _CONTENT_LENGTH)
-        elif b"content-length" in names:
-            self._left = _length(headers[names.index(b"content-length") * 2 + 1])
+        elif length is not None:
+            self._left = length
             self._count(len(body), end=head.end)
         elif head.end:
             headers += (b"content-length", b"%d" % len(body))
@@ -114,9 +115,7 @@ class ResponseWriter:
             await self._write_body(b"", end=True)
             return
         self._count(0, end=True)
-        headers = strip_hop_by_hop(trailers.headers)
-        _check(headers)
-        flat = iter(headers)
+        flat = iter(_checked(trailers.headers))
         self.ended = True
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         await self._send({"type": _TRAILERS, "headers": list(zip(flat, flat, strict=True)), "more_trailers": False})
@@ -135,15 +134,23 @@ class ResponseWriter:
             raise _wrong("a body that is not as long as its Content-Length")
 
 
-def _check(headers: Headers) -> None:
+def _checked(received: Headers) -> Headers:
+    """What of ``received`` is to be written."""
+    if len(received) % 2:
+        raise _wrong("a header field without a value")
+    headers = strip_hop_by_hop(received)
     if b"".join(headers[::2]).translate(None, _TOKEN_BYTES) or b"" in headers[::2]:
         raise _wrong("a malformed header field name")
     values = b"".join(headers[1::2])
     if len(values.translate(None, _CONTROL_BYTES)) != len(values):
         raise _wrong("a malformed header field value")
+    return headers
 
 
-def _length(value: bytes) -> int:
+def _length(headers: Headers, names: list[bytes]) -> int:
+    value = headers[names.index(b"content-length") * 2 + 1]
+    if names.count(b"content-length") > 1:
+        raise _wrong("more than one Content-Length")
     if not value.isdigit() or len(value) > 19:
         raise _wrong("a malformed Content-Length")
     return int(value)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import cache
 
-from tunnel.adapters.http.upstream_address import UpstreamAddress, parse_target
+from tunnel.adapters.http.upstream_address import UpstreamAddress
 from tunnel.adapters.http.upstream_connection import UpstreamConnection
 from tunnel.adapters.http.upstream_dialer import Permits, UpstreamDialer
 from tunnel.adapters.http.upstream_pool import UpstreamPool
@@ -19,12 +20,12 @@ from tunnel.adapters.http.upstream_upload import UpstreamUpload
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SendingStopped, SessionError
 from tunnel.domain.limits import KIB
-from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.ports.target import Stream, UpstreamTarget
 
 __all__ = ["HttpUpstream"]
 
 
-class HttpUpstream(ProxyTarget):
+class HttpUpstream(UpstreamTarget):
     """Answers HTTP conversations from one web server. Belongs to the event loop (asyncio's) it is first used on.
 
     Responses are forwarded as they arrive, whatever their content type; a slow visitor slows the web server down and
@@ -60,7 +61,7 @@ class HttpUpstream(ProxyTarget):
         max_idle: int = 256,
         max_header_bytes: int = 64 * KIB,
     ) -> None:
-        self._address = parse_target(target)
+        self._address = UpstreamAddress.parse(target)
         self._first_byte_timeout_s = first_byte_timeout_s
         self._host = _host_override(host_header, self._address)
         self._max_header_bytes = max_header_bytes
@@ -218,7 +219,9 @@ async def _stop(task: asyncio.Task[None]) -> None:
         raise interruption
 
 
+@cache
 def _verifying_context() -> ssl.SSLContext:
+    """One for the process: each takes about a megabyte and some milliseconds to read the system's certificates."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context

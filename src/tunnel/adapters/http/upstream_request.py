@@ -83,7 +83,7 @@ def render_head(head: HttpRequest, *, host: bytes | None) -> tuple[bytes, int]:
         SessionError: ``bad_request``: it cannot be written as one request; ``protocol_error``: a whole body is not as
             long as its Content-Length says.
     """
-    headers = head.headers
+    headers = _paired(head.headers)
     census = sum(map(_meaning, headers[::2]))
     length: int | None = None
     if host is not None or (census != _HOST and census != _HOST + _CONTENT_LENGTH):
@@ -105,9 +105,9 @@ def render_trailers(headers: Headers) -> bytes:
     """The last chunk with trailer fields after it, without those that trailers must not hold.
 
     Raises:
-        SessionError: ``bad_request``: a name or value cannot be written.
+        SessionError: ``bad_request``: a name or value is missing or cannot be written.
     """
-    fields = without(strip_hop_by_hop(headers), _NOT_IN_TRAILERS)
+    fields = without(strip_hop_by_hop(_paired(headers)), _NOT_IN_TRAILERS)
     if any(_TOKEN(name) is None for name in fields[::2]):
         raise SessionError(ErrorCode.BAD_REQUEST, "a trailer name is malformed")
     block = b"".join(b"%b: %b\r\n" % pair for pair in pairs(fields))
@@ -115,6 +115,12 @@ def render_trailers(headers: Headers) -> bytes:
     if block.count(b"\n") != lines or block.count(b"\r") != lines or b"\0" in block:
         raise SessionError(ErrorCode.BAD_REQUEST, "a trailer value holds a line break")
     return b"0\r\n%b\r\n" % block
+
+
+def _paired(headers: Headers) -> Headers:
+    if len(headers) % 2:
+        raise SessionError(ErrorCode.BAD_REQUEST, "a header field has no value")
+    return headers
 
 
 def _request_line(head: HttpRequest) -> bytes:

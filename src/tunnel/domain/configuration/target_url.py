@@ -10,6 +10,7 @@ from tunnel.domain.configuration.mistakes import mistake, not_built
 __all__ = ["TargetUrl", "parse_target"]
 
 _TARGET: Final = 'a URL such as "http://127.0.0.1:3000"'
+_LOWER_CASE: Final = 'a scheme in lower case, such as "http:"'
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PLANNED_SCHEMES: Final = ("grpc", "grpcs", "tcp", "asgi", "wsgi", "ws", "wss")
 _PREFIX: Final = "unix:"
@@ -43,6 +44,8 @@ class TargetUrl(NamedTuple):
 def parse_target(target: str, path: str = "") -> TargetUrl:
     """Take ``http://HOST[:PORT]``, ``https://HOST[:PORT]`` or ``unix:/PATH`` apart.
 
+    The scheme is in lower case: policies and factories go by how a target begins, and must not be misled.
+
     Args:
         target: As configured.
         path: Key path for the error.
@@ -50,15 +53,18 @@ def parse_target(target: str, path: str = "") -> TargetUrl:
     Raises:
         ConfigurationError: This is no target, has a path, a query or credentials, or belongs to a later version.
     """
-    scheme = target.partition(":")[0].lower()
+    given = target.partition(":")[0]
+    scheme = given.lower()
     if scheme in _PLANNED_SCHEMES and target[len(scheme) :].startswith((":", "://")):
         raise not_built(path, f'the scheme "{scheme}:" of a target')
+    if given != scheme and (scheme in _DEFAULT_PORTS or scheme == "unix"):
+        raise mistake(path, _LOWER_CASE, got=given)
     if scheme == "unix":
         return _unix(target, path)
     parts = split_url(target, path, expected=_TARGET)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.port == 0:
         raise mistake(path, _TARGET, got=target)
-    if parts.path not in ("", "/") or "?" in target or "#" in target:
+    if parts.path or "?" in target or "#" in target:
         raise mistake(path, "a target without path, query and fragment; requests keep their own", got=target)
     return TargetUrl(parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])
 

@@ -130,6 +130,11 @@ async def test_mounted_app_forwards_the_full_raw_path() -> None:
         ([HOST, (b"content-length", b"9" * 20)], "1.1", 400, "bad_request"),
         ([HOST, (b"content-length", b"1"), (b"content-length", b"2")], "1.1", 400, "bad_request"),
         ([HOST, (b"content-length", b"1"), (b"transfer-encoding", b"chunked")], "1.1", 400, "bad_request"),
+        ([HOST, (b"transfer-encoding", b"gzip, chunked")], "1.1", 501, "bad_request"),
+        ([HOST, (b"transfer-encoding", b"gzip"), (b"transfer-encoding", b"chunked")], "1.1", 501, "bad_request"),
+        ([HOST, (b"transfer-encoding", b"chunked"), (b"transfer-encoding", b"chunked")], "1.1", 501, "bad_request"),
+        ([HOST, (b"transfer-encoding", b"gzip")], "1.0", 501, "bad_request"),
+        ([HOST, (b"transfer-encoding", b" Chunked ")], "1.1", 200, None),
         ([HOST, (b"content-length", b"101")], "1.1", 413, "too_large"),
         ([HOST, (b"x", b"y" * 1000)], "1.1", 431, "too_large"),
         ([HOST, *[(b"x", b"y")] * 20], "1.1", 431, "too_large"),
@@ -323,6 +328,11 @@ async def test_responses_without_body_have_none(
         HttpResponse(200, (b"content-length", b"4"), b"hello", end=True),
         HttpResponse(200, (b"content-length", b"6"), b"hello", end=True),
         HttpResponse(200, (b"content-length", b"five"), b"hello", end=True),
+        HttpResponse(200, (b"content-length", b"5", b"Content-Length", b"5"), b"hello", end=True),
+        HttpResponse(204, (b"content-length", b"0", b"content-length", b"9"), b"", end=True),
+        HttpResponse(304, (b"content-length", b"five"), b"", end=True),
+        HttpResponse(200, (b"x", b"a", b"y"), b"", end=True),
+        HttpResponse(200, (b"connection", b"x", b"y"), b"", end=True),
         HttpResponse(200, (b"x", b"a\r\nset-cookie: b"), b"", end=True),
         HttpResponse(200, (b"x y", b"a"), b"", end=True),
         HttpResponse(200, (b"", b"a"), b"", end=True),
@@ -338,9 +348,24 @@ async def test_malformed_answers_become_502(payload: Any) -> None:
     assert (visitor.status, code_of(visitor)) == (502, "protocol_error")
 
 
+@pytest.mark.parametrize("lengths", [(b"5", b"0"), (b"5", b"5"), (b"5,5",)], ids=str)
+async def test_unclear_length_is_an_error_for_head_too(lengths: tuple[bytes, ...]) -> None:
+    headers = tuple(part for length in lengths for part in (b"Content-Length", length))
+    visitor = await respond(HttpResponse(200, headers, b"", end=True), method="HEAD")
+
+    assert visitor.status == 502
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [BodyChunk(b"toolong"), BodyChunk(b"", end=True), Trailers(), HttpResponse(200), HttpRequest("GET")],
+    [
+        BodyChunk(b"toolong"),
+        BodyChunk(b"", end=True),
+        Trailers((b"x",)),
+        Trailers(),
+        HttpResponse(200),
+        HttpRequest("GET"),
+    ],
     ids=str,
 )
 async def test_response_that_goes_wrong_is_left_incomplete(wrong: Any) -> None:
@@ -354,6 +379,13 @@ async def test_trailers_are_dropped_where_the_server_cannot_send_them() -> None:
 
     assert [m["type"] for m in visitor.sent] == ["http.response.start", "http.response.body", "http.response.body"]
     assert visitor.complete
+
+
+async def test_trailer_without_a_value_leaves_the_response_incomplete() -> None:
+    head = HttpResponse(200, (b"trailer", b"x-sum"))
+    visitor = await respond(head, Trailers((b"x-sum",)), extensions={"http.response.trailers": {}})
+
+    assert not visitor.complete
 
 
 @pytest.mark.parametrize("end", [Trailers((b"x-sum", b"1")), BodyChunk(b"", end=True)], ids=str)

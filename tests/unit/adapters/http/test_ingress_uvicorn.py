@@ -18,6 +18,7 @@ from ingress_kit import DEADLINE_S, Target
 
 from tunnel.adapters.http import ingress_protocol, ingress_uvicorn
 from tunnel.adapters.http.ingress_exchange import Exchange
+from tunnel.adapters.http.ingress_protocol import IngressProtocol
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
@@ -81,6 +82,13 @@ class Running:
         visitor = Visitor(*await asyncio.open_connection(host.strip("[]"), int(port), limit=limit))
         self.visitors.append(visitor)
         return visitor
+
+    def connection(self) -> IngressProtocol:
+        """The only one, as the server sees it."""
+        assert self.ingress._server is not None
+        (connection,) = self.ingress._server.server_state.connections
+        assert isinstance(connection, IngressProtocol)
+        return connection
 
     async def forgotten(self) -> None:
         """The server has no connection any more."""
@@ -169,6 +177,37 @@ async def test_pipelined_bodies_stay_with_their_requests() -> None:
             + GET
         )
         assert [(await visitor.response())[2] for _ in range(3)] == [b"one", b"two", b""]
+
+
+async def test_pipeline_has_an_end() -> None:
+    paths: list[bytes] = []
+
+    async def script(stream: Stream) -> None:
+        assert isinstance(stream.head, HttpRequest)
+        paths.append(stream.head.path)
+        await tell_path(stream)
+
+    async with running(script) as run:
+        visitor = await run.visitor(limit=2**20)
+        visitor.say(b"".join(b"GET /%d HTTP/1.1\r\nHost: a.test\r\n\r\n" % number for number in range(1000)))
+        served = ingress_protocol._MAX_WAITING + 1
+        for number in range(served):
+            assert (await visitor.response())[2] == b"/%d" % number
+        with contextlib.suppress(ConnectionResetError):  # closing with input unread resets
+            assert await visitor.rest() == b""
+    assert len(paths) == served
+
+
+async def test_pipelining_in_step_with_the_answers_goes_on_for_ever() -> None:
+    window = ingress_protocol._MAX_WAITING // 2
+    async with running(tell_path) as run:
+        visitor = await run.visitor()
+        for number in range(window):
+            visitor.say(b"GET /%d HTTP/1.1\r\nHost: a.test\r\n\r\n" % number)
+        for number in range(10 * window):
+            assert (await visitor.response())[2] == b"/%d" % number
+            if number < 9 * window:
+                visitor.say(b"GET /%d HTTP/1.1\r\nHost: a.test\r\n\r\n" % (number + window))
 
 
 async def test_accepted_connections_send_without_delay() -> None:
@@ -503,6 +542,212 @@ async def test_head_that_does_not_end_is_431() -> None:
         visitor.say(b"GET / HTTP/1.1\r\nHost: a.test\r\nx: ")
         visitor.say(b"y" * 2**20)
         assert (await visitor.response())[0] == 431
+
+
+# What follows the head
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["same packet", "later packet"])
+async def test_trailers_are_not_taken_for_headers(*, apart: bool) -> None:
+    target = Target(echo)
+    async with running(target) as run:
+        visitor = await run.visitor()
+        head, trailers = CHUNKED_POST + b"3\r\none\r\n", b"0\r\nx-admin: yes\r\nHost: b.test\r\n\r\n"
+        if apart:
+            visitor.say(head)
+            await within(target.entered.wait())
+            visitor.say(trailers)
+        else:
+            visitor.say(head + trailers)
+        assert (await visitor.response())[2] == b"one"
+        visitor.say(GET)
+        assert (await visitor.response())[0] == 200
+    for received in target.heads:
+        names = received.headers[::2]
+        assert (b"x-admin" in names, names.count(b"host")) == (False, 1)
+
+
+async def test_trailers_leave_the_scope_alone() -> None:
+    scopes: list[Any] = []
+    reading = anyio.Event()
+
+    async def script(stream: Stream) -> None:
+        reading.set()
+        await echo(stream)
+
+    async with running(script) as run:
+        visitor = await run.visitor()
+        visitor.say(CHUNKED_POST)
+        await within(reading.wait())
+        scopes.append(run.connection().cycle.scope)
+        visitor.say(b"0\r\nx-late: 1\r\n\r\n")
+        await visitor.response()
+    assert [name for name, _ in scopes[0]["headers"]] == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [(b"0\r\nx: ", b"y" * 500), (b"0\r\n", b"x: y\r\n" * 100), (b"1;x=", b"y" * 500)],
+    ids=["value", "fields", "extension"],
+)
+async def test_endless_trailers_are_431(start: bytes, more: bytes) -> None:
+    target = Target(echo)
+    async with running(target, max_header_bytes=1000) as run:
+        visitor = await run.visitor()
+        visitor.say(CHUNKED_POST)
+        await within(target.entered.wait())
+        connection = run.connection()
+        for read in (start, more, more, more):
+            connection.data_received(read)
+        status, headers, body = await visitor.response()
+        assert (status, headers[b"connection"], json.loads(body)["code"]) == (431, b"close", "too_large")
+        await within(target.cancelled.wait())
+
+
+async def test_chunk_headers_of_a_long_upload_do_not_add_up() -> None:
+    chunks = 100
+    received = 0
+    proceed = anyio.Event()
+
+    async def script(stream: Stream) -> None:
+        nonlocal received, proceed
+        end = False
+        while not end:
+            chunk = await stream.receive()
+            assert isinstance(chunk, BodyChunk)
+            received, end = received + len(chunk.data), chunk.end
+            proceed.set()
+        await hello(stream)
+
+    target = Target(script)
+    async with running(target, max_header_bytes=200) as run:
+        visitor = await run.visitor()
+        visitor.say(CHUNKED_POST)
+        await within(target.entered.wait())
+        for _ in range(chunks):
+            proceed = anyio.Event()
+            visitor.say(b"1;name=value\r\n")
+            await asyncio.sleep(0)
+            visitor.say(b"x\r\n")
+            await within(proceed.wait())
+        visitor.say(b"0\r\n\r\n")
+        assert (await visitor.response())[2] == b"hello"
+    assert received == chunks
+
+
+async def test_other_transfer_codings_are_501() -> None:
+    target = Target(hello)
+    async with running(target) as run:
+        visitor = await run.visitor()
+        visitor.say(b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
+        status, headers, _ = await visitor.response()
+        assert (status, headers[b"content-type"]) == (501, b"application/problem+json")
+    assert target.heads == []
+
+
+# Heads that do not come
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(IngressProtocol, "head_timeout_s", 0.1)
+
+
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("said", [b"", b"\r\n"], ids=["nothing", "blank line"])
+async def test_visitor_that_says_nothing_is_let_go(said: bytes) -> None:
+    async with running(hello) as run:
+        visitor = await run.visitor()
+        visitor.say(said)
+        assert await visitor.rest() == b""
+
+
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("before", [0, 2], ids=["first", "later"])
+async def test_half_a_head_is_408(before: int) -> None:
+    async with running(hello) as run:
+        visitor = await run.visitor()
+        for _ in range(before):
+            visitor.say(GET)
+            await visitor.response()
+        visitor.say(GET[:10])
+        status, headers, body = await visitor.response()
+        assert (status, headers[b"content-type"], headers[b"connection"]) == (
+            408,
+            b"application/problem+json",
+            b"close",
+        )
+        assert json.loads(body)["status"] == 408
+        assert await visitor.rest() == b""
+
+
+@pytest.mark.usefixtures("brief")
+async def test_blank_line_after_an_answer_is_no_way_to_stay() -> None:
+    async with running(hello) as run:
+        visitor = await run.visitor()
+        visitor.say(GET)
+        await visitor.response()
+        visitor.say(b"\r\n")
+        assert await visitor.rest() == b""
+
+
+@pytest.mark.usefixtures("brief")
+async def test_dripping_a_head_does_not_extend_its_time() -> None:
+    async with running(hello) as run:
+        visitor = await run.visitor()
+        visitor.say(GET[:-2] + b"x: ")
+        answer = asyncio.create_task(visitor.response())
+        while not answer.done():
+            visitor.say(b"y")
+            await asyncio.sleep(0.005)
+        assert (await answer)[0] == 408
+
+
+@pytest.mark.usefixtures("brief")
+async def test_half_a_head_behind_a_request_waits_for_its_answer() -> None:
+    proceed = anyio.Event()
+
+    async def script(stream: Stream) -> None:
+        await proceed.wait()
+        await hello(stream)
+
+    async with running(script) as run:
+        visitor = await run.visitor()
+        visitor.say(GET + GET[:10])
+        await asyncio.sleep(0.2)
+        proceed.set()
+        assert (await visitor.response())[2] == b"hello"
+        assert await visitor.rest() == b""
+
+
+@pytest.mark.usefixtures("brief")
+async def test_head_that_came_has_no_deadline() -> None:
+    async def script(stream: Stream) -> None:
+        await asyncio.sleep(0.2)
+        await hello(stream)
+
+    async with running(script) as run:
+        visitor = await run.visitor()
+        visitor.say(GET[:10])
+        await asyncio.sleep(0)
+        visitor.say(GET[10:])
+        assert (await visitor.response())[2] == b"hello"
+        visitor.say(GET)
+        assert (await visitor.response())[2] == b"hello"
+
+
+async def test_heads_that_arrive_whole_have_no_timer() -> None:
+    async with running(hello) as run:
+        visitor = await run.visitor()
+        visitor.say(GET)
+        await visitor.response()
+        connection = run.connection()
+        deadlines: list[object] = []
+        connection._await_head = lambda: deadlines.append(1)  # type: ignore[method-assign]
+        for _ in range(3):
+            visitor.say(GET)
+            await visitor.response()
+        assert (connection._head_deadline, deadlines) == (None, [])
 
 
 # Visitors that leave

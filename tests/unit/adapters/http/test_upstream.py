@@ -690,6 +690,15 @@ def speaking_tls(certificate):
     return context, names
 
 
+def test_upstreams_share_the_systems_certificates(monkeypatch):
+    made = []
+    create = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(create()) or made[-1])
+    for number in range(3):
+        HttpUpstream(target=f"https://{number}.test", permits=lambda *asked: True)
+    assert len(made) <= 1
+
+
 async def test_https_with_a_trusted_certificate_names_the_host_and_keeps_the_connection(certificate):
     context, names = speaking_tls(certificate)
     async with raw_server(ssl=context) as server:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tunnel.adapters.http.upstream_address import UpstreamAddress, parse_target
+from tunnel.adapters.http.upstream_address import UpstreamAddress
+from tunnel.domain.configuration import parse_target
 from tunnel.domain.errors import ConfigurationError
 
 
@@ -16,15 +17,15 @@ from tunnel.domain.errors import ConfigurationError
         ("https://a.test", "a.test", 443, b"a.test", True),
         ("http://[::1]:3000", "::1", 3000, b"[::1]:3000", False),
         ("http://127.0.0.1:3000", "127.0.0.1", 3000, b"127.0.0.1:3000", False),
-        ("http://b\u00fccher.test:1", "b\u00fccher.test", 1, b"xn--bcher-kva.test:1", False),
+        ("https://[::1]", "::1", 443, b"[::1]", True),
     ],
 )
 def test_url_target(target, host, port, authority, tls):
-    assert parse_target(target) == UpstreamAddress(target, host, port, authority, tls=tls)
+    assert UpstreamAddress.parse(target) == UpstreamAddress(target, host, port, authority, tls=tls)
 
 
 def test_socket_file_target():
-    assert parse_target("unix:/run/app.sock") == UpstreamAddress(
+    assert UpstreamAddress.parse("unix:/run/app.sock") == UpstreamAddress(
         "unix:/run/app.sock", "", 0, b"localhost", path="/run/app.sock"
     )
 
@@ -42,6 +43,9 @@ def test_socket_file_target():
         "http://a.test:x",
         "http://[::1",
         "http://a.test/",
+        "HTTP://a.test",
+        "Unix:/run/app.sock",
+        "unix://run/app.sock",
         "http://a.test/api",
         "http://a.test?x",
         "http://a.test?",
@@ -57,5 +61,7 @@ def test_socket_file_target():
 )
 def test_what_is_no_target_is_a_configuration_error_without_secrets(target):
     with pytest.raises(ConfigurationError) as raised:
+        UpstreamAddress.parse(target)
+    with pytest.raises(ConfigurationError):
         parse_target(target)
     assert "secret" not in str(raised.value)

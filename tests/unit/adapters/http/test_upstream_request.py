@@ -125,3 +125,14 @@ def test_no_field_can_add_a_line(fields, path):
         return
     assert block.count(b"\n") == block.count(b"\r\n") == block[:-2].count(b"\r\n") + 1
     assert block.index(b"\r\n\r\n") == len(block) - 4
+
+
+@pytest.mark.parametrize("host", [None, b"b.test"])
+@pytest.mark.parametrize("fields", [(b"A",), (b"Connection", b"x", b"A"), (b"Content-Length",)], ids=str)
+def test_field_without_a_value_is_a_bad_request(host, fields):
+    with pytest.raises(SessionError) as raised:
+        render_head(get(*HOST, *fields), host=host)
+    assert raised.value.code is ErrorCode.BAD_REQUEST
+    with pytest.raises(SessionError) as raised:
+        render_trailers(fields)
+    assert raised.value.code is ErrorCode.BAD_REQUEST

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tunnel.domain.configuration import ListenAddress, TargetUrl, parse_listen, parse_target
+from tunnel.domain.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
     ("target", "expected", "authority"),
     [
         ("http://127.0.0.1:3000", TargetUrl("http", "127.0.0.1", 3000), "127.0.0.1:3000"),
-        ("http://App.test/", TargetUrl("http", "app.test", 80), "app.test"),
+        ("http://App.test", TargetUrl("http", "app.test", 80), "app.test"),
         ("https://app.test", TargetUrl("https", "app.test", 443), "app.test"),
         ("http://[::1]:81", TargetUrl("http", "::1", 81), "[::1]:81"),
         ("https://[::1]", TargetUrl("https", "::1", 443), "[::1]"),
@@ -21,6 +22,18 @@ from tunnel.domain.configuration import ListenAddress, TargetUrl, parse_listen, 
 def test_target_is_taken_apart(target: str, expected: TargetUrl, authority: str) -> None:
     assert parse_target(target) == expected
     assert parse_target(target).authority == authority
+
+
+@pytest.mark.parametrize("target", ["HTTP://127.0.0.1:3000", "Https://app.test", "UNIX:/run/app.sock"])
+def test_scheme_of_a_target_is_in_lower_case(target: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^p: expected a scheme in lower case, such as \"http:\", got"):
+        parse_target(target, "p")
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:3000/", "http://app.test/api", "https://app.test?", "http://a#"])
+def test_target_has_nothing_after_its_authority(target: str) -> None:
+    with pytest.raises(ConfigurationError, match="without path, query and fragment"):
+        parse_target(target)
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:0", "[::1]:7000", "edge.test:443"])
