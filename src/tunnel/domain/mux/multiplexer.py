@@ -7,89 +7,38 @@ an exception.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 from tunnel.domain.envelopes import (
-    BodyChunk,
     Close,
     ConfigApplied,
     ConfigRejected,
     ConfigSyncResponse,
     Envelope,
-    Error,
     Frame,
     GoAway,
-    GrpcFrame,
-    HeadPart,
-    HttpRequest,
-    HttpResponse,
     Opening,
     Ping,
     Pong,
-    SessionPayload,
-    StopSending,
-    TcpOpen,
-    Trailers,
     UnknownPayload,
-    WebSocketFrame,
-    WindowUpdate,
 )
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.limits import COST_OVERHEAD_BYTES, MAX_TEXT_CHARS, Limits
 from tunnel.domain.mux.acknowledgement import Acknowledgement
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.heartbeat import Heartbeat
+from tunnel.domain.mux.inbox import DATA, Inbox, Received, TunnelMessage
 from tunnel.domain.mux.outbound import ControlOverflow, Outbound
 from tunnel.domain.mux.pacing import LinkPacing
-from tunnel.domain.mux.rate import RateBudget
 from tunnel.domain.mux.session import Session
 from tunnel.domain.mux.session_table import PeerMistake, SessionTable
 from tunnel.domain.tunnel_state import TRANSITIONS, TunnelInput, TunnelState
 
 __all__ = ["ControlOverflow", "Multiplexer", "Received", "TunnelMessage"]
 
-TunnelMessage: TypeAlias = ConfigSyncResponse | ConfigApplied | ConfigRejected
-"""Messages of the tunnel that are the application's business."""
-
-_MAX_CREDIT: Final = 1 << 40
-"""More credit than any window: a peer that grants this much is broken."""
-
 _ATTACHED: Final = TunnelState.ATTACHED
 _ENDED: Final = TunnelState.ENDED
 # Looking up a member of an enum is slow, and every frame needs it.
-
-_RESETS_PER_SECOND: Final = 1000
-"""How often a peer may open sessions only to reset them, lastingly."""
-
-_DATA: Final = frozenset(
-    {HttpRequest, HttpResponse, BodyChunk, Trailers, GrpcFrame, WebSocketFrame, HeadPart, TcpOpen},
-)
-_MAY_OPEN: Final = frozenset({HttpRequest, GrpcFrame, TcpOpen})
-
-
-class Received:
-    """What a frame brought.
-
-    Attributes:
-        opened: Sessions the peer opened; each must get a handler.
-        changed: Sessions whose handler has something new: input, an end, a stop or a reset.
-        messages: Messages of the tunnel itself, in order.
-        going_away: The peer takes no more sessions.
-        pong: The peer answered a ping: it has read everything sent before.
-        closed: The peer closed the tunnel.
-        violation: What the peer did wrong; the tunnel has to end.
-    """
-
-    __slots__ = ("changed", "closed", "going_away", "messages", "opened", "pong", "violation")
-
-    def __init__(self) -> None:
-        self.opened: list[Session] = []
-        self.changed: list[Session] = []
-        self.messages: list[TunnelMessage] = []
-        self.going_away = False
-        self.pong = False
-        self.closed: Close | None = None
-        self.violation: str | None = None
 
 
 class Multiplexer:
@@ -138,16 +87,12 @@ class Multiplexer:
             accepts=accepts,
             settled=settled,
         )
-        burst = max(local.max_sessions, _RESETS_PER_SECOND)
-        self._resets = RateBudget(burst=burst, per_second=_RESETS_PER_SECOND, now=now)
+        self._inbox = Inbox(self._sessions, self._out, local, now)
         self.opening_cost = remote.chunk_cost
         """Largest cost of an opening; larger heads are split."""
         self._control: dict[type, Callable[[Envelope, Received, float], None]] = {
-            Error: self._on_error,
-            WindowUpdate: self._on_window_update,
-            StopSending: self._on_stop_sending,
+            **self._inbox.control,
             GoAway: self._on_go_away,
-            UnknownPayload: self._on_unknown,
         }
 
     # -- what the application asks for
@@ -259,8 +204,8 @@ class Multiplexer:
         cost = 0
         for envelope in frame.envelopes:
             kind = type(envelope.payload)
-            if kind in _DATA:
-                cost += self._on_data(envelope, received, now)
+            if kind in DATA:
+                cost += self._inbox.data(envelope, received, now)
                 continue
             handler = self._control.get(kind)
             if handler is None:
@@ -285,7 +230,7 @@ class Multiplexer:
             case ConfigSyncResponse() | ConfigApplied() as message:
                 received.messages.append(message)
             case UnknownPayload():
-                self._on_unknown(envelope, received, now)
+                self._inbox.unknown(envelope, received, now)
             case _:
                 raise PeerMistake(f"a {type(envelope.payload).__name__} came uncounted")
 
@@ -304,66 +249,6 @@ class Multiplexer:
             )
             self._heartbeat.progress(now, unacknowledged=retention.acked != retention.sent)
 
-    def _on_data(self, envelope: Envelope, received: Received, now: float) -> int:
-        payload: SessionPayload = envelope.payload  # type: ignore[assignment]  # the caller has checked
-        cost = payload.cost
-        sessions = self._sessions
-        session = sessions.get(envelope.session_id)
-        if session is None:
-            session = sessions.accept(envelope.session_id, payload, cost, now)
-            if session is not None and not session.head_incomplete:
-                session.announced = True
-                received.opened.append(session)
-            return cost
-        if type(payload) in _MAY_OPEN:
-            sessions.check_reuse(session.id, payload)
-        if session.arrived(payload, cost, now):
-            self._changed(session, received)
-        return cost
-
-    def _known(self, envelope: Envelope) -> Session | None:
-        session = self._sessions.get(envelope.session_id)
-        if session is None and not self._sessions.knows(envelope.session_id):
-            kind = type(envelope.payload).__name__
-            raise PeerMistake(f"a {kind} came for session {envelope.session_id}, which was never opened")
-        return session
-
-    def _on_error(self, envelope: Envelope, received: Received, now: float) -> None:
-        session = self._known(envelope)
-        payload = envelope.payload
-        assert isinstance(payload, Error)
-        refused = session is None and self._sessions.given_up(envelope.session_id)
-        if (refused or (session is not None and not session.opened_here)) and not self._resets.spend(now):
-            raise PeerMistake("sessions are reset too often")
-        if session is None:
-            return
-        text, detail = payload.message[:MAX_TEXT_CHARS], payload.detail[:MAX_TEXT_CHARS]
-        if session.end(SessionError(ErrorCode.parse(payload.code), text, detail=detail)):
-            self._changed(session, received)
-
-    def _on_window_update(self, envelope: Envelope, received: Received, now: float) -> None:
-        session = self._known(envelope)
-        payload = envelope.payload
-        assert isinstance(payload, WindowUpdate)
-        if session is None:
-            return
-        if payload.bytes <= 0 or session.send_window.credit + payload.bytes > _MAX_CREDIT:
-            session.reset(SessionError(ErrorCode.FLOW_CONTROL, "credit was granted beyond measure"))
-            self._changed(session, received)
-            return
-        session.send_window.granted(payload.bytes)
-        if session.pending is not None:
-            self._out.data(session)
-
-    def _on_stop_sending(self, envelope: Envelope, received: Received, now: float) -> None:
-        session = self._known(envelope)
-        payload = envelope.payload
-        assert isinstance(payload, StopSending)
-        if session is None:
-            self._sessions.given_up(envelope.session_id)
-        elif session.peer_stopped(payload.code[:MAX_TEXT_CHARS]):
-            self._changed(session, received)
-
     def _on_go_away(self, envelope: Envelope, received: Received, now: float) -> None:
         payload = envelope.payload
         assert isinstance(payload, GoAway)
@@ -372,29 +257,6 @@ class Multiplexer:
             received.going_away = True
             error = SessionError(ErrorCode.REFUSED, "the peer takes no new conversations")
             received.changed += self._sessions.refuse_above(payload.last_session_id, error)
-
-    def _on_unknown(self, envelope: Envelope, received: Received, now: float) -> None:
-        payload = envelope.payload
-        assert isinstance(payload, UnknownPayload)
-        if envelope.session_id == 0:
-            return
-        session = self._known(envelope)
-        if session is not None:
-            session.reset(SessionError(ErrorCode.PROTOCOL_ERROR, "an envelope was not understood", detail=payload.why))
-            self._changed(session, received)
-
-    def _changed(self, session: Session, received: Received) -> None:
-        if session.left:
-            return
-        if session.announced:
-            received.changed.append(session)
-        elif session.error is not None:
-            # Nobody was told of it yet, so nobody else will finish it.
-            session.finish()
-        elif not session.head_incomplete:
-            self._sessions.head_completed(session)
-            session.announced = True
-            received.opened.append(session)
 
     # -- frames out
 
