@@ -4,13 +4,13 @@
 2. It starts at 1 MiB, until the first acknowledgement tells a rate.
 3. The delivery rate is the largest seen over the last two periods of a second; a sample is what was delivered between
    sending a frame and its acknowledgement, over the time that took.
-4. The shortest round trip is the smallest of pings and acknowledgements on this link over the last two periods of
-   ten seconds.
+4. The shortest round trip is the smallest of pings and acknowledgements on this link. When none has confirmed it for
+   ten seconds, what is in flight drains to 256 KiB, and the next sample sent from then on takes its place. On a link
+   that is always full every sample has waited in its queue; to believe such a sample would let the queue grow, and the
+   next sample with it.
 """
 
 from __future__ import annotations
-
-from math import inf
 
 from tunnel.domain.limits import KIB, MIB
 
@@ -19,7 +19,9 @@ __all__ = ["INITIAL_IN_FLIGHT_BYTES", "MINIMUM_IN_FLIGHT_BYTES", "LinkPacing"]
 INITIAL_IN_FLIGHT_BYTES = MIB
 MINIMUM_IN_FLIGHT_BYTES = 512 * KIB
 _RATE_PERIOD_S = 1.0
-_ROUND_TRIP_PERIOD_S = 10.0
+_CONFIRMED_FOR_S = 10.0
+_DRAINED_BYTES = 256 * KIB
+"""As much as makes a peer acknowledge at once: less would measure its delay in acknowledging."""
 _UNKNOWN_ROUND_TRIP_S = 0.05
 
 
@@ -27,12 +29,13 @@ class LinkPacing:
     """Limits the bytes in flight on one link, and keeps its round trip."""
 
     __slots__ = (
+        "_clean_from",
+        "_confirmed_until",
+        "_draining",
+        "_known",
         "_older_rate",
-        "_older_rtt",
         "_rate",
         "_rate_until",
-        "_rtt",
-        "_rtt_until",
         "delivered",
         "in_flight",
         "limit",
@@ -46,10 +49,12 @@ class LinkPacing:
         self.limit = INITIAL_IN_FLIGHT_BYTES
         self._rate = self._older_rate = 0.0
         self._rate_until = now + _RATE_PERIOD_S
-        self._rtt = self._older_rtt = inf
-        self._rtt_until = now + _ROUND_TRIP_PERIOD_S
+        self._known = False
+        self._confirmed_until = now + _CONFIRMED_FOR_S
+        self._draining = False
+        self._clean_from: float | None = None
         self.round_trip_s = _UNKNOWN_ROUND_TRIP_S
-        """The shortest round trip of late; a guess before the first is known."""
+        """The shortest round trip; a guess before the first is known."""
         self.smoothed_round_trip_s = _UNKNOWN_ROUND_TRIP_S
         """The usual round trip, delayed acknowledgements and busy processes included."""
 
@@ -75,15 +80,22 @@ class LinkPacing:
             self._rate = max(self._rate, (self.delivered - delivered_before) / elapsed)
         self.round_trip(elapsed, now)
         rate = max(self._rate, self._older_rate)
-        self.limit = max(MINIMUM_IN_FLIGHT_BYTES, int(2 * rate * self.round_trip_s))
+        if self._draining:
+            self.limit = _DRAINED_BYTES
+        else:
+            self.limit = max(MINIMUM_IN_FLIGHT_BYTES, int(2 * rate * self.round_trip_s))
 
     def round_trip(self, sample_s: float, now: float) -> None:
-        """Take note of one round trip."""
+        """Take note of one round trip that ended ``now``."""
         self.smoothed_round_trip_s += (sample_s - self.smoothed_round_trip_s) / 8
-        if now >= self._rtt_until:
-            self._older_rtt = self._rtt
-            self._rtt = inf
-            self._rtt_until = now + _ROUND_TRIP_PERIOD_S
-        if sample_s < self._rtt:
-            self._rtt = sample_s
-            self.round_trip_s = min(sample_s, self._older_rtt)
+        clean = self._draining and self._clean_from is not None and now - sample_s >= self._clean_from
+        if clean or not self._known or sample_s <= self.round_trip_s:
+            self.round_trip_s = sample_s
+            self._known = True
+            self._confirmed_until = now + _CONFIRMED_FOR_S
+            self._draining = False
+            self._clean_from = None
+        elif now >= self._confirmed_until:
+            self._draining = True
+            if self._clean_from is None and self.in_flight <= _DRAINED_BYTES:
+                self._clean_from = now

@@ -78,12 +78,26 @@ def test_acknowledgement_at_once_tells_no_rate() -> None:
     assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
 
 
+def test_round_trip_of_a_full_link_is_measured_anew_after_draining_and_not_believed_before() -> None:
+    pacing = LinkPacing(0.0)
+    delivered(pacing, 256 * KIB, sent_at=0.0, now=0.1)
+    pacing.sent(2 * MIB)
+    pacing.acknowledged(KIB, sent_at=9.5, delivered_before=pacing.delivered, now=10.3)
+    assert pacing.round_trip_s == 0.1
+    assert pacing.limit == 256 * KIB
+    pacing.acknowledged(2 * MIB - KIB, sent_at=9.6, delivered_before=pacing.delivered, now=10.9)
+    pacing.sent(KIB)
+    pacing.acknowledged(KIB, sent_at=11.0, delivered_before=pacing.delivered, now=11.2)
+    assert pacing.round_trip_s == pytest.approx(0.2)
+    assert pacing.limit >= MINIMUM_IN_FLIGHT_BYTES
+
+
 @given(st.lists(st.tuples(st.integers(1, MIB), st.integers(0, 30_000), st.integers(0, 3000)), max_size=30))
-def test_limit_never_falls_below_its_minimum_and_nothing_is_lost(steps: list[tuple[int, int, int]]) -> None:
+def test_limit_always_lets_something_through_and_nothing_is_lost(steps: list[tuple[int, int, int]]) -> None:
     pacing, now = LinkPacing(0.0), 0.0
     for cost, elapsed_ms, pause_ms in steps:
         delivered(pacing, cost, sent_at=now, now=now + elapsed_ms / 1000)
         now += (elapsed_ms + pause_ms) / 1000
-        assert pacing.limit >= MINIMUM_IN_FLIGHT_BYTES
+        assert pacing.limit >= 256 * KIB
         assert pacing.in_flight == 0
     assert pacing.delivered == sum(cost for cost, _, _ in steps)
