@@ -58,20 +58,30 @@ class SessionWorkers:
             self._tasks.start_soon(self._work, _Worker(stream, self._signals()))
 
     async def _work(self, worker: _Worker) -> None:
-        while True:
-            with anyio.CancelScope() as scope:
-                while not scope.cancel_called:
-                    stream, worker.stream = worker.stream, None
-                    if stream is not None:
-                        stream.scope = scope
-                        try:
-                            await self._handle(stream)
-                        finally:
-                            stream.scope = None
-                    elif len(self._idle) >= _MAX_IDLE:
-                        return
-                    else:
-                        await self._next(worker)
+        try:
+            while await self._take_turns(worker):
+                pass
+        finally:
+            if worker.stream is not None:
+                # Ended with the task group, between being given a conversation and taking it up.
+                worker.stream.finish()
+
+    async def _take_turns(self, worker: _Worker) -> bool:
+        """Handle conversations until one is cancelled, then True; False when this task is not needed any more."""
+        with anyio.CancelScope() as scope:
+            while not scope.cancel_called:
+                stream, worker.stream = worker.stream, None
+                if stream is not None:
+                    stream.scope = scope
+                    try:
+                        await self._handle(stream)
+                    finally:
+                        stream.scope = None
+                elif len(self._idle) >= _MAX_IDLE:
+                    return False
+                else:
+                    await self._next(worker)
+        return True
 
     async def _next(self, worker: _Worker) -> None:
         self._idle.append(worker)

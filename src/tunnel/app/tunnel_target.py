@@ -73,6 +73,8 @@ class TunnelTarget(ProxyTarget):
             tasks.cancel_scope.cancel()
         if error is not None:
             raise error
+        # Answered early: what is left of the request is not needed. Without effect when all of it was sent.
+        session.reset(SessionError(ErrorCode.CANCELLED, "the answer is complete"))
 
     async def _upload(self, session: SessionStream, stream: Stream, rest: list[SessionPayload]) -> None:
         try:

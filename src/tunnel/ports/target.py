@@ -38,6 +38,7 @@ class Stream(Protocol):
     async def send(self, payload: SessionPayload) -> None:
         """Hand over the next envelope; waits while the other end is not ready for more.
 
+        The envelope with ``end`` may be taken without waiting, since nothing follows it.
         Large bodies may be sent whole: they are split as needed. After an envelope with ``end`` nothing is sent.
         Cancelled before any of it was handed on, nothing was sent; cancelled later, the conversation is reset.
 
