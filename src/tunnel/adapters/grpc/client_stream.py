@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 
 from tunnel.adapters.grpc.link import GrpcStream
+from tunnel.adapters.grpc.options import FAREWELL
 from tunnel.adapters.grpc.status import end_of
 from tunnel.domain.errors import LinkError
 
@@ -62,8 +63,9 @@ class ClientStream(GrpcStream):
 
     async def finish(self) -> None:
         try:
+            await self._call.write(FAREWELL)
             await self._call.done_writing()
-        except grpc.aio.BaseError:
+        except (asyncio.InvalidStateError, grpc.aio.BaseError):
             self._call.cancel()  # nothing left to close; the reader finds out how it ended
         except asyncio.CancelledError:
             if _this_task_is_cancelled():

@@ -7,6 +7,7 @@ from typing import Final
 __all__ = [
     "CHANNEL_OPTIONS",
     "CONFIG_SYNC",
+    "FAREWELL",
     "PROXY",
     "REGISTER",
     "SERVER_OPTIONS",
@@ -21,6 +22,10 @@ PROXY: Final = "Proxy"
 
 TRANSPORT_METADATA: Final = ("tunnel-transport", "v1")
 """In the server's initial metadata: tells a stream that was accepted from a refusal whose status is still to come."""
+
+FAREWELL: Final = b"\xf8\x7f\x01"
+"""A client's last message before it closes its half in order: a ``TunnelFrame`` of nothing but field 2047, which who
+does not know it takes for an empty frame. grpc.aio shows a server the loss of a client and its orderly close alike."""
 
 _MESSAGE_BYTES: Final = 1024 * 1024
 """Largest message gRPC lets through. Well above the largest frame, so that a frame which is somewhat too large is found

@@ -2,27 +2,25 @@
 
 grpc.aio gives a server no way to reset a call: it ends when its handler returns, with a status that waits behind the
 messages not yet sent. So finishing and dropping both mean telling the handler how to return. Nor does it tell a read
-that failed from a clean end; but a call that was lost has its handler cancelled, at the same moment or just after.
+that failed from a clean end. So a client that closes in order says so (``FAREWELL``), and every other end is a loss.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, TypeAlias
+from typing import TypeAlias
 from urllib.parse import unquote
 
 import grpc.aio
 
 from tunnel.adapters.grpc.link import GrpcStream
+from tunnel.adapters.grpc.options import FAREWELL
 from tunnel.adapters.grpc.status import status_of
 from tunnel.domain.errors import LinkEnd, LinkError
 
 __all__ = ["BytesContext", "ServerStream", "peer_address"]
 
 BytesContext: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
-
-_CANCELLATION_S: Final = 0.05
-"""How long after a read has failed the handler's cancellation may come; both come from one queue of events."""
 
 
 class ServerStream(GrpcStream):
@@ -34,14 +32,14 @@ class ServerStream(GrpcStream):
     def __init__(self, context: BytesContext) -> None:
         self._context = context
         self._outcome: asyncio.Future[LinkError | None] = asyncio.get_running_loop().create_future()
-        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lost = False
 
     async def serve(self) -> None:
         """Wait for the end of the stream and let gRPC tell the client, by returning or by raising."""
         try:
             why = await self._outcome
         except asyncio.CancelledError:
-            self._lost.set_result(None)
+            self._lost = True
             self.drop(LinkError(LinkEnd.BROKEN, "the client is gone"))
             raise
         if why is None:
@@ -59,18 +57,18 @@ class ServerStream(GrpcStream):
             message = await self._context.read()
         except grpc.aio.BaseError as error:
             raise self._end() from error
+        if message == FAREWELL:
+            raise LinkError(LinkEnd.ENDED, "the client closed the link")
         if isinstance(message, bytes):
-            return message  # else it is grpc.aio.EOF
-        if not self._outcome.done():
-            await asyncio.wait([self._lost], timeout=_CANCELLATION_S)
-        raise self._end()
+            return message
+        raise self._end()  # grpc.aio.EOF
 
     async def write(self, data: bytes) -> None:
         self._raise_if_over()
         try:
             await self._context.write(data)
         except grpc.aio.BaseError as error:
-            raise LinkError(LinkEnd.BROKEN, "the client is gone") from error
+            raise self._end() from error
 
     async def finish(self) -> None:
         if not self._outcome.done():
@@ -84,12 +82,11 @@ class ServerStream(GrpcStream):
         """Nothing to give back: the handler does it by returning."""
 
     def _raise_if_over(self) -> None:
-        if self._lost.done():
-            raise LinkError(LinkEnd.BROKEN, "the client is gone")
+        if self._lost:
+            raise self._end()
 
     def _end(self) -> LinkError:
-        self._raise_if_over()
-        return LinkError(LinkEnd.ENDED, "the client closed the link")
+        return LinkError(LinkEnd.BROKEN, "the client is gone")
 
 
 def peer_address(context: BytesContext) -> str:
