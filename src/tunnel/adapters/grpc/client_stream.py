@@ -65,7 +65,7 @@ class ClientStream(GrpcStream):
         try:
             await self._call.write(FAREWELL)
             await self._call.done_writing()
-        except (asyncio.InvalidStateError, grpc.aio.BaseError):
+        except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError):
             self._call.cancel()  # nothing left to close; the reader finds out how it ended
         except asyncio.CancelledError:
             if _this_task_is_cancelled():

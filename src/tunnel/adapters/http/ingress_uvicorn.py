@@ -30,6 +30,9 @@ _BACKLOG_CONNECTIONS: Final = 2048
 _KEEPALIVE_S: Final = 5
 """Seconds an idle connection is kept; uvicorn's own default. Pools before us should give up earlier."""
 
+_ACCEPT_ROUNDS: Final = 3
+"""Rounds of the event loop in which a connection that was just accepted gets its protocol, and can be found."""
+
 _RELEASE_S: Final = 5.0
 """Seconds that cancelled targets have to return before ``serve`` gives up on them."""
 
@@ -155,6 +158,8 @@ class _Server(uvicorn.Server):
     async def cut(self) -> None:
         """Drop every connection, cancel every exchange, and wait until they have been released."""
         self._stop_accepting()
+        for _ in range(_ACCEPT_ROUNDS):
+            await asyncio.sleep(0)
         state = self.server_state
         for connection in list(state.connections):
             connection.transport.abort()
