@@ -10,6 +10,8 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 
+import uvloop
+
 import tunnel
 from tunnel.app.logging import configure_logging
 
@@ -88,4 +90,6 @@ async def stdin_lines() -> AsyncIterator[str]:
 
 if __name__ == "__main__":
     configure_logging(format="text", stream=sys.stderr, level="INFO")
-    asyncio.run(Host().run())
+    # On uvloop, as the commands do: asyncio's own listener in Python 3.13.0 writes a traceback when it is closed
+    # between accepting a connection and making its transport.
+    uvloop.run(Host().run())
