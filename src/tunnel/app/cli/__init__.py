@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "server": "run a server",
     "client": "run a client",
     "check": "check a configuration file without starting anything",
+    "explain": "say which rules of a server's file a request falls under, and why not under others",
     "token": "make tokens",
 }
 

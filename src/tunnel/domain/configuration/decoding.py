@@ -70,8 +70,7 @@ class _Decoder:
             case inspect.StructType():
                 return self.struct(value, kind, path)
             case inspect.UnionType(types=types):
-                present = next(each for each in types if not isinstance(each, inspect.NoneType))
-                return None if value is None else self.value(value, present, path)
+                return self._one_of(value, types, path)
             case inspect.VarTupleType(item_type=item):
                 items = _list(value, path)
                 return tuple(self.value(each, item, (*path, index)) for index, each in enumerate(items))
@@ -81,6 +80,19 @@ class _Decoder:
                 return _secret(value, path)
             case _:
                 return _scalar(value, kind, path)
+
+    def _one_of(self, value: object, types: tuple[inspect.Type, ...], path: KeyPath) -> Any:
+        # Unions here are of None with something, or of a string with a table.
+        present = [each for each in types if not isinstance(each, inspect.NoneType)]
+        if value is None and len(present) < len(types):
+            return None
+        if len(present) == 1:
+            return self.value(value, present[0], path)
+        if isinstance(value, dict):
+            return self.struct(value, next(each for each in present if isinstance(each, inspect.StructType)), path)
+        if not isinstance(value, str):
+            raise mistake(key_path(*path), "a string or a table", got=value)
+        return value
 
     def _unknown(self, path: KeyPath, known: Mapping[str, object]) -> ConfigurationError:
         where = key_path(*path)

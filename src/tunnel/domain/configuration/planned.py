@@ -8,8 +8,8 @@ __all__ = ["PLANNED_CLIENT_KEYS", "PLANNED_SERVER_KEYS", "PlannedKeys"]
 
 KeyPath = tuple[str | int, ...]
 
-_RULE: Final = ("path_regex", "methods", "headers", "query", "service", "method", "middleware")
-_LIMITS: Final = ("limits.max_message_bytes", "limits.resume_s", "limits.upload_stall_s")
+_RULE: Final = ("middleware",)
+_LIMITS: Final = ("limits.max_message_bytes", "limits.upload_stall_s")
 
 
 class PlannedKeys:
@@ -50,4 +50,6 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     *_LIMITS,
 )
 
-PLANNED_CLIENT_KEYS: Final = PlannedKeys("links", "entry", "fallback", "upstreams", "proxy", "tls", *_LIMITS)
+PLANNED_CLIENT_KEYS: Final = PlannedKeys(
+    "links", "entry", "fallback", "proxy", "tls", "upstreams.*.tls", "upstreams.*.health", *_LIMITS
+)

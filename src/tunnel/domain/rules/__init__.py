@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunnel.domain.rules.engine import RulesEngine
-from tunnel.domain.rules.rule import Rule, validate_rule
+from tunnel.domain.rules.rule import Rule, ValueMatch
+from tunnel.domain.rules.validation import validate_rule
 
-__all__ = ["Rule", "RulesEngine", "validate_rule"]
+__all__ = ["Rule", "RulesEngine", "ValueMatch", "validate_rule"]

@@ -1,49 +1,26 @@
 """Rules compiled for lookup: which one a request falls under, by the precedence of the Gateway API.
 
-Precedence compares, over all rules that match, one thing after another:
-
-1. host: exact, then the longer wildcard, then the shorter, then none;
-2. path: exact, then the longer prefix, then the shorter; no path is prefix ``/``;
-3. ``priority``, the higher first; none given is 0;
-4. order in the file.
-
-So a host with rules of its own, none of which matches the path, still falls back to the wildcard above it.
-
-Source: Gateway API, HTTPRoute, ``HTTPRouteRule.matches``.
+A host with rules of its own, none of which matches the rest of the request, still falls back to the wildcards above it,
+and to the rules without a host.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.rules.hosts import host_labels, normal_host
-from tunnel.domain.rules.paths import ASTERISK, prefix_segments, split_path
-from tunnel.domain.rules.rule import Rule, validate_rule
-from tunnel.domain.rules.trie import Trie
+from tunnel.domain.rules.hosts import normal_host
+from tunnel.domain.rules.path_table import OrderedRule, PathTable, compile_paths
+from tunnel.domain.rules.paths import ASTERISK, normal_path
+from tunnel.domain.rules.rule import Rule
+from tunnel.domain.rules.validation import validate_rule
 
 __all__ = ["RulesEngine"]
 
-_ANY_HOST: Final = "*"
-
-
-class _Candidate:
-    """A rule whose host and path matched; what is left to ask of the request, and where it stands among its like."""
-
-    __slots__ = ("protocol", "rank", "rule")
-
-    def __init__(self, rule: Rule, order: int) -> None:
-        self.rule = rule
-        self.protocol = rule.protocol
-        # The smallest is asked first. Further predicates of the precedence go before the priority.
-        self.rank = (-(rule.priority or 0), order)
-
-
-_Leaf: TypeAlias = tuple[_Candidate, ...]
-_Paths: TypeAlias = Trie[bytes, _Leaf]
+_PERCENT: Final = ord("%")
+_DOT: Final = ord(".")
 
 
 class RulesEngine:
@@ -56,23 +33,15 @@ class RulesEngine:
         ConfigurationError: A rule is not valid; the key path starts with ``rules[N]``.
     """
 
-    __slots__ = ("_anywhere", "_hosts", "_rules", "_wildcards")
+    __slots__ = ("_rules", "_table", "_tcp_table")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
-        by_host: dict[str, list[_Candidate]] = defaultdict(list)
         for order, rule in enumerate(self._rules):
             validate_rule(rule, f"rules[{order}]")
-            by_host[_normal_pattern(rule.host)].append(_Candidate(rule, order))
-        self._anywhere = _compile_paths(by_host.pop(_ANY_HOST, ()))
-        # Exact hosts are keyed as requests carry them, so that most need no normal form to be found.
-        self._hosts: dict[bytes, _Paths] = {}
-        self._wildcards: Trie[str, _Paths] = Trie(below_itself=False)
-        for pattern, candidates in by_host.items():
-            if pattern.startswith("*."):
-                self._wildcards.insert_below(host_labels(pattern[2:]), _compile_paths(candidates))
-            else:
-                self._hosts[pattern.encode()] = _compile_paths(candidates)
+        ordered = list(enumerate(self._rules))
+        self._table = _HostTable(each for each in ordered if each[1].protocol != "tcp")
+        self._tcp_table = _HostTable(each for each in ordered if each[1].protocol == "tcp")
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -82,65 +51,68 @@ class RulesEngine:
     def match(self, head: HttpRequest) -> Rule | None:
         """The rule ``head`` falls under; None when no rule matches.
 
+        Of a gRPC call ``head`` has the protocol ``grpc``, the path ``/service/method``, and its metadata as headers.
+
         Raises:
             SessionError: ``BAD_REQUEST``; host or path are malformed, the path holds dot segments, or it is ``*`` and
                 the method is not OPTIONS.
         """
         path = head.path
-        if path == ASTERISK and head.method != "OPTIONS":
-            raise SessionError(ErrorCode.BAD_REQUEST, "invalid path: * is for OPTIONS only")
-        segments = split_path(path)
-        paths = self._hosts.get(head.host)
-        if paths is not None:
-            rule = _first_match(paths.lookup(segments), head)
+        if path[:1] != b"/" or _PERCENT in path or _DOT in path:
+            if path == ASTERISK and head.method != "OPTIONS":
+                raise SessionError(ErrorCode.BAD_REQUEST, "invalid path: * is for OPTIONS only")
+            path = normal_path(path)
+        table = self._tcp_table if head.protocol == "tcp" else self._table
+        return table.match(path, head)
+
+
+class _HostTable:
+    __slots__ = ("_anywhere", "_depth", "_exact", "_wildcards")
+
+    def __init__(self, rules: Iterable[OrderedRule]) -> None:
+        by_host: dict[bytes, list[OrderedRule]] = {}
+        by_wildcard: dict[bytes, list[OrderedRule]] = {}
+        anywhere: list[OrderedRule] = []
+        for ordered in rules:
+            host = ordered[1].host
+            if host is None:
+                anywhere.append(ordered)
+            elif host.startswith("*."):
+                by_wildcard.setdefault(b"." + normal_host(host[2:].encode()), []).append(ordered)
+            else:
+                by_host.setdefault(normal_host(host.encode()), []).append(ordered)
+        self._exact: dict[bytes, PathTable] = {host: compile_paths(those) for host, those in by_host.items()}
+        # Wildcards are keyed by what follows their asterisk.
+        self._wildcards: dict[bytes, PathTable] = {end: compile_paths(those) for end, those in by_wildcard.items()}
+        self._depth = max((end.count(b".") for end in by_wildcard), default=0)
+        self._anywhere = compile_paths(anywhere) if anywhere else None
+
+    def match(self, path: bytes, head: HttpRequest) -> Rule | None:
+        # 1. Nearly every request names its host in normal form, and is done with one lookup when that host has rules.
+        # 2. Else find out the normal form, which also refuses what is no host.
+        # 3. From the longest end of the host that a wildcard could have to the shortest.
+        # 4. What is asked of every host.
+        received = head.host
+        table = self._exact.get(received)
+        if table is not None:
+            rule = table.match(path, head)
             if rule is not None:
                 return rule
-        return self._match_in_normal_form(head, segments)
-
-    def _match_in_normal_form(self, head: HttpRequest, segments: list[bytes]) -> Rule | None:
-        host = normal_host(head.host)
-        exact = self._hosts.get(host.encode())
-        wildcards = self._wildcards.lookup(host_labels(host))
-        for paths in (exact, *wildcards, self._anywhere):
-            if paths is not None:
-                rule = _first_match(paths.lookup(segments), head)
+        host = normal_host(received)
+        if host != received:
+            table = self._exact.get(host)
+            if table is not None:
+                rule = table.match(path, head)
                 if rule is not None:
                     return rule
-        return None
-
-
-def _first_match(leaves: list[_Leaf], head: HttpRequest) -> Rule | None:
-    for leaf in leaves:
-        for candidate in leaf:
-            if candidate.protocol is None or candidate.protocol == head.protocol:
-                return candidate.rule
-    return None
-
-
-def _normal_pattern(host: str | None) -> str:
-    if host is None:
-        return _ANY_HOST
-    name = host.removeprefix("*.")
-    normal = normal_host(name.encode("ascii"))
-    return normal if name == host else f"*.{normal}"
-
-
-def _compile_paths(candidates: Iterable[_Candidate]) -> _Paths:
-    exact: dict[tuple[bytes, ...], list[_Candidate]] = defaultdict(list)
-    prefix: dict[tuple[bytes, ...], list[_Candidate]] = defaultdict(list)
-    for candidate in candidates:
-        rule = candidate.rule
-        if rule.path is not None:
-            exact[tuple(split_path(rule.path.encode()))].append(candidate)
-        else:
-            prefix[tuple(prefix_segments((rule.path_prefix or "/").encode()))].append(candidate)
-    paths: _Paths = Trie(below_itself=True)
-    for segments, leaf in exact.items():
-        paths.insert_at(segments, _ranked(leaf))
-    for segments, leaf in prefix.items():
-        paths.insert_below(segments, _ranked(leaf))
-    return paths
-
-
-def _ranked(candidates: Iterable[_Candidate]) -> _Leaf:
-    return tuple(sorted(candidates, key=lambda candidate: candidate.rank))
+        wildcards = self._wildcards
+        if wildcards:
+            dot = len(host.rsplit(b".", self._depth)[0])
+            while dot >= 0:
+                table = wildcards.get(host[dot:])
+                if table is not None:
+                    rule = table.match(path, head)
+                    if rule is not None:
+                        return rule
+                dot = host.find(b".", dot + 1)
+        return self._anywhere.match(path, head) if self._anywhere is not None else None

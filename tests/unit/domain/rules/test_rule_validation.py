@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from tunnel.domain.errors import ConfigurationError
-from tunnel.domain.rules.rule import Rule, validate_rule
+from tunnel.domain.rules.rule import Rule, ValueMatch
+from tunnel.domain.rules.validation import validate_rule
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,15 @@ from tunnel.domain.rules.rule import Rule, validate_rule
         Rule(path_prefix="/"),
         Rule(path_prefix="/api/"),
         Rule(protocol="http", priority=-3),
+        *(Rule(protocol=protocol) for protocol in ("grpc", "websocket", "tcp")),
+        Rule(path_regex="/a/[0-9]+(/.*)?"),
+        Rule(path_regex="x" * 1000),
+        Rule(methods=("GET", "M-SEARCH")),
+        Rule(headers={"X-Env": "blue green", "x.y": ValueMatch(present=True), "a": ValueMatch(regex="b|c"), "e": ""}),
+        Rule(query={"a b": "\x00&", "é": ValueMatch(present=True)}),
+        Rule(service="Orders"),
+        Rule(service="shop.v1.Orders", method="Get_Order2", protocol="grpc"),
+        Rule(method="Check"),
     ],
     ids=repr,
 )
@@ -83,7 +93,42 @@ def test_valid_rules_pass(rule: Rule) -> None:
         (Rule(path_prefix="a"), "path_prefix", "starts with /"),
         (Rule(path_prefix="/a/.."), "path_prefix", "dot segment"),
         (Rule(path="/a", path_prefix="/a"), "path_prefix", "not both"),
-        (Rule(protocol="grpc"), "protocol", "http"),
+        (Rule(path="/a", path_regex="/a"), "path_regex", "either path or path_regex"),
+        (Rule(path_prefix="/a", path_regex="/a"), "path_regex", "either path_prefix or path_regex"),
+        (Rule(path_regex="x" * 1001), "path_regex", "at most 1000"),
+        (Rule(path_regex="(a"), "path_regex", "missing )"),
+        (Rule(path_regex=r"(a)\1"), "path_regex", "no backreferences"),
+        (Rule(path_regex="(?=a)"), "path_regex", "no look-around"),
+        (Rule(path_regex="(?<!a)b"), "path_regex", "no look-around"),
+        (Rule(path_regex="((a{500}){20}b?){20}"), "path_regex", "RE2"),
+        (Rule(path_regex=r"\pL{150}"), "path_regex", "too large"),
+        (Rule(path_regex="\ud800"), "path_regex", "Unicode"),
+        (Rule(protocol="quic"), "protocol", '"http", "grpc", "websocket", "tcp"'),
+        (Rule(protocol="HTTP"), "protocol", '"http"'),
+        (Rule(methods=()), "methods", "at least one"),
+        (Rule(methods=("GET", "")), "methods[1]", "request method"),
+        (Rule(methods=("G T",)), "methods[0]", "request method"),
+        (Rule(headers={"a b": "c"}), "headers", "names of header fields"),
+        (Rule(headers={"": "c"}), "headers", "names of header fields"),
+        (Rule(headers={"x-a": "1", "X-A": "2"}), "headers.X-A", "given twice"),
+        (Rule(headers={"x-a": " 1"}), "headers.x-a", "blanks"),
+        (Rule(headers={"x-a": "1\n2"}), "headers.x-a", "control"),
+        (Rule(headers={"x-a": "\ud800"}), "headers.x-a", "Unicode"),
+        (Rule(headers={"x-a": ValueMatch()}), "headers.x-a", "either regex or present"),
+        (Rule(headers={"x-a": ValueMatch(regex="a", present=True)}), "headers.x-a", "either regex or present"),
+        (Rule(headers={"x-a": ValueMatch(present=False)}), "headers.x-a.present", "expected true"),
+        (Rule(headers={"x.a": ValueMatch(regex="(")}), 'headers."x.a".regex', "RE2"),
+        (Rule(query={"": "a"}), "query", "empty"),
+        (Rule(query={"a\nb": ValueMatch()}), 'query."a\\nb"', "either regex or present"),
+        (Rule(service=""), "service", "shop.v1.Orders"),
+        (Rule(service="/shop.Orders"), "service", "shop.v1.Orders"),
+        (Rule(service="shop..Orders"), "service", "shop.v1.Orders"),
+        (Rule(method="Get/Order"), "method", "GetOrder"),
+        (Rule(method=""), "method", "GetOrder"),
+        (Rule(service="a.B", path="/a"), "service", "either path or service"),
+        (Rule(method="Get", path_prefix="/a"), "method", "either path_prefix or method"),
+        (Rule(service="a.B", path_regex="/a"), "service", "either path_regex or service"),
+        (Rule(service="a.B", protocol="http"), "protocol", "grpc"),
     ],
     ids=repr,
 )
@@ -94,6 +139,13 @@ def test_invalid_rules_name_key_and_expectation(rule: Rule, key: str, expected: 
     assert expected in caught.value.expected
 
 
+@pytest.mark.parametrize("text", ["(\n", "\\q\n", "[\x1b", "(?P<\n>a)", "*\n"])
+def test_what_is_wrong_with_a_pattern_is_one_line(text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        validate_rule(Rule(path_regex=text), "rules[0]")
+    assert str(caught.value).isprintable()
+
+
 def test_key_path_may_be_empty() -> None:
     with pytest.raises(ConfigurationError) as caught:
         validate_rule(Rule(host="*"), "")
@@ -101,5 +153,5 @@ def test_key_path_may_be_empty() -> None:
 
 
 def test_unknown_keys_are_refused_when_decoding() -> None:
-    with pytest.raises(msgspec.ValidationError, match="path_regex"):
-        msgspec.convert({"path_regex": ".*"}, Rule)
+    with pytest.raises(msgspec.ValidationError, match="path_regx"):
+        msgspec.convert({"path_regx": ".*"}, Rule)

@@ -5,7 +5,7 @@ import pytest
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.rules.engine import RulesEngine
-from tunnel.domain.rules.rule import Rule
+from tunnel.domain.rules.rule import Rule, ValueMatch
 
 
 def matched(rules: list[Rule], host: str, path: str = "/", **head: str) -> str | None:
@@ -183,3 +183,211 @@ def test_rules_are_kept_in_order_whatever_becomes_of_the_list() -> None:
     engine = RulesEngine(rules)
     rules.clear()
     assert [rule.group for rule in engine.rules] == ["b", "a"]
+
+
+def matching(rule: Rule, **head: object) -> bool:
+    """Whether a rule of its own matches a GET of ``/a``, or what is said instead."""
+    given = {"method": "GET", "path": b"/a", "host": b"a.test"} | head
+    return RulesEngine([rule]).match(HttpRequest(**given)) is rule
+
+
+def test_methods_compare_with_case() -> None:
+    rule = Rule(methods=("GET", "PURGE"))
+    asked = ("GET", "PURGE", "POST", "get", "GE", "")
+    assert [method for method in asked if matching(rule, method=method)] == ["GET", "PURGE"]
+
+
+@pytest.mark.parametrize(
+    ("match", "fields", "matches"),
+    [
+        ("blue", (b"X-Env", b"blue"), True),
+        ("blue", (b"x-env", b"Blue"), False),
+        ("blue", (b"x-env", b"blue2"), False),
+        ("blue", (b"y-env", b"blue"), False),
+        ("blue", (), False),
+        ("", (b"x-env", b""), True),
+        ("blue, green", (b"x-env", b"blue", b"y", b"z", b"X-ENV", b"green"), True),
+        ("blue", (b"x-env", b"blue", b"x-env", b"green"), False),
+        ("é", (b"x-env", "é".encode()), True),
+        (ValueMatch(present=True), (b"x-env", b""), True),
+        (ValueMatch(present=True), (), False),
+        (ValueMatch(regex="blue|green"), (b"x-env", b"green"), True),
+        (ValueMatch(regex="blue"), (b"x-env", b"light blue"), False),
+        (ValueMatch(regex=".*"), (), False),
+    ],
+)
+def test_headers_match_by_name_without_case_and_by_whole_value(
+    match: str | ValueMatch, fields: tuple[bytes, ...], matches: bool
+) -> None:
+    assert matching(Rule(headers={"X-Env": match}), headers=fields) is matches
+
+
+@pytest.mark.parametrize(
+    ("match", "query", "matches"),
+    [
+        ("1", b"v=1", True),
+        ("1", b"w=2&v=1", True),
+        ("1", b"v=1&v=2", True),
+        ("2", b"v=1&v=2", False),
+        ("1", b"V=1", False),
+        ("1", b"v=%31", True),
+        ("1", b"%76=1", True),
+        ("a b", b"v=a+b", True),
+        ("a b", b"v=a%20b", True),
+        ("a+b", b"v=a%2Bb", True),
+        ("50%", b"v=50%", True),
+        ("a=b", b"v=a=b", True),
+        ("1;w=2", b"v=1;w=2", True),
+        ("", b"v", True),
+        ("", b"v=", True),
+        ("", b"&&", False),
+        ("1", None, False),
+        (ValueMatch(present=True), b"v", True),
+        (ValueMatch(present=True), b"w=v", False),
+        (ValueMatch(regex="[0-9]+"), b"v=12", True),
+        (ValueMatch(regex="[0-9]+"), b"v=12a", False),
+    ],
+)
+def test_query_parameters_match_decoded_and_the_first_counts(
+    match: str | ValueMatch, query: bytes | None, matches: bool
+) -> None:
+    assert matching(Rule(query={"v": match}), query=query) is matches
+
+
+def test_parameters_beyond_the_first_thousand_do_not_count() -> None:
+    rule = Rule(query={"v": ValueMatch(present=True)})
+    assert matching(rule, query=b"a&" * 999 + b"v")
+    assert not matching(rule, query=b"a&" * 1000 + b"v")
+
+
+def test_every_header_and_every_parameter_must_match() -> None:
+    rule = Rule(headers={"a": "1", "b": "2"}, query={"c": "3", "d": "4"})
+    head = {"headers": (b"a", b"1", b"b", b"2"), "query": b"c=3&d=4"}
+    assert matching(rule, **head)
+    assert not matching(rule, **head | {"headers": (b"a", b"1")})
+    assert not matching(rule, **head | {"query": b"d=4"})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("/users/[0-9]+", b"/users/42", True),
+        ("/users/[0-9]+", b"/users/42/", False),
+        ("users", b"/users", False),
+        ("/a b", b"/a%20b", True),
+        ("/caf.", b"/caf%C3%A9", True),
+        ("/[^/]+", b"/a%2fb", True),
+        ("/a/b", b"/a%2Fb", False),
+        ("/a%2Fb", b"/a%2fb", True),
+        ("/50%25", b"/50%25", True),
+        ("/a.*", b"/a%0Ab", True),
+    ],
+)
+def test_patterns_match_the_whole_normal_form_of_the_path(pattern: str, path: bytes, matches: bool) -> None:
+    assert matching(Rule(path_regex=pattern), path=path) is matches
+
+
+@pytest.mark.parametrize(
+    ("protocol", "matching_rules"),
+    [
+        ("http", {None, "http"}),
+        ("grpc", {None, "grpc"}),
+        ("websocket", {None, "websocket"}),
+        ("tcp", {"tcp"}),
+    ],
+)
+def test_rules_without_protocol_match_all_but_tcp(protocol: str, matching_rules: set[str | None]) -> None:
+    asked = [None, "http", "grpc", "websocket", "tcp"]
+    assert {each for each in asked if matching(Rule(protocol=each), protocol=protocol)} == matching_rules
+
+
+CALLS = [Rule(service="shop.Orders", group="s"), Rule(method="Get", group="m")]
+BOTH = Rule(service="shop.Orders", method="Get", group="both")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/shop.Orders/Get", "both"),
+        ("/shop.Orders/Put", "s"),
+        ("/shop.Carts/Get", "m"),
+        ("/shop.Carts/Put", None),
+        ("/shop.Orders", None),
+        ("/shop.Orders/Get/", None),
+        ("/shop.Orders/a/Get", None),
+        ("/shop.orders/Get", "m"),
+        ("/Get", None),
+    ],
+)
+def test_service_and_method_are_segments_of_the_path_of_grpc_calls(path: str, expected: str | None) -> None:
+    assert matched([*CALLS, BOTH], "a.test", path, protocol="grpc", method="POST") == expected
+    assert matched([*CALLS, BOTH], "a.test", path, method="POST") is None
+
+
+def test_calls_are_matched_by_path_too() -> None:
+    rules = [Rule(path_prefix="/shop.Orders", group="prefix"), *CALLS]
+    assert matched(rules, "", "/shop.Orders/Get", protocol="grpc") == "prefix"
+    assert matched([Rule(path="/shop.Orders/Get", group="path"), BOTH], "", "/shop.Orders/Get", protocol="grpc") == (
+        "path"
+    )
+
+
+LADDER = [
+    Rule(host="a.test", group="host"),
+    Rule(host="*.test", path="/a/b", group="path"),
+    Rule(host="*.test", service="a", method="b", group="call", headers={"h": "1"}),
+    Rule(host="*.test", path_prefix="/a/b", group="longer prefix"),
+    Rule(host="*.test", path_prefix="/a", methods=("GET",), group="methods"),
+    Rule(host="*.test", path_prefix="/a", headers={"h": "1", "i": "1"}, group="two headers"),
+    Rule(host="*.test", path_prefix="/a", headers={"h": "1"}, query={"q": "1"}, group="header and query"),
+    Rule(host="*.test", path_prefix="/a", headers={"h": "1"}, priority=9, group="header"),
+    Rule(host="*.test", service="a", query={"q": "1", "r": "1"}, group="two parameters"),
+    Rule(host="*.test", service="a", query={"q": "1"}, priority=1, group="priority"),
+    Rule(host="*.test", path_prefix="/a/", query={"q": "1"}, group="first"),
+    Rule(host="*.test", path_prefix="/a", query={"r": "1"}, group="second"),
+    Rule(host="*.test", path_prefix="/a", priority=9, group="prefix"),
+    Rule(host="*.test", path_prefix="/", group="any path"),
+    Rule(host="*.test", path_regex="/.*", methods=("GET",), group="pattern with methods"),
+    Rule(host="*.test", method="b", headers={"h": "1"}, group="method with header"),
+    Rule(host="*.test", path_regex="/a/.", priority=2, group="pattern"),
+    Rule(host="*.test", path_regex="/a.*", group="last"),
+    Rule(path="/a/b", methods=("GET",), headers={"h": "1"}, priority=99, group="no host"),
+]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["down", "up"])
+def test_each_step_of_the_precedence_decides_only_between_equals_of_those_before(turned: bool) -> None:
+    # Every rule of the ladder matches. Rules equal up to their place in the file stay in that order.
+    head = HttpRequest(
+        "GET", path=b"/a/b", query=b"q=1&r=1", host=b"a.test", headers=(b"h", b"1", b"i", b"1"), protocol="grpc"
+    )
+    ladder = [rule for rule in LADDER if rule.group not in ("path", "first", "second")]
+    ladder = ladder if turned else LADDER
+    names = [rule.group for rule in ladder]
+    rules = ladder[::-1] if turned else ladder
+    found = []
+    while rules:
+        rule = RulesEngine(rules).match(head)
+        assert rule is not None
+        found.append(rule.group)
+        rules = [each for each in rules if each is not rule]
+    # An exact path and a call by service and method are equally close: the header decides between them.
+    expected = names if turned else ["host", "call", "path", *names[3:]]
+    assert found == expected
+
+
+def test_rules_that_fail_a_condition_give_way_to_the_next_closest() -> None:
+    rules = [
+        Rule(host="a.test", path="/a", methods=("PUT",), group="exact"),
+        Rule(host="a.test", path_prefix="/a", headers={"h": "1"}, group="prefix"),
+        Rule(host="a.test", path_regex="/b", group="pattern"),
+        Rule(host="*.test", query={"q": "1"}, group="wildcard"),
+        Rule(protocol="websocket", group="nowhere"),
+        Rule(group="none"),
+    ]
+    assert matched(rules, "a.test", "/a") == "none"
+    assert matched(rules, "A.test", "/a", protocol="websocket") == "nowhere"
+
+
+def test_headers_cut_short_by_a_peer_are_no_reason_to_fail() -> None:
+    assert matching(Rule(headers={"a": "1"}), headers=(b"a", b"1", b"b"))
