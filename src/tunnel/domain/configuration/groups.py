@@ -9,17 +9,17 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from tunnel.domain.balancing import STRATEGIES, STRATEGY_NAMES
-from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, not_built, shown, unknown_name
+from tunnel.domain.balancing import DEFAULT_STRATEGY
+from tunnel.domain.configuration.balance import DEFAULT_HASH_ON, Weight, check_balance
+from tunnel.domain.configuration.ejection import EjectionSettings, check_ejection
+from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, unknown_name
 from tunnel.domain.configuration.target_url import parse_target
 from tunnel.domain.errors import ConfigurationError
-from tunnel.domain.rules.rule import Rule, validate_rule
+from tunnel.domain.rules.rule import Rule
+from tunnel.domain.rules.validation import validate_rule
 
 __all__ = ["GroupSettings", "UpstreamSettings", "check_group", "check_routes", "check_server_rule"]
 
-DEFAULT_BALANCE: Final = "power_of_two"
-
-_PLANNED_PROTOCOLS: Final = frozenset({"grpc", "websocket", "tcp"})
 _HOST_HEADER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(:[0-9]{1,5})?")
 
 _Seconds = Annotated[float, Meta(ge=0, le=3600)]
@@ -30,8 +30,12 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """``[groups.NAME.upstreams.NAME]``: what finally answers.
 
     Args:
-        targets: Equal targets, at least one: ``http://HOST[:PORT]``, ``https://HOST[:PORT]``, ``unix:/PATH``.
+        targets: Interchangeable, at least one: ``http://HOST[:PORT]``, ``https://HOST[:PORT]``, ``unix:/PATH``.
         balance: Strategy that chooses among them.
+        weights: Of targets, by URL; 1 for those not named.
+        hash_on: What decides which requests go to the same target, for ``consistent_hash``: ``address``,
+            ``header:NAME`` or ``cookie:NAME``.
+        ejection: When a target is left out for a while.
         connect_timeout_s: For connecting to a target.
         first_byte_timeout_s: From the request's end to the response's start; None: no limit.
         keepalive_s: How long an idle connection is kept. Below the 5 s after which common servers close theirs.
@@ -39,7 +43,10 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """
 
     targets: tuple[str, ...]
-    balance: str = DEFAULT_BALANCE
+    balance: str = DEFAULT_STRATEGY
+    weights: Mapping[str, Weight] = {}
+    hash_on: str = DEFAULT_HASH_ON
+    ejection: EjectionSettings = EjectionSettings()
     connect_timeout_s: _Timeout = 5.0
     first_byte_timeout_s: _Timeout | None = None
     keepalive_s: _Seconds = 4.0
@@ -51,13 +58,19 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Args:
         balance: Strategy that chooses among the group's clients.
+        weights: Of clients, by ``client_id``; 1 for those not named.
+        hash_on: What decides which requests go to the same client; as in ``UpstreamSettings``.
+        ejection: When a client is left out for a while.
         wait_for_client_s: How long a request waits while no client of the group can be selected; 0: not at all.
         max_waiting: Requests that wait at the same time; further ones fail at once.
         rules: Which upstream serves a request; shipped to the clients.
         upstreams: By name.
     """
 
-    balance: str = DEFAULT_BALANCE
+    balance: str = DEFAULT_STRATEGY
+    weights: Mapping[str, Weight] = {}
+    hash_on: str = DEFAULT_HASH_ON
+    ejection: EjectionSettings = EjectionSettings()
     wait_for_client_s: _Seconds = 0.0
     max_waiting: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
     rules: tuple[Rule, ...] = ()
@@ -72,7 +85,10 @@ def check_group(name: str, group: GroupSettings) -> None:
     """
     path = key_path("groups", name)
     check_name(name, path, what="a name")
-    _check_balance(group.balance, f"{path}.balance")
+    for client_id in group.weights:
+        check_name(client_id, f"{path}.{key_path('weights', client_id)}", what="a client_id")
+    check_balance(path, balance=group.balance, weights=group.weights, hash_on=group.hash_on)
+    check_ejection(group.ejection, f"{path}.ejection")
     check_routes(group.rules, group.upstreams, path)
 
 
@@ -102,7 +118,7 @@ def check_server_rule(rule: Rule, groups: Collection[str], path: str) -> None:
     Raises:
         ConfigurationError: Naming the key.
     """
-    _check_predicates(rule, path)
+    validate_rule(rule, path)
     if rule.upstream is not None:
         raise mistake(f"{path}.upstream", 'a "group"; the rules of that group choose the upstream', got=rule.upstream)
     if rule.group is None:
@@ -112,7 +128,7 @@ def check_server_rule(rule: Rule, groups: Collection[str], path: str) -> None:
 
 
 def _check_upstream_rule(rule: Rule, upstreams: Collection[str], path: str) -> None:
-    _check_predicates(rule, path)
+    validate_rule(rule, path)
     if rule.group is not None:
         raise mistake(f"{path}.group", 'an "upstream"; this rule is already inside a group', got=rule.group)
     if rule.upstream is None:
@@ -122,26 +138,19 @@ def _check_upstream_rule(rule: Rule, upstreams: Collection[str], path: str) -> N
         raise unknown_name(rule.upstream, upstreams, where, kind="upstream", add="[groups.NAME.upstreams.NAME]")
 
 
-def _check_predicates(rule: Rule, path: str) -> None:
-    if rule.protocol in _PLANNED_PROTOCOLS:
-        raise not_built(f"{path}.protocol", f'the protocol "{rule.protocol}"')
-    validate_rule(rule, path)
-
-
 def _check_upstream(upstream: UpstreamSettings, path: str) -> None:
     if not upstream.targets:
         raise mistake(f"{path}.targets", 'at least one target such as "http://127.0.0.1:3000"', got=upstream.targets)
     for index, target in enumerate(upstream.targets):
         parse_target(target, f"{path}.targets[{index}]")
-    _check_balance(upstream.balance, f"{path}.balance")
+        if target in upstream.targets[:index]:
+            raise mistake(f"{path}.targets[{index}]", "a target not listed before; weights give it more", got=target)
+    for target in upstream.weights:
+        if target not in upstream.targets:
+            where = f"{path}.{key_path('weights', target)}"
+            raise unknown_name(target, upstream.targets, where, kind="target")
+    check_balance(path, balance=upstream.balance, weights=upstream.weights, hash_on=upstream.hash_on)
+    check_ejection(upstream.ejection, f"{path}.ejection")
     header = upstream.host_header
     if header is not None and not _HOST_HEADER.fullmatch(header):
         raise mistake(f"{path}.host_header", '"target" or a host such as "app.example.test"', got=header)
-
-
-def _check_balance(balance: str, path: str) -> None:
-    if balance in STRATEGIES:
-        return
-    if balance in STRATEGY_NAMES:
-        raise not_built(path, f"the strategy {shown(balance)}")
-    raise unknown_name(balance, STRATEGIES, path, kind="strategy")
