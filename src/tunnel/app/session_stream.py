@@ -62,6 +62,16 @@ class SessionStream(Stream):
         """Whether the conversation was reset."""
         return self._session.error is not None
 
+    @property
+    def started(self) -> bool:
+        """Whether its opening was handed to a link: the other end may know of it."""
+        return self._session.id != 0
+
+    @property
+    def credited(self) -> bool:
+        """Whether the other end returned credit: it has used what it was sent."""
+        return self._session.send_window.returned
+
     async def receive(self) -> SessionPayload:
         session = self._session
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 
+from tunnel.app.attempt import Attempt
 from tunnel.app.session_stream import SessionStream
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.envelopes import SessionPayload
@@ -11,17 +12,7 @@ from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.domain.mux.pieces import split
 from tunnel.ports.target import ProxyTarget, Stream
 
-__all__ = ["Attempt", "TunnelTarget"]
-
-
-class Attempt:
-    """How far one try at handling a conversation got: whether another member may still be asked."""
-
-    __slots__ = ("consumed",)
-
-    def __init__(self) -> None:
-        self.consumed = False
-        """Whether anything was taken from the visitor beyond the head, or given to it."""
+__all__ = ["TunnelTarget"]
 
 
 class TunnelTarget(ProxyTarget):
@@ -29,7 +20,7 @@ class TunnelTarget(ProxyTarget):
 
     Args:
         tunnel: The tunnel.
-        attempt: Told what was consumed.
+        attempt: Told how far it got; what it holds of an earlier try is sent first.
     """
 
     __slots__ = ("_attempt", "_tunnel")
@@ -46,6 +37,8 @@ class TunnelTarget(ProxyTarget):
         if head.cost > limit:
             first, *rest = split(head, limit)
             opening = first  # type: ignore[assignment]  # the first piece of an opening is one
+        attempt = self._attempt
+        attempt.begin()
         session = self._tunnel.open(opening)
         try:
             if head.end and not rest:
@@ -53,6 +46,7 @@ class TunnelTarget(ProxyTarget):
             else:
                 await self._both(session, stream, rest)
         except SessionError as exc:
+            attempt.fail(started=session.started, credited=session.credited)
             # The session's own failure, which it knows of, or the visitor's side refusing what came.
             session.reset(exc)
             raise
@@ -77,14 +71,20 @@ class TunnelTarget(ProxyTarget):
         session.reset(SessionError(ErrorCode.CANCELLED, "the answer is complete"))
 
     async def _upload(self, session: SessionStream, stream: Stream, rest: list[SessionPayload]) -> None:
+        attempt = self._attempt
         try:
             for piece in rest:
                 await session.send(piece)
             ended = stream.head.end
+            for held in attempt.held:
+                await session.send(held)
+                ended = held.end
             while not ended:
-                self._attempt.consumed = True
                 payload = await stream.receive()
+                attempt.hold(payload)
                 await session.send(payload)
+                if session.credited:
+                    attempt.let_go()
                 ended = payload.end
         except SendingStopped:
             return
@@ -93,9 +93,9 @@ class TunnelTarget(ProxyTarget):
             session.reset(exc)
 
     async def _answer(self, session: SessionStream, stream: Stream) -> None:
-        while True:
+        payload = await session.receive()
+        self._attempt.answer(payload)
+        await stream.send(payload)
+        while not payload.end:
             payload = await session.receive()
-            self._attempt.consumed = True
             await stream.send(payload)
-            if payload.end:
-                return

@@ -3,75 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Final
 
-from tunnel.domain.balancing import STRATEGIES
+from tunnel.app.upstream import BalancedTarget, SharedTarget, Upstream
 from tunnel.domain.configuration import GroupSnapshot, TargetPolicy, UpstreamSettings
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.health import Health, HealthWatch
 from tunnel.domain.random_source import RandomSource
 from tunnel.domain.rules.engine import RulesEngine
+from tunnel.ports.clock import Clock
 from tunnel.ports.target import ProxyTarget, Stream, UpstreamTarget
+from tunnel.ports.telemetry import Telemetry
 
 __all__ = ["TargetFactory", "UpstreamRouter"]
 
 TargetFactory = Callable[[str, UpstreamSettings, TargetPolicy], UpstreamTarget]
 """Makes the target for a URL, an upstream's settings and what may be dialled."""
 
-
-class _CountedTarget:
-    """One target of an upstream, with the conversations it has under way."""
-
-    __slots__ = ("in_flight", "target")
-
-    def __init__(self, target: UpstreamTarget) -> None:
-        self.target = target
-        self.in_flight = 0
-
-
-class _Upstream(ProxyTarget):
-    def __init__(self, settings: UpstreamSettings, targets: list[UpstreamTarget], random: RandomSource) -> None:
-        self._targets = tuple(_CountedTarget(target) for target in targets)
-        self._strategy = STRATEGIES[settings.balance]()
-        self._random = random
-
-    async def handle(self, stream: Stream) -> None:
-        targets = self._targets
-        chosen = targets[0] if len(targets) == 1 else self._strategy.choose(targets, self._random)
-        chosen.in_flight += 1
-        try:
-            await chosen.target.handle(stream)
-        finally:
-            chosen.in_flight -= 1
-
-    async def aclose(self) -> None:
-        for each in self._targets:
-            await each.target.aclose()
+_CHOOSING: Final = frozenset({"targets", "balance", "weights", "hash_on", "ejection"})
+"""Settings of an upstream that say which target is chosen, and nothing of how it is dialled."""
 
 
 class UpstreamRouter(ProxyTarget):
     """Routes conversations to upstreams as one configuration snapshot says.
 
+    Replacing another router, it goes on with the health that was known of each target, by upstream and URL, and where
+    nothing changed in how a target is dialled also with the target itself: connections, conversations and all. Such a
+    target is closed when neither router needs it; which of the two is closed first does not matter.
+
     Args:
         snapshot: Checked rules and upstreams.
-        policy: What may be dialled.
+        policy: What may be dialled. Targets are taken over only by a router with the same policy object.
         target_factory: Makes the targets.
         random: For balancing.
+        telemetry: Told of targets that are ejected and return.
+        clock: Time.
+        previous: The router this one replaces, not closed yet; None for none.
 
     Raises:
-        ConfigurationError: The snapshot names a target that the policy forbids.
+        ConfigurationError: The snapshot names a target that the policy forbids. Nothing was taken over then.
     """
 
     def __init__(
-        self, snapshot: GroupSnapshot, policy: TargetPolicy, target_factory: TargetFactory, random: RandomSource
+        self,
+        snapshot: GroupSnapshot,
+        policy: TargetPolicy,
+        target_factory: TargetFactory,
+        random: RandomSource,
+        *,
+        telemetry: Telemetry,
+        clock: Clock,
+        previous: UpstreamRouter | None = None,
     ) -> None:
         for settings in snapshot.upstreams.values():
             for url in settings.targets:
                 policy.check(url)
+        self._policy = policy
+        self._target_factory = target_factory
         self._rules = RulesEngine(snapshot.rules)
-        self._upstreams: Mapping[str, _Upstream] = {
-            name: _Upstream(settings, [target_factory(url, settings, policy) for url in settings.targets], random)
-            for name, settings in snapshot.upstreams.items()
-        }
+        upstreams = {}
+        for name, settings in snapshot.upstreams.items():
+            before = None if previous is None else previous._upstreams.get(name)
+            upstreams[name] = Upstream(
+                name,
+                settings,
+                self._targets(settings, before, kept=previous is not None and previous._policy is policy),
+                watch=HealthWatch() if before is None else before.watch,
+                random=random,
+                telemetry=telemetry,
+                clock=clock,
+            )
+        self._upstreams: Mapping[str, Upstream] = upstreams
+        # Nothing can fail from here on.
+        self._held = [each.shared for upstream in upstreams.values() for each in upstream.targets]
+        for shared in self._held:
+            shared.hold()
 
     async def handle(self, stream: Stream) -> None:
         head = stream.head
@@ -83,6 +91,32 @@ class UpstreamRouter(ProxyTarget):
         await self._upstreams[rule.upstream].handle(stream)
 
     async def aclose(self) -> None:
-        """Close every connection to every target; what runs is cut off."""
-        for upstream in self._upstreams.values():
-            await upstream.aclose()
+        """Close every connection to every target that no other router holds; what runs is cut off. Idempotent.
+
+        Raises:
+            Exception: A target could not be closed; all others were.
+        """
+        held, self._held = self._held, []
+        async with AsyncExitStack() as stack:
+            for shared in held:
+                stack.push_async_callback(shared.release)
+
+    def _targets(
+        self, settings: UpstreamSettings, before: Upstream | None, *, kept: bool
+    ) -> tuple[BalancedTarget, ...]:
+        known = {} if before is None else {each.name: each for each in before.targets}
+        kept = kept and before is not None and _dialling(before.settings) == _dialling(settings)
+        targets = []
+        for url in settings.targets:
+            same = known.get(url)
+            if same is not None and kept:
+                shared = same.shared
+            else:
+                shared = SharedTarget(self._target_factory(url, settings, self._policy))
+            health = Health() if same is None else same.health
+            targets.append(BalancedTarget(url, weight=settings.weights.get(url, 1), shared=shared, health=health))
+        return tuple(targets)
+
+
+def _dialling(settings: UpstreamSettings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in settings.__struct_fields__ if name not in _CHOOSING}

@@ -1,4 +1,4 @@
-"""Choosing a client: balancing, waiting for one, and asking another."""
+"""Choosing a client: balancing, and waiting for one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ import anyio
 import pytest
 from support.app_kit import OTHER_TOKEN, FakeStream, FakeUpstream, World, ask, echo, group, until
 
-from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
+from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream
 
 pytestmark = pytest.mark.anyio
 
 GET = HttpRequest("GET", b"/", host=b"app.test", end=True)
-POST = HttpRequest("POST", b"/", host=b"app.test")
-
-
-async def refuse(stream: Stream) -> None:
-    raise SessionError(ErrorCode.REFUSED, "not now")
 
 
 async def test_round_robin_gives_every_client_the_same(world: World) -> None:
@@ -163,108 +158,3 @@ async def test_visitor_that_leaves_the_queue_makes_room_in_it(world: World) -> N
         for _ in range(3):
             with anyio.move_on_after(1), pytest.raises(anyio.get_cancelled_exc_class()):
                 await server._target.handle(FakeStream(GET))
-
-
-# -- asking another
-
-
-async def test_refused_request_is_given_to_another_client(world: World) -> None:
-    first, second = FakeUpstream(refuse), FakeUpstream()
-    async with (
-        world.server(groups={"web": group(balance="round_robin")}) as server,
-        world.client(first, client_id="one") as one,
-        world.client(second, client_id="two") as two,
-    ):
-        await one.ready()
-        await two.ready()
-        assert [(await ask(server)).status for _ in range(4)] == [200] * 4
-    assert len(second.heads) == 4
-    assert len(first.heads) > 0
-
-
-async def test_refused_request_waits_for_another_client(world: World) -> None:
-    async with (
-        world.server(groups={"web": group(wait_for_client_s=5)}) as server,
-        world.client(FakeUpstream(refuse), client_id="one") as one,
-    ):
-        await one.ready()
-        async with anyio.create_task_group() as tasks:
-            stream = FakeStream(GET)
-            tasks.start_soon(server._target.handle, stream)
-            await anyio.sleep(1)
-            async with world.client(client_id="two") as two:
-                await two.ready()
-                await until(lambda: stream.ended, within_s=0.1)
-    assert stream.answer is not None
-    assert stream.answer.status == 200
-
-
-async def test_request_whose_body_was_touched_is_not_given_to_another(world: World) -> None:
-    async def refuse_after_reading(stream: Stream) -> None:
-        await stream.receive()
-        await refuse(stream)
-
-    first, second = FakeUpstream(refuse_after_reading), FakeUpstream(refuse_after_reading)
-    async with (
-        world.server() as server,
-        world.client(first, client_id="one") as one,
-        world.client(second, client_id="two") as two,
-    ):
-        await one.ready()
-        await two.ready()
-        with pytest.raises(SessionError) as caught:
-            await server._target.handle(FakeStream(POST, [BodyChunk(b"x"), BodyChunk(b"y", end=True)]))
-    assert ErrorCode.REFUSED is caught.value.code
-    assert len(first.heads) + len(second.heads) == 1
-
-
-async def test_request_whose_answer_has_begun_is_not_given_to_another(world: World) -> None:
-    async def refuse_late(stream: Stream) -> None:
-        await stream.send(HttpResponse(200))
-        await refuse(stream)
-
-    first, second = FakeUpstream(refuse_late), FakeUpstream(refuse_late)
-    async with (
-        world.server() as server,
-        world.client(first, client_id="one") as one,
-        world.client(second, client_id="two") as two,
-    ):
-        await one.ready()
-        await two.ready()
-        with pytest.raises(SessionError):
-            await server._target.handle(FakeStream(GET))
-    assert len(first.heads) + len(second.heads) == 1
-
-
-async def test_other_failures_are_not_given_to_another(world: World) -> None:
-    async def fail(stream: Stream) -> None:
-        raise SessionError(ErrorCode.UPSTREAM_UNREACHABLE, "nobody there")
-
-    first, second = FakeUpstream(fail), FakeUpstream(fail)
-    async with (
-        world.server() as server,
-        world.client(first, client_id="one") as one,
-        world.client(second, client_id="two") as two,
-    ):
-        await one.ready()
-        await two.ready()
-        assert (await ask(server)).status == 502
-    assert len(first.heads) + len(second.heads) == 1
-
-
-async def test_request_refused_everywhere_fails_after_three_clients(world: World) -> None:
-    upstreams = [FakeUpstream(refuse) for _ in range(5)]
-    async with world.server() as server, anyio.create_task_group() as tasks:
-        for number, upstream in enumerate(upstreams):
-            client = world.client(upstream, client_id=f"client-{number}")
-            tasks.start_soon(_stay, client)
-            await until(lambda number=number: len(server.clients().clients) == number + 1)
-        await until(lambda: all(each.tunnels[0].published for each in server.clients().clients))
-        assert (await ask(server)).status in (502, 503)
-        tasks.cancel_scope.cancel()
-    assert sum(len(each.heads) for each in upstreams) == 3
-
-
-async def _stay(client: object) -> None:
-    async with client:  # type: ignore[attr-defined]
-        await anyio.sleep_forever()

@@ -15,11 +15,12 @@ from tunnel.adapters.http.upstream_address import UpstreamAddress
 from tunnel.adapters.http.upstream_connection import UpstreamConnection
 from tunnel.adapters.http.upstream_dialer import Permits, UpstreamDialer
 from tunnel.adapters.http.upstream_pool import UpstreamPool
-from tunnel.adapters.http.upstream_request import IDEMPOTENT_METHODS, render_head
+from tunnel.adapters.http.upstream_request import render_head
 from tunnel.adapters.http.upstream_upload import UpstreamUpload
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SendingStopped, SessionError
 from tunnel.domain.limits import KIB
+from tunnel.domain.retries import IDEMPOTENT_METHODS
 from tunnel.ports.target import Stream, UpstreamTarget
 
 __all__ = ["HttpUpstream"]

@@ -17,13 +17,10 @@ from tunnel.adapters.http.fields import pairs, strip_hop_by_hop, without
 from tunnel.domain.envelopes import Headers, HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 
-__all__ = ["CHUNKED", "IDEMPOTENT_METHODS", "render_head", "render_trailers"]
+__all__ = ["CHUNKED", "render_head", "render_trailers"]
 
 CHUNKED: Final = -1
 """Stands in place of a length for a body in chunks."""
-
-IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""Doing these twice is doing them once (RFC 9110 section 9.2.2)."""
 
 _EXPECT_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods that say so when their body is empty (RFC 9110 section 8.6)."""

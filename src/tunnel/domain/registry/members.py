@@ -7,8 +7,9 @@ from typing import Final, Generic, TypeVar
 
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
 from tunnel.domain.identity import InstanceId, TunnelId
-from tunnel.domain.registry.records import ClientRecord, TunnelRecord
-from tunnel.domain.registry.selectable import MemberKey, Selectable
+from tunnel.domain.registry.group_member import MemberKey
+from tunnel.domain.registry.records import ClientRecord
+from tunnel.domain.registry.selectable import Selectable
 
 __all__ = ["Member"]
 
@@ -56,15 +57,11 @@ class Member(Generic[T]):
 
     def record(self) -> ClientRecord:
         """This member for a status page. It has a tunnel: the registry forgets members without."""
-        tunnels = tuple(
-            TunnelRecord(
-                tunnel_id=selectable.tunnel_id,
-                group=selectable.group,
-                published=selectable.published,
-                in_flight=selectable.in_flight,
-            )
-            for selectable in self.tunnels.values()
-        )
+        newest = next(reversed(self.tunnels.values()))
         return ClientRecord(
-            principal=self.key.principal, client_id=self.key.client_id, group=tunnels[-1].group, tunnels=tunnels
+            principal=self.key.principal,
+            client_id=self.key.client_id,
+            group=newest.group,
+            tunnels=tuple(each.record() for each in self.tunnels.values()),
+            health=newest.owner.health.state,
         )

@@ -1,4 +1,4 @@
-"""The only owner of who is connected: clients, their tunnels, groups, and counts of sessions in flight."""
+"""The only owner of who is connected: clients, their tunnels, groups, health, and counts of sessions in flight."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import msgspec
 
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
 from tunnel.domain.identity import ClientId, GroupId, InstanceId, Principal, TunnelId
+from tunnel.domain.registry.group_member import GroupMember, MemberKey
 from tunnel.domain.registry.members import Member
 from tunnel.domain.registry.records import RegistrySnapshot
-from tunnel.domain.registry.selectable import MemberKey, Selectable
+from tunnel.domain.registry.roster import Roster
+from tunnel.domain.registry.selectable import Selectable
 
 __all__ = ["Admission", "Registry"]
 
@@ -43,7 +45,8 @@ class Registry(Generic[T]):
 
     A member is one client, known by principal and client_id; so no credential can displace another's client. It has up
     to ``max_links`` tunnels, all dialled by one process, the instance. Each tunnel is admitted, then published and
-    unpublished any number of times, then removed; it is a candidate of its group while published.
+    unpublished any number of times, then removed. Candidates of a group are its members that have a published tunnel;
+    one with several is one candidate all the same, and whoever chose it picks a tunnel of it then.
 
     Superseding: another instance of the same member takes its place within ``admit``; there is no moment at which
     tunnels of both can be chosen. The newest instance wins. ``superseded`` is fatal to the client it is sent to, and an
@@ -55,7 +58,7 @@ class Registry(Generic[T]):
     Args:
         max_tunnels_per_principal: Cap on the tunnels of one credential, published or not.
         max_links: Cap on the tunnels of one member.
-        on_published: Called with the group after a tunnel became a candidate; wakes requests that wait for the group.
+        on_published: Called with the group after a tunnel was published; wakes requests that wait for the group.
     """
 
     def __init__(
@@ -71,9 +74,12 @@ class Registry(Generic[T]):
         self._members: dict[MemberKey, Member[T]] = {}
         self._tunnels: dict[TunnelId, Selectable[T]] = {}
         self._tunnels_of_principal: Counter[str] = Counter()
-        self._published: dict[str, dict[TunnelId, Selectable[T]]] = {}
-        self._candidates: dict[str, tuple[Selectable[T], ...]] = {}
+        self._rosters: dict[str, Roster[T]] = {}
         self._generation = 0
+
+    def limit_links(self, max_links: int) -> None:
+        """Let each member have so many tunnels from now on. Those it has already stay."""
+        self._max_links = max_links
 
     @property
     def generation(self) -> int:
@@ -127,7 +133,8 @@ class Registry(Generic[T]):
             member.supersede_by(instance_id)
             for selectable in displaced:
                 self.remove(selectable.tunnel_id)
-        selectable = Selectable(tunnel, tunnel_id=tunnel_id, member=key, group=group, instance_id=instance_id)
+        owner = self.roster(group).register(key)
+        selectable = Selectable(tunnel, tunnel_id=tunnel_id, owner=owner, instance_id=instance_id)
         # Displacing its last tunnel has removed the member; it stays the same member, with its memory.
         self._members[key] = member
         member.tunnels[tunnel_id] = selectable
@@ -137,18 +144,22 @@ class Registry(Generic[T]):
         return Admission(selectable, tuple(selectable.tunnel for selectable in displaced))
 
     def publish(self, tunnel_id: TunnelId) -> bool:
-        """Make a tunnel a candidate of its group; then call ``on_published``, if it was none before.
+        """Let sessions be given to a tunnel, which has a link, and call ``on_published`` if it could be given none.
 
         Returns:
-            Whether it is a candidate now: False for a tunnel that is not registered (any more).
+            Whether it can be given sessions now: False for one that drains, or is not registered (any more).
         """
         selectable = self._tunnels.get(tunnel_id)
         if selectable is None:
             return False
+        if selectable.detached:
+            selectable.detached = False
+            self._generation += 1
+        if selectable.draining:
+            return False
         if not selectable.published:
-            selectable.published = True
-            self._published.setdefault(selectable.group, {})[tunnel_id] = selectable
-            self._changed(selectable.group)
+            self._generation += 1
+            self.roster(selectable.group).publish(selectable)
             if self._on_published is not None:
                 self._on_published(selectable.group)
         return True
@@ -157,12 +168,41 @@ class Registry(Generic[T]):
         """Give a tunnel no further sessions. Those it serves stay counted. Idempotent, also for unknown tunnels."""
         selectable = self._tunnels.get(tunnel_id)
         if selectable is not None and selectable.published:
-            selectable.published = False
-            members = self._published[selectable.group]
-            del members[tunnel_id]
-            if not members:
-                del self._published[selectable.group]
-            self._changed(selectable.group)
+            self._generation += 1
+            self.roster(selectable.group).unpublish(selectable)
+
+    def detach(self, tunnel_id: TunnelId) -> None:
+        """A tunnel lost its link: it is given no sessions until it is published again, and counts against the caps.
+
+        Idempotent, also for unknown tunnels.
+        """
+        self.unpublish(tunnel_id)
+        selectable = self._tunnels.get(tunnel_id)
+        if selectable is not None and not selectable.detached:
+            selectable.detached = True
+            self._generation += 1
+
+    def drain(self, tunnel_id: TunnelId) -> None:
+        """Give a tunnel no further sessions, ever: it cannot be published again. Idempotent, also for unknown ones."""
+        self.unpublish(tunnel_id)
+        selectable = self._tunnels.get(tunnel_id)
+        if selectable is not None and not selectable.draining:
+            selectable.draining = True
+            self._generation += 1
+
+    def configured(self, tunnel_id: TunnelId, version: int, digest: str) -> None:
+        """Note which configuration a tunnel's client has applied. Without effect on unknown tunnels.
+
+        Args:
+            tunnel_id: Which tunnel said so.
+            version: As the server numbers its configurations.
+            digest: As ``GroupSnapshot.hash``.
+        """
+        selectable = self._tunnels.get(tunnel_id)
+        if selectable is not None:
+            selectable.config_version = version
+            selectable.config_hash = digest
+            self._generation += 1
 
     def remove(self, tunnel_id: TunnelId) -> None:
         """Forget a tunnel, and its client with its last one. Idempotent, also for unknown tunnels.
@@ -178,23 +218,26 @@ class Registry(Generic[T]):
         del member.tunnels[tunnel_id]
         if not member.tunnels:
             del self._members[key]
+        self.roster(selectable.group).leave(selectable.owner)
         self._tunnels_of_principal[key.principal] -= 1
         if not self._tunnels_of_principal[key.principal]:
             del self._tunnels_of_principal[key.principal]
         self._generation += 1
 
-    def candidates(self, group: str) -> tuple[Selectable[T], ...]:
-        """The published tunnels of a group, longest published first; none for an unknown group.
+    def roster(self, group: str) -> Roster[T]:
+        """The members of a group: one object for each name, for good. Its candidates are those of ``candidates``."""
+        roster = self._rosters.get(group)
+        if roster is None:
+            roster = self._rosters[group] = Roster(GroupId(group))
+        return roster
 
-        The same tuple until a tunnel of the group comes or goes.
+    def candidates(self, group: str) -> tuple[GroupMember[T], ...]:
+        """The members of a group that can be chosen, longest published first; none for an unknown group.
+
+        The same tuple until one of them comes, goes, or changes its weight. Whose health is bad is among them.
         """
-        candidates = self._candidates.get(group)
-        if candidates is None:
-            members = self._published.get(group)
-            if members is None:
-                return ()
-            candidates = self._candidates[group] = tuple(members.values())
-        return candidates
+        roster = self._rosters.get(group)
+        return () if roster is None else roster.candidates
 
     def find(self, tunnel_id: TunnelId) -> Selectable[T] | None:
         """The tunnel registered by this id, published or not."""
@@ -216,7 +259,3 @@ class Registry(Generic[T]):
         return RegistrySnapshot(
             generation=self._generation, clients=tuple(member.record() for member in self._members.values())
         )
-
-    def _changed(self, group: str) -> None:
-        self._generation += 1
-        self._candidates.pop(group, None)

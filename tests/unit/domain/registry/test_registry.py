@@ -5,9 +5,20 @@ import gc
 import msgspec
 import pytest
 
+from tunnel.domain.configuration import EjectionSettings
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
+from tunnel.domain.health import HealthState
 from tunnel.domain.identity import ClientId, GroupId, InstanceId, Principal, TunnelId
-from tunnel.domain.registry import Admission, ClientRecord, MemberKey, Registry, RegistrySnapshot, TunnelRecord
+from tunnel.domain.registry import (
+    Admission,
+    Attachment,
+    ClientRecord,
+    GroupMember,
+    MemberKey,
+    Registry,
+    RegistrySnapshot,
+    TunnelRecord,
+)
 
 
 def admit(
@@ -30,15 +41,24 @@ def admit(
 
 
 def candidate_ids(registry: Registry[str], group: str = "web") -> list[str]:
-    return [selectable.tunnel_id for selectable in registry.candidates(group)]
+    return [tunnel.tunnel_id for member in registry.candidates(group) for tunnel in member.published]
 
 
+def eject(registry: Registry[str], member: GroupMember[str]) -> None:
+    settings = EjectionSettings(after_failures=1, max_ejected_percent=100)
+    health = member.health
+    assert registry.roster("web").watch.failed(member, health.permit, 0.0, settings=settings, candidates=())
+    assert health.state is HealthState.EJECTED
+
+
+@pytest.mark.rule("T1")
 def test_admitted_tunnel_is_not_selectable_until_published() -> None:
     registry = Registry[str]()
     admission = admit(registry, "t1")
     assert candidate_ids(registry) == []
     assert registry.publish(TunnelId("t1"))
-    assert registry.candidates("web") == (admission.selectable,)
+    assert registry.candidates("web") == (admission.selectable.owner,)
+    assert registry.candidates("web")[0].pick() is admission.selectable
     assert admission.displaced == ()
     selectable = admission.selectable
     assert (selectable.tunnel, selectable.tunnel_id) == ("handle of t1", "t1")
@@ -53,7 +73,7 @@ def test_unknown_groups_have_no_candidates() -> None:
 def test_candidates_are_one_immutable_tuple_until_something_changes() -> None:
     registry = Registry[str]()
     for tunnel_id in ("t1", "t2"):
-        admit(registry, tunnel_id)
+        admit(registry, tunnel_id, client_id=f"client of {tunnel_id}")
         registry.publish(TunnelId(tunnel_id))
     before = registry.candidates("web")
     admit(registry, "t3", group="other")
@@ -71,7 +91,8 @@ def test_republished_tunnel_is_the_same_and_still_counts_its_sessions() -> None:
     lease = selectable.acquire()
     registry.unpublish(TunnelId("t1"))
     registry.publish(TunnelId("t1"))
-    assert registry.candidates("web") == (selectable,)
+    assert candidate_ids(registry) == ["t1"]
+    assert registry.find(TunnelId("t1")) is selectable
     assert selectable.in_flight == 1
     lease.release()
     assert selectable.in_flight == 0
@@ -123,6 +144,7 @@ def test_generation_tells_of_changes() -> None:
     assert registry.generation == generations[-1]
 
 
+@pytest.mark.rule("H23")
 def test_another_instance_supersedes_at_once() -> None:
     registry = Registry[str]()
     for tunnel_id in ("old1", "old2"):
@@ -135,6 +157,7 @@ def test_another_instance_supersedes_at_once() -> None:
     assert registry.tunnels() == ("handle of new",)
 
 
+@pytest.mark.rule("H24")
 def test_same_instance_never_supersedes() -> None:
     registry = Registry[str]()
     assert admit(registry, "t1").displaced == ()
@@ -142,6 +165,7 @@ def test_same_instance_never_supersedes() -> None:
     assert registry.tunnels() == ("handle of t1", "handle of t2")
 
 
+@pytest.mark.rule("H22")
 def test_no_credential_displaces_anothers_client() -> None:
     registry = Registry[str]()
     admit(registry, "t1", principal="acme", instance=b"1")
@@ -182,6 +206,7 @@ def test_memory_of_superseded_instances_is_bounded() -> None:
     assert admit(registry, "long forgotten", instance=(1).to_bytes(2)).displaced == ("handle of t999",)
 
 
+@pytest.mark.rule("H25")
 def test_member_has_at_most_max_links_tunnels() -> None:
     registry = Registry[str](max_links=2)
     admit(registry, "t1")
@@ -195,6 +220,7 @@ def test_member_has_at_most_max_links_tunnels() -> None:
     assert admit(registry, "t4", instance=b"other").displaced == ("handle of t2", "handle of t3")
 
 
+@pytest.mark.rule("H26")
 def test_principal_has_a_cap_of_its_own() -> None:
     registry = Registry[str](max_tunnels_per_principal=2)
     admit(registry, "t1", client_id="a")
@@ -269,6 +295,8 @@ def test_snapshot_shows_everyone_and_does_not_change() -> None:
     admit(registry, "t2")
     admit(registry, "t3", principal="other", client_id="desktop", group="api")
     registry.publish(TunnelId("t2"))
+    registry.configured(TunnelId("t2"), 3, "ab")
+    registry.detach(TunnelId("t3"))
     selectable = registry.find(TunnelId("t2"))
     assert selectable is not None
     lease = selectable.acquire()
@@ -283,14 +311,29 @@ def test_snapshot_shows_everyone_and_does_not_change() -> None:
                 group=web,
                 tunnels=(
                     TunnelRecord(tunnel_id=TunnelId("t1"), group=web, published=False, in_flight=0),
-                    TunnelRecord(tunnel_id=TunnelId("t2"), group=web, published=True, in_flight=1),
+                    TunnelRecord(
+                        tunnel_id=TunnelId("t2"),
+                        group=web,
+                        published=True,
+                        in_flight=1,
+                        config_version=3,
+                        config_hash="ab",
+                    ),
                 ),
             ),
             ClientRecord(
                 principal="other",
                 client_id=ClientId("desktop"),
                 group=api,
-                tunnels=(TunnelRecord(tunnel_id=TunnelId("t3"), group=api, published=False, in_flight=0),),
+                tunnels=(
+                    TunnelRecord(
+                        tunnel_id=TunnelId("t3"),
+                        group=api,
+                        published=False,
+                        in_flight=0,
+                        state=Attachment.DETACHED,
+                    ),
+                ),
             ),
         ),
     )
@@ -305,3 +348,161 @@ def test_snapshot_shows_everyone_and_does_not_change() -> None:
 def test_repr_tells_state_without_the_handle() -> None:
     selectable = admit(Registry[str](), "t1").selectable
     assert repr(selectable) == "<Selectable t1 of laptop, unpublished, 0 in flight>"
+
+
+# -- members
+
+
+def test_client_with_several_tunnels_is_one_candidate_whose_tunnels_share_its_sessions() -> None:
+    registry = Registry[str]()
+    for tunnel_id in ("t1", "t2", "t3"):
+        admit(registry, tunnel_id)
+        registry.publish(TunnelId(tunnel_id))
+    admit(registry, "other", client_id="desktop")
+    registry.publish(TunnelId("other"))
+    member, _ = registry.candidates("web")
+    assert (member.name, member.weight) == ("acme/laptop", 1)
+    leases = [member.pick().acquire() for _ in range(30)]
+    assert member.in_flight == 30
+    assert [tunnel.in_flight for tunnel in member.published] == [10, 10, 10]
+    for lease in leases:
+        lease.release()
+    assert member.in_flight == 0
+
+
+def test_tunnels_that_are_equally_busy_take_turns() -> None:
+    registry = Registry[str]()
+    for tunnel_id in ("t1", "t2", "t3"):
+        admit(registry, tunnel_id)
+        registry.publish(TunnelId(tunnel_id))
+    [member] = registry.candidates("web")
+    assert sorted(member.pick().tunnel_id for _ in range(6)) == ["t1", "t1", "t2", "t2", "t3", "t3"]
+
+
+def test_least_busy_tunnel_is_picked_wherever_the_turn_is() -> None:
+    registry = Registry[str]()
+    for tunnel_id in ("t1", "t2", "t3"):
+        admit(registry, tunnel_id)
+        registry.publish(TunnelId(tunnel_id))
+    [member] = registry.candidates("web")
+    busy = [tunnel.acquire() for tunnel in member.published if tunnel.tunnel_id != "t2"]
+    assert [member.pick().tunnel_id for _ in range(4)] == ["t2"] * 4
+    assert len(busy) == 2
+
+
+def test_no_two_clients_have_the_same_name() -> None:
+    registry = Registry[str]()
+    keys = [("a", "b/c"), ("a/b", "c"), ("a%2Fb", "c"), ("a%", "c"), ("a", "c")]
+    for number, (principal, client_id) in enumerate(keys):
+        admit(registry, f"t{number}", principal=principal, client_id=client_id)
+        registry.publish(TunnelId(f"t{number}"))
+    names = [member.name for member in registry.candidates("web")]
+    assert len(set(names)) == len(keys)
+    assert names[-1] == "a/c"
+
+
+def test_weights_hold_for_those_there_and_those_to_come_and_make_a_new_tuple() -> None:
+    registry = Registry[str]()
+    for client_id in ("laptop", "desktop"):
+        admit(registry, client_id, client_id=client_id)
+        registry.publish(TunnelId(client_id))
+    before = registry.candidates("web")
+    registry.roster("web").weigh({"desktop": 3, "phone": 5})
+    assert registry.candidates("web") is not before
+    admit(registry, "phone", client_id="phone")
+    registry.publish(TunnelId("phone"))
+    members = registry.candidates("web")
+    assert [member.weight for member in members] == [1, 3, 5]
+    registry.roster("web").weigh({"phone": 5, "desktop": 3, "nobody": 7})
+    assert registry.candidates("web") is members
+
+
+# -- detached, draining, configured
+
+
+def test_detached_tunnel_is_registered_and_not_selectable_until_it_is_published_again() -> None:
+    woken: list[str] = []
+    registry = Registry[str](max_links=1, max_tunnels_per_principal=1, on_published=woken.append)
+    selectable = admit(registry, "t1").selectable
+    registry.publish(TunnelId("t1"))
+    registry.detach(TunnelId("t1"))
+    assert selectable.state is Attachment.DETACHED
+    assert registry.candidates("web") == ()
+    assert registry.find(TunnelId("t1")) is selectable
+    with pytest.raises(RegistrationRefused):
+        admit(registry, "t2")
+    with pytest.raises(RegistrationRefused):
+        admit(registry, "t3", client_id="other")
+    assert registry.publish(TunnelId("t1"))
+    assert selectable.state is Attachment.ATTACHED
+    assert candidate_ids(registry) == ["t1"]
+    assert woken == ["web", "web"]
+
+
+def test_draining_tunnel_is_never_published_again() -> None:
+    registry = Registry[str]()
+    selectable = admit(registry, "t1").selectable
+    registry.publish(TunnelId("t1"))
+    registry.drain(TunnelId("t1"))
+    assert selectable.state is Attachment.DRAINING
+    registry.detach(TunnelId("t1"))
+    assert selectable.state is Attachment.DETACHED
+    assert not registry.publish(TunnelId("t1"))
+    assert selectable.state is Attachment.DRAINING
+    assert registry.candidates("web") == ()
+
+
+def test_what_concerns_unknown_tunnels_does_nothing() -> None:
+    registry = Registry[str]()
+    registry.detach(TunnelId("never was"))
+    registry.drain(TunnelId("never was"))
+    registry.configured(TunnelId("never was"), 1, "ab")
+    assert registry.generation == 0
+
+
+# -- health
+
+
+def test_client_that_dials_again_is_still_ejected() -> None:
+    registry = Registry[str]()
+    member = admit(registry, "t1").selectable.owner
+    eject(registry, member)
+    registry.remove(TunnelId("t1"))
+    again = admit(registry, "t2", instance=b"another").selectable.owner
+    assert again is member
+    assert registry.snapshot().clients[0].health is HealthState.EJECTED
+
+
+def test_failures_told_after_the_tunnel_is_gone_are_those_of_the_client() -> None:
+    registry = Registry[str]()
+    selectable = admit(registry, "t1").selectable
+    lease = selectable.acquire()
+    registry.remove(TunnelId("t1"))
+    eject(registry, selectable.owner)
+    lease.release()
+    assert admit(registry, "t2").selectable.owner.health.state is HealthState.EJECTED
+
+
+def test_client_in_good_health_is_forgotten_with_its_last_tunnel() -> None:
+    registry = Registry[str]()
+    member = admit(registry, "t1").selectable.owner
+    registry.remove(TunnelId("t1"))
+    assert registry.roster("web").member(member.key) is None
+
+
+def test_memory_of_absent_clients_is_bounded() -> None:
+    registry = Registry[str]()
+    members = []
+    for number in range(1010):
+        tunnel_id = f"t{number}"
+        members.append(admit(registry, tunnel_id, client_id=f"client {number}").selectable.owner)
+        eject(registry, members[-1])
+        registry.remove(TunnelId(tunnel_id))
+    roster = registry.roster("web")
+    remembered = [number for number, member in enumerate(members) if roster.member(member.key) is member]
+    assert remembered == list(range(10, 1010))
+
+
+def test_one_lost_tunnel_is_noted_once() -> None:
+    selectable = admit(Registry[str](), "t1").selectable
+    assert [selectable.note_loss() for _ in range(3)] == [True, False, False]

@@ -1,4 +1,7 @@
-"""The registry against a model that keeps one flat list and computes everything from it."""
+"""The registry against a model that keeps one flat list and computes everything from it.
+
+Members are ejected and healed by hand: what ejects them is not the registry's business, but whom it remembers is.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+from tunnel.domain.configuration import EjectionSettings
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
+from tunnel.domain.health import HealthState
 from tunnel.domain.identity import ClientId, GroupId, InstanceId, Principal, TunnelId
-from tunnel.domain.registry import Lease, Registry, Selectable
+from tunnel.domain.registry import Attachment, GroupMember, Lease, MemberKey, Registry, Selectable
 
 MAX_LINKS = 2
 MAX_TUNNELS_PER_PRINCIPAL = 4
@@ -18,6 +23,7 @@ PRINCIPALS = ("acme", "other")
 CLIENTS = ("laptop", "desktop", "phone")
 GROUPS = ("web", "api")
 INSTANCES = (b"1", b"2", b"3")
+EJECTION = EjectionSettings(after_failures=1, max_ejected_percent=100, slow_return_s=0)
 
 
 @dataclass(eq=False)
@@ -33,6 +39,15 @@ class Entry:
     group: str
     instance: bytes
     published_at: int | None = None
+    detached: bool = False
+    draining: bool = False
+    configured: tuple[int, str] = (0, "")
+
+    @property
+    def state(self) -> Attachment:
+        if self.detached:
+            return Attachment.DETACHED
+        return Attachment.DRAINING if self.draining else Attachment.ATTACHED
 
 
 @dataclass
@@ -40,6 +55,9 @@ class Model:
     entries: list[Entry] = field(default_factory=list)
     superseded: dict[tuple[str, str], set[bytes]] = field(default_factory=dict)
     publications: list[str] = field(default_factory=list)
+    candidate_since: dict[tuple[str, tuple[str, str]], int] = field(default_factory=dict)
+    ejected: set[tuple[str, tuple[str, str]]] = field(default_factory=set)
+    """Groups and members. None is ever forgotten: there are fewer of them than the registry remembers."""
 
     def entry(self, tunnel_id: TunnelId) -> Entry | None:
         return next((entry for entry in self.entries if entry.tunnel_id == tunnel_id), None)
@@ -72,9 +90,22 @@ class Model:
             if not self.of_member(member):
                 del self.superseded[member]
 
-    def candidates(self, group: str) -> list[Handle]:
-        published = [(entry.published_at, entry.handle) for entry in self.entries if entry.group == group]
-        return [handle for at, handle in sorted(published, key=lambda pair: pair[0] or 0) if at is not None]
+    def published(self, group: str) -> list[Entry]:
+        published = [entry for entry in self.entries if entry.group == group and entry.published_at is not None]
+        return sorted(published, key=lambda entry: entry.published_at or 0)
+
+    def candidates(self, group: str) -> list[tuple[str, str]]:
+        """Members in the order in which they became candidates."""
+        since: dict[tuple[str, str], int] = {}
+        for entry in self.published(group):
+            since.setdefault(entry.member, self.candidate_since[group, entry.member])
+        return sorted(since, key=lambda member: since[member])
+
+    def publish(self, entry: Entry, step: int) -> None:
+        if not any(other.member == entry.member for other in self.published(entry.group)):
+            self.candidate_since[entry.group, entry.member] = step
+        entry.published_at = step
+        self.publications.append(entry.group)
 
 
 class RegistryMachine(RuleBasedStateMachine):
@@ -130,10 +161,56 @@ class RegistryMachine(RuleBasedStateMachine):
     def publish(self, tunnel_id: TunnelId) -> None:
         self.steps += 1
         entry = self.model.entry(tunnel_id)
-        assert self.registry.publish(tunnel_id) == (entry is not None)
-        if entry is not None and entry.published_at is None:
-            entry.published_at = self.steps
-            self.model.publications.append(entry.group)
+        assert self.registry.publish(tunnel_id) == (entry is not None and not entry.draining)
+        if entry is None:
+            return
+        entry.detached = False
+        if entry.published_at is None and not entry.draining:
+            self.model.publish(entry, self.steps)
+
+    @rule(tunnel_id=tunnel_ids)
+    def detach(self, tunnel_id: TunnelId) -> None:
+        self.registry.detach(tunnel_id)
+        entry = self.model.entry(tunnel_id)
+        if entry is not None:
+            entry.published_at = None
+            entry.detached = True
+
+    @rule(tunnel_id=tunnel_ids)
+    def drain(self, tunnel_id: TunnelId) -> None:
+        self.registry.drain(tunnel_id)
+        entry = self.model.entry(tunnel_id)
+        if entry is not None:
+            entry.published_at = None
+            entry.draining = True
+
+    @rule(tunnel_id=tunnel_ids, version=st.integers(1, 9))
+    def configure(self, tunnel_id: TunnelId, version: int) -> None:
+        self.registry.configured(tunnel_id, version, f"hash of {version}")
+        entry = self.model.entry(tunnel_id)
+        if entry is not None:
+            entry.configured = (version, f"hash of {version}")
+
+    @rule(tunnel_id=tunnel_ids)
+    def eject(self, tunnel_id: TunnelId) -> None:
+        entry = self.model.entry(tunnel_id)
+        if entry is None:
+            return
+        owner = self.selectables[tunnel_id].owner
+        watch = self.registry.roster(entry.group).watch
+        ejected = watch.failed(owner, owner.health.permit, 0.0, settings=EJECTION, candidates=())
+        assert ejected == ((entry.group, entry.member) not in self.model.ejected)
+        self.model.ejected.add((entry.group, entry.member))
+
+    @rule(tunnel_id=tunnel_ids)
+    def heal(self, tunnel_id: TunnelId) -> None:
+        entry = self.model.entry(tunnel_id)
+        if entry is None:
+            return
+        owner = self.selectables[tunnel_id].owner
+        watch = self.registry.roster(entry.group).watch
+        assert watch.succeeded(owner, owner.health.permit, 0.0) == ((entry.group, entry.member) in self.model.ejected)
+        self.model.ejected.discard((entry.group, entry.member))
 
     @rule(tunnel_id=tunnel_ids)
     def unpublish(self, tunnel_id: TunnelId) -> None:
@@ -162,18 +239,53 @@ class RegistryMachine(RuleBasedStateMachine):
     def candidates_are_the_models(self) -> None:
         for group in (*GROUPS, "nowhere"):
             candidates = self.registry.candidates(group)
-            assert [selectable.tunnel for selectable in candidates] == self.model.candidates(group)
-            assert candidates == self.registry.candidates(group)
+            assert [tuple(member.key) for member in candidates] == self.model.candidates(group)
+            assert candidates is self.registry.candidates(group) or not candidates
+            for member in candidates:
+                mine = [each.handle for each in self.model.published(group) if each.member == tuple(member.key)]
+                assert [selectable.tunnel for selectable in member.published] == mine
+                assert member.pick().in_flight == min(each.in_flight for each in member.published)
+
+    @invariant()
+    def detached_and_draining_tunnels_are_never_picked(self) -> None:
+        for group in GROUPS:
+            for member in self.registry.candidates(group):
+                assert {selectable.state for selectable in member.published} == {Attachment.ATTACHED}
+
+    @invariant()
+    def health_is_the_models_and_outlives_tunnels(self) -> None:
+        for group in GROUPS:
+            for principal in PRINCIPALS:
+                for client in CLIENTS:
+                    member = self._member(group, (principal, client))
+                    state = HealthState.HEALTHY if member is None else member.health.state
+                    assert (state is HealthState.EJECTED) == ((group, (principal, client)) in self.model.ejected)
+
+    def _member(self, group: str, member: tuple[str, str]) -> GroupMember[Handle] | None:
+        return self.registry.roster(group).member(MemberKey(member[0], ClientId(member[1])))
 
     @invariant()
     def snapshot_is_the_models(self) -> None:
         shown = {
-            tunnel.tunnel_id: ((client.principal, client.client_id), tunnel.group, tunnel.published)
+            tunnel.tunnel_id: (
+                (client.principal, client.client_id),
+                tunnel.group,
+                tunnel.published,
+                tunnel.state,
+                (tunnel.config_version, tunnel.config_hash),
+            )
             for client in self.registry.snapshot().clients
             for tunnel in client.tunnels
         }
         assert shown == {
-            entry.tunnel_id: (entry.member, entry.group, entry.published_at is not None) for entry in self.model.entries
+            entry.tunnel_id: (
+                entry.member,
+                entry.group,
+                entry.published_at is not None,
+                entry.state,
+                entry.configured,
+            )
+            for entry in self.model.entries
         }
         assert list(self.registry.tunnels()) == [entry.handle for entry in self.model.entries]
 
@@ -192,6 +304,10 @@ class RegistryMachine(RuleBasedStateMachine):
         assert {tunnel_id: selectable.in_flight for tunnel_id, selectable in self.selectables.items()} == (
             self.open_leases
         )
+        of_members: dict[GroupMember[Handle], int] = {}
+        for tunnel_id, selectable in self.selectables.items():
+            of_members[selectable.owner] = of_members.get(selectable.owner, 0) + self.open_leases[tunnel_id]
+        assert {member: member.in_flight for member in of_members} == of_members
 
     @invariant()
     def listener_heard_every_publication_once(self) -> None:
@@ -203,14 +319,13 @@ class RegistryMachine(RuleBasedStateMachine):
         assert self.registry.tunnels() == ()
         assert self.registry.snapshot().clients == ()
         assert all(self.registry.candidates(group) == () for group in GROUPS)
-        # Nothing is left behind of anyone who was here.
-        for remains in (
-            self.registry._members,
-            self.registry._tunnels_of_principal,
-            self.registry._published,
-            self.registry._candidates,
-        ):
-            assert not remains
+        # Nothing is left behind of anyone who was here, but the health of those that need it.
+        assert not self.registry._members
+        assert not self.registry._tunnels_of_principal
+        for group in GROUPS:
+            roster = self.registry.roster(group)
+            assert not roster._members
+            assert not roster._selectable
 
 
 RegistryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

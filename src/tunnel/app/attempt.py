@@ -1,0 +1,89 @@
+"""How far a conversation got, and what is kept to begin it again with somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tunnel.domain.envelopes import HttpRequest, HttpResponse, Opening, SessionPayload
+from tunnel.domain.errors import ErrorCode
+from tunnel.domain.limits import KIB
+from tunnel.domain.retries import IDEMPOTENT_METHODS, may_begin_again
+
+__all__ = ["Attempt"]
+
+_HELD_COST: Final = 64 * KIB
+"""What a request may hold back. Source: docs/reference/protocol.md, going away."""
+
+
+class Attempt:
+    """One conversation over all tries at handling it.
+
+    What is read from the visitor is held until somebody must have seen it: until the first envelope of the answer, or
+    until credit comes back; and as long as it is little enough. While all of it is held, it can be sent again.
+    """
+
+    __slots__ = ("_held_cost", "_intact", "held", "on_answer", "started", "status")
+
+    def __init__(self) -> None:
+        self.held: tuple[SessionPayload, ...] = ()
+        """What was read beyond the head, in order: to be sent first by the next try."""
+        self.started = False
+        """Whether the last try was handed to a link."""
+        self.status = 0
+        """Of the answer, when it is one of HTTP and has begun."""
+        self.on_answer: Callable[[], None] | None = None
+        """Called when the answer begins."""
+        self._held_cost = 0
+        self._intact = True
+
+    def begin(self) -> None:
+        """Another try."""
+        self.started = False
+
+    def hold(self, payload: SessionPayload) -> None:
+        """``payload`` was read from the visitor."""
+        if not self._intact:
+            return
+        self._held_cost += payload.cost
+        if self._held_cost > _HELD_COST:
+            self.let_go()
+        else:
+            self.held += (payload,)
+
+    def let_go(self) -> None:
+        """What was held cannot be sent again."""
+        self._intact = False
+        self.held = ()
+
+    def answer(self, payload: SessionPayload) -> None:
+        """The first envelope of the answer came."""
+        self.let_go()
+        if type(payload) is HttpResponse:
+            self.status = payload.status
+        if self.on_answer is not None:
+            self.on_answer()
+
+    def fail(self, *, started: bool, credited: bool) -> None:
+        """The try failed.
+
+        Args:
+            started: Whether it was handed to a link.
+            credited: Whether the other end returned credit.
+        """
+        self.started = started
+        if credited:
+            self.let_go()
+
+    def may_begin_again(self, head: Opening, code: ErrorCode) -> bool:
+        """Whether another member may be asked, after the last try failed with ``code``.
+
+        Args:
+            head: Of the conversation.
+            code: How the last try failed.
+        """
+        if not self._intact:
+            return False
+        # An upgraded connection is not the GET that asked for it.
+        idempotent = isinstance(head, HttpRequest) and head.protocol == "http" and head.method in IDEMPOTENT_METHODS
+        return may_begin_again(code, started=self.started, idempotent=idempotent)

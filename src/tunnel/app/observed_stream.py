@@ -1,0 +1,48 @@
+"""A conversation whose answer somebody else wants to hear of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tunnel.domain.envelopes import HttpResponse, Opening, SessionPayload
+from tunnel.domain.errors import SessionError
+from tunnel.ports.target import Stream
+
+__all__ = ["ObservedStream"]
+
+
+class ObservedStream(Stream):
+    """Passes everything on, and notes how the answer begins.
+
+    Args:
+        stream: The conversation.
+        on_answer: Called when the answer has begun, with its status; 0 when it is none of HTTP.
+    """
+
+    __slots__ = ("_answered", "_on_answer", "_stream", "status")
+
+    def __init__(self, stream: Stream, on_answer: Callable[[int], None] | None = None) -> None:
+        self._stream = stream
+        self._on_answer = on_answer
+        self._answered = False
+        self.status = 0
+        """Of the answer, when it is one of HTTP and has begun."""
+
+    @property
+    def head(self) -> Opening:
+        return self._stream.head
+
+    async def receive(self) -> SessionPayload:
+        return await self._stream.receive()
+
+    async def send(self, payload: SessionPayload) -> None:
+        if not self._answered:
+            self._answered = True
+            if type(payload) is HttpResponse:
+                self.status = payload.status
+            if self._on_answer is not None:
+                self._on_answer(self.status)
+        await self._stream.send(payload)
+
+    def reset(self, error: SessionError) -> None:
+        self._stream.reset(error)
