@@ -1,7 +1,8 @@
 """A TCP proxy that behaves like a long or a narrow link: a fixed delay each way, and a rate limit each way.
 
 Run as a process: `shaping_proxy.py HOST:PORT [--delay-ms N] [--rate BYTES_PER_S]`. It prints `listening address=...` on
-stderr and ends when its stdin does. All connections share the link, as on a real line.
+stderr and ends when its stdin does. All connections share the link, as on a real line. On SIGUSR1 it resets them all,
+with whatever is on its way.
 
 1. A pump reads a piece and books the link for it: it starts when the link is free and occupies it for length / rate.
 2. The piece may leave `delay` after that moment; many are on their way at once, so delay alone costs no throughput.
@@ -11,6 +12,7 @@ stderr and ends when its stdin does. All connections share the link, as on a rea
 
 import argparse
 import asyncio
+import signal
 import socket
 import sys
 import time
@@ -107,6 +109,11 @@ class Proxy:
     def __init__(self, target: tuple[str, int], *, delay_s: float, rate: float | None) -> None:
         self.target = target
         self.up, self.down = Direction(delay_s, rate), Direction(delay_s, rate)
+        self.open: set[asyncio.StreamWriter] = set()
+
+    def cut(self) -> None:
+        for writer in self.open:
+            writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_socket = self.shape(socket.socket())
@@ -119,7 +126,11 @@ class Proxy:
         far_reader, far_writer = await asyncio.open_connection(sock=far_socket, limit=self.up.piece_bytes)
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         up, down = Pump(self.up, reader, far_writer), Pump(self.down, far_reader, writer)
-        await asyncio.gather(up.run(), down.run())
+        self.open |= {writer, far_writer}
+        try:
+            await asyncio.gather(up.run(), down.run())
+        finally:
+            self.open -= {writer, far_writer}
 
     def shape(self, sock: socket.socket) -> socket.socket:
         sock.setblocking(False)
@@ -145,6 +156,7 @@ async def main() -> None:
     host, _, port = options.target.rpartition(":")
     proxy = Proxy((host, int(port)), delay_s=options.delay_ms / 1000, rate=options.rate)
     server = await proxy.listen()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, proxy.cut)
     near_host, near_port = server.sockets[0].getsockname()
     print(f"listening address={near_host}:{near_port}", file=sys.stderr, flush=True)
     await end_of_stdin()

@@ -1,31 +1,39 @@
-"""Keeps one tunnel to a server up: dials, registers, carries, and starts anew when it is lost."""
+"""Keeps one tunnel to a server up: dials, registers, carries, and goes on with it when its link is lost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from tunnel.app.client_configuration import ClientConfiguration
+from tunnel.app.client_visit import ClientVisit
 from tunnel.app.handshake import FATAL_CODES, PROTOCOL_VERSION, check_limits, deadline, expect, say
-from tunnel.app.tunnel import Tunnel, TunnelClosed
+from tunnel.app.link_work import PeerClosed
+from tunnel.app.tunnel import Tunnel
 from tunnel.domain.backoff import Backoff
 from tunnel.domain.configuration import LimitsSettings, Secret
-from tunnel.domain.envelopes import ConfigApplied, ConfigRejected, ConfigSyncResponse, Register, RegisterResponse
+from tunnel.domain.envelopes import Register, RegisterResponse
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, RegistrationRefused
 from tunnel.domain.identity import ClientId, GroupId, InstanceId
 from tunnel.domain.link_state import LinkInput, LinkLife
 from tunnel.domain.mux.budget import Budget
-from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
+from tunnel.domain.mux.multiplexer import Multiplexer
 from tunnel.domain.random_source import RandomSource
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
-from tunnel.ports.telemetry import ConnectFailed, LinkLost, Telemetry, TunnelReady
+from tunnel.ports.telemetry import ConnectFailed, LinkLost, Telemetry
 from tunnel.ports.transport import Link, Transport
 
 __all__ = ["Dialer", "Identity"]
 
-_CLOSE_S = 1.0
+_CLOSE_S: Final = 1.0
+_SAME_SERVER_S: Final = 5.0
+"""After a loss: how long only the server that has the other end of the tunnel is looked for."""
+_RESUME_PAUSE_S: Final = 2.0
+"""Longest pause between attempts while a tunnel waits to be resumed, which it does not for ever."""
 
 
 class Identity:
@@ -46,10 +54,11 @@ class Identity:
 
 
 class Dialer:
-    """Runs one tunnel after another, for as long as the server does not refuse for good.
+    """Runs one tunnel after another, each over as many links as it takes, until the server refuses for good.
 
     Args:
-        servers: URLs in order of preference; each round starts with the first.
+        servers: URLs in order of preference; each round starts with the first. While a tunnel waits to be resumed those
+            come first at which its server was seen last, and for five seconds no others.
         transports: By URL scheme.
         identity: Who this client is.
         configuration: Takes snapshots, handles conversations.
@@ -59,7 +68,7 @@ class Dialer:
         random: For jitter.
         telemetry: Told of comings and goings.
         budget: The process's receive windows.
-        on_ready: Called with True once the server has published this client, with False when the tunnel is lost.
+        on_ready: Called with True once the server has published this client, with False when the link is lost.
     """
 
     def __init__(
@@ -88,7 +97,10 @@ class Dialer:
         self._telemetry = telemetry
         self._budget = budget
         self._on_ready = on_ready
-        self._tunnel: Tunnel | None = None
+        self._tasks: TaskGroup | None = None
+        self._visit: ClientVisit | None = None
+        self._seen: dict[str, str] = {}
+        """Which server process answered last at each address."""
         self._draining = False
         self._lasted_s = 0.0
 
@@ -98,39 +110,83 @@ class Dialer:
         Raises:
             RegistrationRefused: The server will not have this client.
         """
-        backoff = Backoff()
-        while not self._draining:
-            self._lasted_s = 0.0
-            reason = await self._round()
-            if self._draining:
-                return
-            backoff.reset_if_stable(self._lasted_s)
-            delay_s = backoff.next_delay_s(self._random)
-            if reason is not None:
-                self._telemetry.record(ConnectFailed(reason[0], reason[1], delay_s))
-            await self._clock.sleep(delay_s)
+        refusal: RegistrationRefused | None = None
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                try:
+                    await self._keep_up()
+                except RegistrationRefused as exc:
+                    # Raised outside, since a task group wraps what leaves it.
+                    refusal = exc
+                self._tasks.cancel_scope.cancel()
+        finally:
+            if self._visit is not None:
+                self._visit.tunnel.end("the client stopped")
+        if refusal is not None:
+            raise refusal
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more sessions, let those there finish within ``timeout_s``, then close the tunnel."""
         self._draining = True
-        tunnel = self._tunnel
-        if tunnel is not None:
-            tunnel.go_away("draining")
+        visit = self._visit
+        if visit is not None and not visit.tunnel.over:
+            visit.tunnel.go_away("draining")
             with anyio.move_on_after(timeout_s):
-                await tunnel.drained()
-            tunnel.close("", "the client shut down")
+                await visit.tunnel.drained()
+            visit.tunnel.close("", "the client shut down")
             with anyio.move_on_after(_CLOSE_S):
-                await tunnel.ended()
+                await visit.tunnel.ended()
+
+    # -- rounds
+
+    async def _keep_up(self) -> None:
+        backoff = Backoff()
+        while self._wanted:
+            self._lasted_s = 0.0
+            failed = await self._round()
+            if not self._wanted:
+                return
+            stable = backoff.reset_if_stable(self._lasted_s)
+            visit = self._detached
+            if visit is not None and stable and failed is None:
+                # Whatever ended the link does not do so often.
+                continue
+            delay_s = backoff.next_delay_s(self._random)
+            if visit is not None and not visit.tunnel.mux.drained:
+                delay_s = min(delay_s, _RESUME_PAUSE_S * self._random.random())
+            if failed is not None:
+                self._telemetry.record(ConnectFailed(failed[0], failed[1], delay_s))
+            await self._clock.sleep(delay_s)
+
+    @property
+    def _wanted(self) -> bool:
+        """Whether a link is: while draining only for what has to be finished on it."""
+        return not self._draining or self._detached is not None
+
+    @property
+    def _detached(self) -> ClientVisit | None:
+        """The tunnel that waits to be resumed."""
+        visit = self._visit
+        return visit if visit is not None and visit.tunnel.mux.detached else None
+
+    def _addresses(self) -> list[str]:
+        visit = self._detached
+        if visit is None:
+            return list(self._servers)
+        same = [url for url in self._servers if self._seen.get(url) == visit.server_id]
+        if self._clock.now() - visit.lost_at < _SAME_SERVER_S:
+            return same
+        return same + [url for url in self._servers if url not in same]
 
     async def _round(self) -> tuple[str, str] | None:
-        """Try the servers in order, and carry the first tunnel that comes up to its end.
+        """Try the servers in order, and carry the first link that comes up to its end.
 
         Returns:
-            The last server and why it could not be used; None when a tunnel came up.
+            The last server and why it could not be used; None when a link came up.
         """
         failed: tuple[str, str] | None = None
-        for url in self._servers:
-            if self._draining:
+        for url in self._addresses():
+            if not self._wanted:
                 return failed
             try:
                 link = await self._transports[url.partition(":")[0]].connect(url, timeout_s=self._limits.connect_s)
@@ -142,8 +198,6 @@ class Dialer:
             try:
                 failed = await self._use(link, url)
             finally:
-                with anyio.move_on_after(_CLOSE_S, shield=True):
-                    await link.aclose()
                 link.abort()
             if failed is None:
                 return None
@@ -153,6 +207,7 @@ class Dialer:
         life = LinkLife()
         try:
             response = await self._register(link, life)
+            visit = self._taken(response, url)
         except RegistrationRefused as exc:
             if exc.code in FATAL_CODES:
                 raise
@@ -161,12 +216,15 @@ class Dialer:
             if exc.end is LinkEnd.REFUSED:
                 raise RegistrationRefused(ErrorCode.FORBIDDEN, exc.reason) from exc
             return url, exc.reason
-        if not self._draining:
-            await self._carry(link, url, life, response)
+        if visit is not None:
+            await self._carry(link, url, life, response, visit)
+        else:
+            await _close(link)
         return None
 
     async def _register(self, link: Link, life: LinkLife) -> RegisterResponse:
         identity = self._identity
+        detached = self._detached
         request = Register(
             versions=(PROTOCOL_VERSION,),
             client_id=identity.client_id,
@@ -174,6 +232,7 @@ class Dialer:
             instance_id=identity.instance_id,
             credential=identity.credential.reveal(),
             config_hash=self._configuration.hash,
+            resume=None if detached is None else detached.next_attempt(),
             limits=self._limits.limits(),
         )
         self._configuration.begin()
@@ -187,10 +246,35 @@ class Dialer:
         life.on(LinkInput.REGISTER)
         response = await expect(link, RegisterResponse, self._limits.handshake_s)
         check_limits(response.limits)
-        life.on(LinkInput.ACCEPTED)
         return response
 
-    async def _carry(self, link: Link, url: str, life: LinkLife, response: RegisterResponse) -> None:
+    def _taken(self, response: RegisterResponse, url: str) -> ClientVisit | None:
+        """The tunnel that the server's answer is about, new or resumed; None when none is wanted any more.
+
+        Raises:
+            LinkError: ``VIOLATED``: the server resumed what it was not asked for, or what is over by now.
+        """
+        self._seen[url] = response.server_id
+        visit = self._visit
+        if response.resumed:
+            if visit is None or visit.tunnel_id != response.tunnel_id or not visit.tunnel.mux.detached:
+                raise LinkError(LinkEnd.VIOLATED, "the server resumed another tunnel, or one that is over")
+            return visit
+        if visit is not None:
+            visit.tunnel.end("the server has forgotten the tunnel")
+        if self._draining:
+            return None
+        return self._begin(response)
+
+    def _begin(self, response: RegisterResponse) -> ClientVisit:
+        visit = self._visit = ClientVisit(
+            response,
+            client_id=self._identity.client_id,
+            configuration=self._configuration,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            on_ready=self._on_ready,
+        )
         mux = Multiplexer(
             opens_odd=True,
             local=self._limits.limits(),
@@ -199,91 +283,37 @@ class Dialer:
             now=self._clock.now(),
             settled=False,
         )
-        refusal: RegistrationRefused | None = None
-        async with anyio.create_task_group() as tasks:
-            visit = _Visit(life, self._configuration)
-            tunnel = visit.tunnel = self._tunnel = Tunnel(
-                mux=mux,
-                target=self._configuration,
-                tasks=tasks,
-                clock=self._clock,
-                signals=self._signals(),
-                telemetry=self._telemetry,
-                on_message=visit.on_message,
-                on_go_away=visit.on_go_away,
-                on_pong=lambda: self._published(visit, url, response),
-            )
-            reason = "the client stopped"
-            since = self._clock.now()
-            try:
-                if response.config_hash and response.config_hash == self._configuration.hash:
-                    visit.applied(ConfigApplied(0, response.config_hash))
-                tasks.start_soon(visit.expect_configuration, self._limits.handshake_s)
-                await tunnel.carry(link)
-            except TunnelClosed as exc:
-                reason = exc.close.message or exc.close.code
-                code = ErrorCode.parse(exc.close.code)
-                if code in FATAL_CODES:
-                    # Raised outside, since a task group wraps what leaves it.
-                    refusal = RegistrationRefused(code, reason)
-                self._telemetry.record(LinkLost(url, LinkEnd.ENDED.value, reason))
-            except LinkError as exc:
-                reason = exc.reason
-                if exc.end is LinkEnd.REFUSED:
-                    refusal = RegistrationRefused(ErrorCode.FORBIDDEN, reason)
-                if not self._draining:
-                    self._telemetry.record(LinkLost(url, exc.end.value, exc.reason))
-            finally:
-                self._tunnel = None
-                if visit.ready:
-                    self._lasted_s = self._clock.now() - since
-                    self._on_ready(False)
-                tunnel.end(reason)
-                tasks.cancel_scope.cancel()
-        await self._configuration.discard_replaced()
-        if refusal is not None:
-            raise refusal
+        visit.tunnel = Tunnel(
+            mux=mux,
+            target=self._configuration,
+            owner=visit,
+            clock=self._clock,
+            signals=self._signals(),
+            telemetry=self._telemetry,
+        )
+        assert self._tasks is not None, "not running"
+        self._tasks.start_soon(visit.tunnel.run)
+        return visit
 
-    def _published(self, visit: _Visit, url: str, response: RegisterResponse) -> None:
-        if visit.configured and not visit.ready:
-            visit.ready = True
-            self._telemetry.record(TunnelReady(self._identity.client_id, url, response.tunnel_id))
-            self._on_ready(True)
+    async def _carry(
+        self, link: Link, url: str, life: LinkLife, response: RegisterResponse, visit: ClientVisit
+    ) -> None:
+        since = self._clock.now()
+        end = await visit.carry(link, life, response, url=url, timeout_s=self._limits.handshake_s)
+        self._lasted_s = self._clock.now() - since
+        if not self._draining and end.end is not LinkEnd.CLOSED:
+            self._telemetry.record(LinkLost(url, end.end.value, end.reason))
+        if end.end in (LinkEnd.CLOSED, LinkEnd.VIOLATED) or isinstance(end, PeerClosed):
+            # Something was said that ought to arrive. What is broken is not worth a wait.
+            await _close(link)
+        if end.end is LinkEnd.REFUSED:
+            raise RegistrationRefused(ErrorCode.FORBIDDEN, end.reason)
+        if isinstance(end, PeerClosed):
+            code = ErrorCode.parse(end.close.code)
+            if code in FATAL_CODES:
+                raise RegistrationRefused(code, end.reason)
 
 
-class _Visit:
-    """One registered tunnel, as the client sees it."""
-
-    tunnel: Tunnel
-
-    def __init__(self, life: LinkLife, configuration: ClientConfiguration) -> None:
-        self._life = life
-        self._configuration = configuration
-        self.configured = False
-        self.ready = False
-
-    def on_message(self, message: TunnelMessage) -> None:
-        if not isinstance(message, ConfigSyncResponse):
-            raise LinkError(LinkEnd.VIOLATED, f"unexpected {type(message).__name__}")
-        answer = self._configuration.take(message)
-        if isinstance(answer, ConfigApplied):
-            self.applied(answer)
-        elif isinstance(answer, ConfigRejected):
-            self.tunnel.say(answer)
-
-    async def expect_configuration(self, timeout_s: float) -> None:
-        """Close a tunnel whose server does not send a configuration that can be applied."""
-        await anyio.sleep(timeout_s)
-        if not self.configured:
-            self.tunnel.close(ErrorCode.PROTOCOL_ERROR.value, f"no configuration within {timeout_s:g} s")
-
-    def applied(self, answer: ConfigApplied) -> None:
-        """Tell the server, and find out when it has heard: from then on it sends sessions."""
-        self._life.on(LinkInput.CONFIGURED)
-        self.configured = True
-        self.tunnel.mux.settle()
-        self.tunnel.say(answer)
-        self.tunnel.ping()
-
-    def on_go_away(self) -> None:
-        """Sessions under way finish; the server closes the tunnel when they have."""
+async def _close(link: Link) -> None:
+    with anyio.move_on_after(_CLOSE_S, shield=True):
+        await link.aclose()

@@ -5,37 +5,28 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from typing import Final, assert_never
 
 import anyio
+from anyio.abc import TaskGroup
 
-from tunnel.app.handshake import config_parts, deadline, expect, negotiate_version, refuse, say
+from tunnel.app.handshake import deadline, expect, negotiate_version, refuse
+from tunnel.app.server_visit import ServerVisit
 from tunnel.app.snapshots import PublishedSnapshot, Snapshots
-from tunnel.app.tunnel import Tunnel, TunnelClosed
+from tunnel.app.tunnel import Tunnel
 from tunnel.domain.configuration import LimitsSettings
-from tunnel.domain.envelopes import (
-    ConfigApplied,
-    ConfigRejected,
-    ConfigSyncRequest,
-    ConfigSyncResponse,
-    Register,
-    RegisterResponse,
-)
-from tunnel.domain.errors import ErrorCode, LinkError, RegistrationRefused
-from tunnel.domain.identity import ClientId, GroupId, InstanceId, PeerInfo, Principal, ServerId, TunnelId
-from tunnel.domain.link_state import LinkInput, LinkLife, LinkState
+from tunnel.domain.envelopes import ConfigSyncRequest, ConfigSyncResponse, Register, RegisterResponse
+from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, RegistrationRefused
+from tunnel.domain.identity import InstanceId, PeerInfo, Principal, ServerId, TunnelId
+from tunnel.domain.link_state import LinkInput, LinkLife
 from tunnel.domain.mux.budget import Budget
-from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
+from tunnel.domain.mux.multiplexer import Multiplexer
 from tunnel.domain.registry import Registry
+from tunnel.domain.resumption import Verdict
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
-from tunnel.ports.telemetry import (
-    ClientPublished,
-    ClientUnpublished,
-    LinkLost,
-    RegistrationDenied,
-    Telemetry,
-)
+from tunnel.ports.telemetry import RegistrationDenied, Telemetry
 from tunnel.ports.transport import Link, LinkService
 
 __all__ = ["ServerLinks"]
@@ -47,15 +38,16 @@ _MAX_UNAUTHENTICATED = 256
 
 _MAX_ID_CHARACTERS = 128
 _INSTANCE_ID_BYTES = 16
+_RESUME_TOKEN_BYTES: Final = 32
 
 
 class ServerLinks(LinkService):
-    """Registers clients and carries their links.
+    """Registers clients, keeps their tunnels, and carries their links.
 
     Clients may not open sessions: nothing is forwarded for them.
 
     A client is selectable once it has applied its group's configuration, and never after its link has ended: one path
-    cleans up, however a link ends.
+    cleans up, however a link ends. Links are carried while ``run`` runs.
 
     Args:
         server_id: Random per process.
@@ -92,6 +84,48 @@ class ServerLinks(LinkService):
         self._telemetry = telemetry
         self._budget = budget
         self._unauthenticated = 0
+        self._visits: dict[TunnelId, ServerVisit] = {}
+        self._tasks: TaskGroup | None = None
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Keep tunnels, which outlive their links, until cancelled; then end them all.
+
+        Args:
+            started: Called once links may come in.
+        """
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                started()
+                await anyio.sleep_forever()
+        finally:
+            self._tasks = None
+            for visit in list(self._visits.values()):
+                visit.tunnel.end("the server stopped")
+
+    def configure(self, *, limits: LimitsSettings, authenticator: Authenticator, snapshots: Snapshots) -> None:
+        """Go on with other settings.
+
+        Tunnels registered from now on get all of them. Those there keep their limits, are pushed their group's
+        configuration if it is another, and are closed with ``forbidden`` when their credential does not let them into
+        their group any more.
+
+        Args:
+            limits: Announced to clients.
+            authenticator: Whose credential it is, and what it is worth now.
+            snapshots: What clients are told.
+        """
+        self._limits = limits
+        self._authenticator = authenticator
+        self._snapshots = snapshots
+        for visit in list(self._visits.values()):
+            principal = authenticator.current(visit.principal)
+            if principal is None:
+                visit.revoke("the credential was revoked")
+                continue
+            try:
+                visit.configure(principal, self._snapshot(principal, visit.group))
+            except RegistrationRefused as refusal:
+                visit.revoke(refusal.reason)
 
     # -- LinkService
 
@@ -99,7 +133,13 @@ class ServerLinks(LinkService):
         life = LinkLife()
         try:
             request, principal, snapshot = await self._authenticated(link, life)
-            await self._serve(link, life, request, principal, snapshot)
+            # Nothing is awaited from here until an older link of the same tunnel is fenced.
+            visit = self._resumed(request, principal)
+            if visit is None:
+                visit = self._registered(request, principal, snapshot)
+                await visit.carry(link, life, request, resumes=False)
+            else:
+                await visit.carry(link, life, request, resumes=True)
         except RegistrationRefused as refusal:
             self._telemetry.record(RegistrationDenied(link.peer.address, refusal.code.value, refusal.reason))
             await refuse(link, refusal)
@@ -140,15 +180,59 @@ class ServerLinks(LinkService):
         return request, principal, snapshot
 
     async def _admissible(self, credential: str, group: str, peer: PeerInfo) -> tuple[Principal, PublishedSnapshot]:
-        principal = await self._authenticator.authenticate(credential, peer)
+        proven = await self._authenticator.authenticate(credential, peer)
+        # Other settings may have come into force meanwhile, and looked through those there are.
+        principal = self._authenticator.current(proven)
+        if principal is None:
+            raise RegistrationRefused(ErrorCode.UNAUTHENTICATED, "the credential was revoked")
+        return principal, self._snapshot(principal, group)
+
+    def _snapshot(self, principal: Principal, group: str) -> PublishedSnapshot:
         if not principal.may_join(group):
             raise RegistrationRefused(ErrorCode.FORBIDDEN, f'this credential may not join the group "{group}"')
-        return principal, self._snapshots.of(group)
+        return self._snapshots.of(group)
 
-    async def _serve(
-        self, link: Link, life: LinkLife, request: Register, principal: Principal, snapshot: PublishedSnapshot
-    ) -> None:
-        tunnel_id = TunnelId(secrets.token_hex(16))
+    # -- tunnels
+
+    def _resumed(self, request: Register, principal: Principal) -> ServerVisit | None:
+        """The tunnel that ``request`` continues; None when it is to get one of its own.
+
+        Raises:
+            LinkError: A later attempt has been accepted: this link is of no use.
+        """
+        if request.resume is None:
+            return None
+        visit = self._visits.get(TunnelId(request.resume.tunnel_id))
+        if visit is None:
+            return None
+        match visit.judge(request, principal):
+            case Verdict.ACCEPTED:
+                return visit
+            case Verdict.STALE:
+                raise LinkError(LinkEnd.VIOLATED, "an attempt to resume that a later one has overtaken")
+            case Verdict.UNKNOWN:
+                return None
+            case verdict:
+                assert_never(verdict)
+
+    def _registered(self, request: Register, principal: Principal, snapshot: PublishedSnapshot) -> ServerVisit:
+        """A new tunnel, running and in the registry.
+
+        Raises:
+            RegistrationRefused: The registry does not take it.
+        """
+        visit = ServerVisit(
+            request=request,
+            principal=principal,
+            snapshot=snapshot,
+            tunnel_id=TunnelId(secrets.token_hex(16)),
+            server_id=self._server_id,
+            limits=self._limits,
+            resume_token=secrets.token_bytes(_RESUME_TOKEN_BYTES),
+            registry=self._registry,
+            telemetry=self._telemetry,
+            visits=self._visits,
+        )
         mux = Multiplexer(
             opens_odd=False,
             local=self._limits.limits(),
@@ -158,64 +242,19 @@ class ServerLinks(LinkService):
             accepts=False,
             settled=False,
         )
-        refusal: RegistrationRefused | None = None
-        async with anyio.create_task_group() as tasks:
-            visit = _Visit(
-                link=link,
-                life=life,
-                request=request,
-                principal=principal,
-                snapshot=snapshot,
-                tunnel_id=tunnel_id,
-                registry=self._registry,
-                telemetry=self._telemetry,
-            )
-            tunnel = visit.tunnel = Tunnel(
-                mux=mux,
-                target=None,
-                tasks=tasks,
-                clock=self._clock,
-                signals=self._signals(),
-                telemetry=self._telemetry,
-                on_message=visit.on_message,
-                on_go_away=visit.on_go_away,
-                on_pong=visit.on_pong,
-            )
-            reason = "the server stopped"
-            try:
-                visit.admit()
-                life.on(LinkInput.ACCEPTED)
-                await self._accept(link, tunnel_id, request, snapshot)
-                tasks.start_soon(visit.expect_configuration, self._limits.handshake_s)
-                await tunnel.carry(link)
-            except RegistrationRefused as exc:
-                # Raised again outside, since a task group wraps what leaves it.
-                refusal = exc
-            except TunnelClosed as exc:
-                reason = exc.close.message or exc.close.code or "closed by the client"
-            except LinkError as exc:
-                reason = exc.reason
-                self._telemetry.record(LinkLost(link.peer.address, exc.end.value, exc.reason))
-            finally:
-                visit.leave(reason)
-                tasks.cancel_scope.cancel()
-        if refusal is not None:
-            raise refusal
-
-    async def _accept(self, link: Link, tunnel_id: TunnelId, request: Register, snapshot: PublishedSnapshot) -> None:
-        response = RegisterResponse(
-            tunnel_id=tunnel_id,
-            resume_token=secrets.token_bytes(32),
-            server_id=self._server_id,
-            version=negotiate_version(request.versions),
-            limits=self._limits.limits(),
-            config_hash=snapshot.hash,
+        visit.tunnel = Tunnel(
+            mux=mux,
+            target=None,
+            owner=visit,
+            clock=self._clock,
+            signals=self._signals(),
+            telemetry=self._telemetry,
         )
-        with deadline(self._limits.handshake_s, "telling the client its configuration"):
-            await say(link, response)
-            if request.config_hash != snapshot.hash:
-                for part in config_parts(snapshot.version, snapshot.hash, snapshot.encoded):
-                    await say(link, part)
+        visit.admit(InstanceId(request.instance_id))
+        self._visits[visit.tunnel_id] = visit
+        assert self._tasks is not None, "not running"
+        self._tasks.start_soon(visit.tunnel.run)
+        return visit
 
 
 def _checked(request: Register) -> int:
@@ -234,103 +273,3 @@ def _checked(request: Register) -> int:
     if len(request.instance_id) != _INSTANCE_ID_BYTES:
         raise RegistrationRefused(ErrorCode.PROTOCOL_ERROR, "instance_id is not 16 bytes")
     return version
-
-
-class _Visit:
-    """One registered tunnel from its admission to its removal."""
-
-    tunnel: Tunnel
-
-    def __init__(
-        self,
-        *,
-        link: Link,
-        life: LinkLife,
-        request: Register,
-        principal: Principal,
-        snapshot: PublishedSnapshot,
-        tunnel_id: TunnelId,
-        registry: Registry[Tunnel],
-        telemetry: Telemetry,
-    ) -> None:
-        self._link = link
-        self._life = life
-        self._request = request
-        self._principal = principal
-        self._snapshot = snapshot
-        self._tunnel_id = tunnel_id
-        self._registry = registry
-        self._telemetry = telemetry
-        self._published = False
-        self._leaving = False
-
-    def admit(self) -> None:
-        request = self._request
-        admission = self._registry.admit(
-            self._principal,
-            client_id=ClientId(request.client_id),
-            group=GroupId(request.group_id),
-            instance_id=InstanceId(request.instance_id),
-            tunnel_id=self._tunnel_id,
-            tunnel=self.tunnel,
-        )
-        for displaced in admission.displaced:
-            displaced.close(ErrorCode.SUPERSEDED.value, "another instance of this client has registered")
-        # A process that dials again may have lost what it had: nothing is sent there until it has answered.
-        for sibling in self._registry.siblings(self._tunnel_id):
-            self._registry.unpublish(sibling.tunnel_id)
-            sibling.tunnel.ping()
-
-    async def expect_configuration(self, timeout_s: float) -> None:
-        """Close a tunnel whose client does not say what became of its configuration."""
-        await anyio.sleep(timeout_s)
-        if self._life.state is not LinkState.OPEN:
-            self.tunnel.close(ErrorCode.PROTOCOL_ERROR.value, f"no config_applied within {timeout_s:g} s")
-
-    def on_message(self, message: TunnelMessage) -> None:
-        match message:
-            case ConfigApplied(hash=digest) if digest == self._snapshot.hash:
-                self._life.on(LinkInput.CONFIGURED)
-                self.tunnel.mux.settle()
-                self._publish()
-            case ConfigRejected(why=why):
-                self.tunnel.close(ErrorCode.REFUSED.value, f"the client rejected its configuration: {why}")
-            case _:
-                self.tunnel.close(ErrorCode.PROTOCOL_ERROR.value, f"unexpected {type(message).__name__}")
-
-    def _publish(self) -> None:
-        if self._registry.publish(self._tunnel_id) and not self._published:
-            self._published = True
-            self._telemetry.record(
-                ClientPublished(
-                    client_id=self._request.client_id,
-                    group=self._request.group_id,
-                    principal=self._principal.name,
-                    tunnel_id=self._tunnel_id,
-                    transport=self._link.peer.transport,
-                    address=self._link.peer.address,
-                )
-            )
-
-    def on_go_away(self) -> None:
-        self._leaving = True
-        self._registry.unpublish(self._tunnel_id)
-
-    def on_pong(self) -> None:
-        """The client is there after all, should it have been doubted."""
-        if self._published and not self._leaving:
-            self._registry.publish(self._tunnel_id)
-
-    def leave(self, reason: str) -> None:
-        """Forget the tunnel and end what is inside it. The one way out, however the link ended."""
-        self._registry.remove(self._tunnel_id)
-        self.tunnel.end(reason)
-        if self._published:
-            self._telemetry.record(
-                ClientUnpublished(
-                    client_id=self._request.client_id,
-                    group=self._request.group_id,
-                    tunnel_id=self._tunnel_id,
-                    reason=reason,
-                )
-            )

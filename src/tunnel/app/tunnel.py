@@ -1,18 +1,21 @@
-"""One end of a tunnel at work: its multiplexer, the link it is attached to, and the conversations inside."""
+"""One end of a tunnel at work: its multiplexer, the links it is attached to, and the conversations inside."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
 
 import anyio
-from anyio.abc import TaskGroup
 
+from tunnel.app.link_work import TICK_S, LinkWork, PeerClosed, TunnelClosed
 from tunnel.app.session_stream import SessionStream
 from tunnel.app.session_workers import SessionWorkers
 from tunnel.domain.envelopes import Close, Opening
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, SendingStopped, SessionError
-from tunnel.domain.mux.multiplexer import ControlOverflow, Multiplexer, TunnelMessage
+from tunnel.domain.mux.inbox import Received
+from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
 from tunnel.domain.mux.session import Session
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
@@ -20,41 +23,60 @@ from tunnel.ports.target import ProxyTarget
 from tunnel.ports.telemetry import SessionFailed, Telemetry
 from tunnel.ports.transport import Link
 
-__all__ = ["Tunnel", "TunnelClosed"]
+__all__ = ["Tunnel", "TunnelOwner"]
 
 _logger = logging.getLogger("tunnel.sessions")
 
-_TICK_S = 0.001
-"""Shortest sleep: a deadline that rounding keeps a hair away would otherwise be waited for without end."""
-_CLOSE_S = 1.0
-"""For the last words on a link whose peer may not read."""
+_RESUMABLE: Final = frozenset({LinkEnd.BROKEN, LinkEnd.ENDED, LinkEnd.CLOSED})
+"""Ends of a link that its tunnel may outlive (docs/reference/protocol.md, ends of links). ``CLOSED`` is one that a
+listener closed, because it goes away."""
 
 
-class TunnelClosed(Exception):
-    """The peer closed the tunnel.
+class TunnelOwner(Protocol):
+    """Whoever registered a tunnel; told what becomes of it. Must neither block nor raise but for a peer's mistake."""
 
-    Args:
-        close: What it said.
-    """
+    @abstractmethod
+    def on_message(self, message: TunnelMessage) -> None:
+        """The peer sent a message of the tunnel itself.
 
-    def __init__(self, close: Close) -> None:
-        super().__init__(close)
-        self.close = close
+        Raises:
+            LinkError: It must not have.
+        """
+
+    @abstractmethod
+    def on_go_away(self) -> None:
+        """The peer takes no more sessions."""
+
+    @abstractmethod
+    def on_pong(self) -> None:
+        """The peer answered a ping."""
+
+    @abstractmethod
+    def on_attached(self, *, resumed: bool) -> None:
+        """A link is attached: the first one, or with ``resumed`` another in the place of one that was lost."""
+
+    @abstractmethod
+    def on_detached(self, reason: str) -> None:
+        """The link was lost; another may come."""
+
+    @abstractmethod
+    def on_ended(self, reason: str) -> None:
+        """The tunnel is over. Called once, last."""
 
 
 class Tunnel:
-    """Moves frames between a multiplexer and a link, and runs what the peer opens.
+    """Moves frames between a multiplexer and its links, and runs what the peer opens.
+
+    ``run`` is its life, ``carry`` that of one link. A link that is lost detaches the tunnel, which ends when no other
+    comes in time.
 
     Args:
         mux: The multiplexer.
         target: Handles the sessions that the peer opens; None when the multiplexer accepts none.
-        tasks: Where their handlers run; outlives the links.
+        owner: Told what becomes of it.
         clock: Time.
         signals: Makes what tasks wait with.
         telemetry: Told of failed sessions.
-        on_message: Called with the tunnel's own messages.
-        on_go_away: Called when the peer announces that it takes no more sessions.
-        on_pong: Called when the peer answered a ping; None for nobody.
     """
 
     def __init__(
@@ -62,34 +84,158 @@ class Tunnel:
         *,
         mux: Multiplexer,
         target: ProxyTarget | None,
-        tasks: TaskGroup,
+        owner: TunnelOwner,
         clock: Clock,
         signals: SignalFactory,
         telemetry: Telemetry,
-        on_message: Callable[[TunnelMessage], None],
-        on_go_away: Callable[[], None],
-        on_pong: Callable[[], None] | None = None,
     ) -> None:
         self.mux = mux
         self._target = target
-        self._workers = SessionWorkers(tasks, self._handle, signals)
+        self._owner = owner
         self._clock = clock
-        self._telemetry = telemetry
-        self._on_message = on_message
-        self._on_go_away = on_go_away
-        self._on_pong = on_pong
         self._signals = signals
-        self._writer = signals()
-        self._timer = signals()
+        self._telemetry = telemetry
+        self._workers: SessionWorkers | None = None
+        self._link: LinkWork | None = None
+        self._running = anyio.Event()
         self._idle = anyio.Event()
         self._draining = False
-        self._sleeping_until = float("inf")
-        self._last_words: Close | None = None
-        self._link_scope: anyio.CancelScope | None = None
-        self._failure: Exception | None = None
+        self._news = anyio.Event()
         self._over = anyio.Event()
+        self._stopped = anyio.Event()
+        self.reason = ""
+        """Why it is over."""
 
-    # -- sessions of our own
+    # -- its life
+
+    async def run(self) -> None:
+        """Run conversations until the tunnel is over, and end it when it is without a link for too long.
+
+        Cancelling this ends the tunnel.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._workers = SessionWorkers(tasks, self._handle, self._signals)
+                self._running.set()
+                await self._lasting()
+                tasks.cancel_scope.cancel()
+        finally:
+            self.end("this process stopped")
+            self._stopped.set()
+
+    async def _lasting(self) -> None:
+        while not self._over.is_set():
+            self._news = anyio.Event()
+            if not self.mux.detached:
+                await self._news.wait()
+                continue
+            left_s = self.mux.expires - self._clock.now()
+            if left_s <= 0:
+                self.end("no link came in time to resume it")
+                return
+            with anyio.move_on_after(max(TICK_S, left_s)):
+                await self._news.wait()
+
+    def end(self, reason: str) -> None:
+        """The tunnel is over: every session ends, once, and every handler is told. Idempotent."""
+        if self._over.is_set():
+            return
+        self.reason = reason
+        ended = self.mux.end(reason)
+        self._over.set()
+        for session in ended:
+            self._tell(session)
+        self._idle.set()
+        self._news.set()
+        if self._link is not None:
+            self._link.abandon(LinkError(LinkEnd.CLOSED, reason))
+        self._owner.on_ended(reason)
+
+    async def running(self) -> None:
+        """Return once ``run`` has begun."""
+        await self._running.wait()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._over.is_set()
+
+    async def ended(self) -> None:
+        """Return once the tunnel is over and no handler of its conversations runs any more."""
+        await self._stopped.wait()
+
+    # -- the life of a link
+
+    async def carry(self, link: Link, *, greet: Callable[[], Awaitable[None]], resume: int | None = None) -> LinkError:
+        """Attach ``link`` and move frames until it ends; the tunnel is then detached, or over.
+
+        A link carried so far is fenced at once, within this call and before anything is awaited: nothing it still
+        brings counts, and its own ``carry`` returns. The link is left to the caller to close. Cancelling this is a loss
+        of the link, without last words.
+
+        Args:
+            link: The link, its handshake done but for ``greet``.
+            greet: Says the last words of the handshake. Nothing is received meanwhile, and ``mux.received`` is fixed.
+            resume: The highest ``seq`` the peer has received; None for the tunnel's first link.
+
+        Returns:
+            How the link ended. Links lost leave the tunnel detached where it can be kept; ``PeerClosed``,
+            ``TunnelClosed``, and ends by a refusal or a violation have ended it.
+        """
+        if self._over.is_set():
+            return LinkError(LinkEnd.CLOSED, self.reason)
+        if self._link is not None:
+            self._link.abandon(LinkError(LinkEnd.BROKEN, "another link took its place"))
+            self._lost("another link took its place")
+        work = self._link = LinkWork(self, link, clock=self._clock, signals=self._signals)
+        end = LinkError(LinkEnd.BROKEN, "the link was given up")
+        try:
+            end = await work.run(greet, self._attach(resume))
+        finally:
+            if self._link is work:
+                self._link = None
+                self._link_ended(end)
+        return end
+
+    def _attach(self, resume: int | None) -> Callable[[], None]:
+        def attach() -> None:
+            if resume is not None:
+                mistake = self.mux.attach(resume, self._clock.now())
+                if mistake is not None:
+                    raise LinkError(LinkEnd.VIOLATED, mistake)
+                self._news.set()
+            self._owner.on_attached(resumed=resume is not None)
+
+        return attach
+
+    def _link_ended(self, end: LinkError) -> None:
+        if self._over.is_set():
+            return
+        if end.end in _RESUMABLE and not isinstance(end, PeerClosed | TunnelClosed):
+            self._lost(end.reason)
+        else:
+            self.end(end.reason)
+
+    def _lost(self, reason: str) -> None:
+        """The link is gone; whether the tunnel is kept is the multiplexer's to say."""
+        if self.mux.detached:
+            # Lost before it was attached: the tunnel is as it was.
+            return
+        hopeless = self.mux.detach(self._clock.now())
+        if hopeless is not None:
+            self.end(f"{reason}; {hopeless}")
+            return
+        self._news.set()
+        self._owner.on_detached(reason)
+
+    def close(self, code: str, message: str = "") -> None:
+        """Say goodbye with the next frame, then end. What is still running is cut off. Without a link: ends at once."""
+        if self._link is None:
+            self.end(message or code)
+        else:
+            self._link.close(Close(code, message))
+
+    # -- what is said
 
     def open(self, head: Opening) -> SessionStream:
         """Open a session; it goes out with the next frame.
@@ -102,53 +248,24 @@ class Tunnel:
         """
         session = self.mux.open(head, self._clock.now())
         stream = self._stream(session)
-        self._writer.notify()
+        self.wake_writer()
         return stream
-
-    # -- the life of a link
-
-    async def carry(self, link: Link) -> None:
-        """Move frames until the link ends.
-
-        The link is left to the caller to close. Cancelling this ends the moving at once, without last words.
-
-        Raises:
-            LinkError: The link ended, or a peer's mistake ended it (``VIOLATED``); ``CLOSED`` after ``close``.
-            TunnelClosed: The peer closed the tunnel.
-        """
-        self._failure = None
-        with anyio.CancelScope() as scope:
-            self._link_scope = scope
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._guarded, self._read, link)
-                tasks.start_soon(self._guarded, self._write, link)
-                tasks.start_soon(self._guarded, self._watch, link)
-        self._link_scope = None
-        if self._failure is not None:
-            raise self._failure
-
-    def close(self, code: str, message: str = "") -> None:
-        """Say goodbye with the next frame; ``carry`` then ends. What is still running is cut off."""
-        if self._last_words is None:
-            self._last_words = Close(code, message)
-            self.mux.close(code, message)
-            self._writer.notify()
-            self._timer.notify()
 
     def go_away(self, code: str) -> None:
         """Take and open no more sessions; those there are finish."""
         self.mux.go_away(code)
-        self._writer.notify()
+        self.wake_writer()
 
-    def say(self, message: TunnelMessage) -> None:
-        """Send a message of the tunnel's own."""
-        self.mux.send(message)
-        self._writer.notify()
+    def say(self, *messages: TunnelMessage) -> None:
+        """Send messages of the tunnel's own; without effect while it is detached."""
+        for message in messages:
+            self.mux.send(message)
+        self.wake_writer()
 
     def ping(self) -> None:
         """Ask the peer for a sign of life now."""
         self.mux.ping(self._clock.now())
-        self._writer.notify()
+        self.wake_writer()
 
     async def drained(self) -> None:
         """Return once no session is left and the peer knows all that was said, or the tunnel is over."""
@@ -156,115 +273,49 @@ class Tunnel:
         while not self.mux.drained and not self._over.is_set():
             await self._idle.wait()
 
-    def end(self, reason: str) -> None:
-        """The tunnel is over: every session ends, once, and every handler is told."""
-        for session in self.mux.end(reason):
+    def wake_writer(self) -> None:
+        """Something may be there to be sent."""
+        if self._link is not None:
+            self._link.wake_writer()
+
+    # -- what its link reports
+
+    def received(self, received: Received) -> None:
+        """Hand on what a frame brought.
+
+        Raises:
+            LinkError: The peer must not have sent a message.
+        """
+        for session in received.changed:
             self._tell(session)
-        self._over.set()
-        self._idle.set()
-        self._abandon(LinkError(LinkEnd.CLOSED, reason))
+        for session in received.opened:
+            assert self._workers is not None, "not running"
+            self._workers.submit(self._stream(session))
+        for message in received.messages:
+            self._owner.on_message(message)
+        if received.going_away:
+            self._owner.on_go_away()
+        if received.pong:
+            self._owner.on_pong()
+        self._finished()
 
-    async def ended(self) -> None:
-        """Return once the tunnel is over."""
-        await self._over.wait()
+    def framed(self) -> None:
+        """Tell those whose envelope was framed."""
+        framed = self.mux.framed
+        for session in framed:
+            stream = session.owner
+            if isinstance(stream, SessionStream):
+                stream.framed()
+        framed.clear()
 
-    # -- tasks of a link
-
-    async def _guarded(self, task: Callable[[Link], object], link: Link) -> None:
-        try:
-            await task(link)  # type: ignore[misc]  # the three below
-        except (LinkError, TunnelClosed) as exc:
-            self._abandon(exc)
-        except ControlOverflow:
-            self._abandon(LinkError(LinkEnd.VIOLATED, "the peer does not acknowledge control"))
-        except Exception as exc:
-            _logger.exception("a task of a link failed")
-            self._abandon(LinkError(LinkEnd.VIOLATED, f"an unforeseen {type(exc).__name__}"))
-
-    def _abandon(self, failure: Exception) -> None:
-        if self._failure is None:
-            self._failure = failure
-        if self._link_scope is not None:
-            self._link_scope.cancel()
-
-    async def _read(self, link: Link) -> None:
-        mux = self.mux
-        clock = self._clock
-        while True:
-            frame = await link.receive()
-            received = mux.receive(frame, clock.now())
-            for session in received.changed:
-                self._tell(session)
-            for session in received.opened:
-                self._start(session)
-            for message in received.messages:
-                self._on_message(message)
-            if received.closed is not None:
-                raise TunnelClosed(received.closed)
-            if received.violation is not None:
-                self._violated(received.violation)
-                return
-            if received.going_away:
-                self._on_go_away()
-            if received.pong and self._on_pong is not None:
-                self._on_pong()
-            if mux.sendable:
-                self._writer.notify()
-            self._finished()
-            if mux.deadline < self._sleeping_until:
-                self._timer.notify()
-
-    async def _write(self, link: Link) -> None:
-        mux = self.mux
-        clock = self._clock
-        while True:
-            frame = mux.next_frame(clock.now())
-            if mux.framed:
-                for session in mux.framed:
-                    stream = session.owner
-                    if isinstance(stream, SessionStream):
-                        stream.framed()
-                mux.framed.clear()
-            if frame is None:
-                await self._writer.wait()
-                continue
-            try:
-                await link.send(frame)
-            except LinkError:
-                # The reader comes upon the same end, after what the peer said before it.
-                return
-            if self._last_words is not None and frame.envelopes and type(frame.envelopes[0].payload) is Close:
-                raise LinkError(LinkEnd.CLOSED, self._last_words.message or self._last_words.code)
-
-    async def _watch(self, link: Link) -> None:
-        """Time: acknowledgements that are due, heartbeats, and the patience for last words."""
-        while True:
-            now = self._clock.now()
-            dead = self.mux.tick(now)
-            if dead is not None:
-                raise LinkError(LinkEnd.BROKEN, dead)
-            if self.mux.sendable:
-                self._writer.notify()
-            if self._last_words is not None:
-                await self._clock.sleep(_CLOSE_S)
-                raise LinkError(LinkEnd.CLOSED, self._last_words.message or self._last_words.code)
-            self._sleeping_until = self.mux.deadline
-            with anyio.move_on_after(max(_TICK_S, self._sleeping_until - now)):
-                await self._timer.wait()
-
-    def _violated(self, why: str) -> None:
-        # The peer is told why before the link goes; what it answers does not matter any more.
-        self._failure = self._failure or LinkError(LinkEnd.VIOLATED, why)
-        self.close(ErrorCode.PROTOCOL_ERROR.value, why)
-
-    # -- sessions of the peer's
+    # -- sessions
 
     def _stream(self, session: Session) -> SessionStream:
         return SessionStream(
             session,
             clock=self._clock,
             signals=self._signals,
-            wake_writer=self._writer.notify,
+            wake_writer=self.wake_writer,
             on_finished=self._finished,
         )
 
@@ -277,10 +328,6 @@ class Tunnel:
         stream = session.owner
         if isinstance(stream, SessionStream):
             stream.changed()
-
-    def _start(self, session: Session) -> None:
-        stream = self._stream(session)
-        self._workers.submit(stream)
 
     async def _handle(self, stream: SessionStream) -> None:
         assert self._target is not None

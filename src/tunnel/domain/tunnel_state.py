@@ -19,7 +19,10 @@ class TunnelState(IntEnum):
     DRAINING = 2
     """Attached, and one side takes no more sessions."""
     DETACHED = 3
-    ENDED = 4
+    """Its link was lost; another may be attached."""
+    DETACHED_DRAINING = 4
+    """As detached, and one side takes no more sessions."""
+    ENDED = 5
 
 
 class TunnelInput(IntEnum):
@@ -27,7 +30,7 @@ class TunnelInput(IntEnum):
     GO_AWAY = 1
     """Sent or received."""
     LINK_LOST = 2
-    """The link ended without a close while there were sessions to keep."""
+    """The link ended without a close, and the tunnel is kept."""
     RESUMED = 3
     ENDED = 4
     """Closed, failed, superseded, revoked, or given up."""
@@ -43,10 +46,13 @@ TRANSITIONS: Final[dict[tuple[TunnelState, TunnelInput], TunnelState]] = {
     (_S.ATTACHED, _I.LINK_LOST): _S.DETACHED,
     (_S.ATTACHED, _I.ENDED): _S.ENDED,
     (_S.DRAINING, _I.GO_AWAY): _S.DRAINING,
-    (_S.DRAINING, _I.LINK_LOST): _S.DETACHED,
+    (_S.DRAINING, _I.LINK_LOST): _S.DETACHED_DRAINING,
     (_S.DRAINING, _I.ENDED): _S.ENDED,
-    (_S.DETACHED, _I.GO_AWAY): _S.DETACHED,
+    (_S.DETACHED, _I.GO_AWAY): _S.DETACHED_DRAINING,
     (_S.DETACHED, _I.RESUMED): _S.ATTACHED,
     (_S.DETACHED, _I.ENDED): _S.ENDED,
+    (_S.DETACHED_DRAINING, _I.GO_AWAY): _S.DETACHED_DRAINING,
+    (_S.DETACHED_DRAINING, _I.RESUMED): _S.DRAINING,
+    (_S.DETACHED_DRAINING, _I.ENDED): _S.ENDED,
     (_S.ENDED, _I.ENDED): _S.ENDED,
 }

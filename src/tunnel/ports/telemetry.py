@@ -8,17 +8,25 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 __all__ = [
+    "ClientConfigured",
     "ClientPublished",
     "ClientUnpublished",
     "ConfigurationApplied",
+    "ConfigurationReloaded",
     "ConnectFailed",
     "Event",
     "LinkLost",
     "Listening",
+    "MemberEjected",
+    "MemberReturned",
     "RegistrationDenied",
     "SessionFailed",
+    "TargetEjected",
+    "TargetReturned",
     "Telemetry",
+    "TunnelDetached",
     "TunnelReady",
+    "TunnelResumed",
 ]
 
 
@@ -50,6 +58,32 @@ class ClientUnpublished(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ClientConfigured(msgspec.Struct, frozen=True):
+    """Server: a client took over a version of its group's configuration, or kept its own because of ``rejected``."""
+
+    client_id: str
+    group: str
+    version: int
+    rejected: str = ""
+
+
+class TunnelDetached(msgspec.Struct, frozen=True):
+    """A tunnel lost its link, and is kept for a while in case the client comes back on another."""
+
+    client_id: str
+    tunnel_id: str
+    reason: str
+
+
+class TunnelResumed(msgspec.Struct, frozen=True):
+    """A tunnel goes on, on another link, with everything inside it. ``address`` is the far end's."""
+
+    client_id: str
+    tunnel_id: str
+    transport: str
+    address: str
+
+
 class RegistrationDenied(msgspec.Struct, frozen=True):
     """Server: somebody was turned away."""
 
@@ -74,6 +108,20 @@ class ConfigurationApplied(msgspec.Struct, frozen=True):
     rejected: str = ""
 
 
+class ConfigurationReloaded(msgspec.Struct, frozen=True):
+    """Other settings are in force since now, or were refused with ``error`` saying why.
+
+    Args:
+        source: Where they are kept.
+        version: Of the settings in force: 1 those at the start, one more with each reload.
+        error: Why the settings of before were kept; empty when they were not.
+    """
+
+    source: str
+    version: int
+    error: str = ""
+
+
 class LinkLost(msgspec.Struct, frozen=True):
     """A link ended other than by our own closing."""
 
@@ -90,6 +138,52 @@ class ConnectFailed(msgspec.Struct, frozen=True):
     retry_s: float
 
 
+class MemberEjected(msgspec.Struct, frozen=True):
+    """Server: a client of a group failed too often, and is given no sessions for ``ejection_s`` seconds.
+
+    Args:
+        group: Which group.
+        member: ``PRINCIPAL/CLIENT_ID``.
+        reason: The last failure: an error code, or ``status 503``.
+        ejection_s: Seconds.
+    """
+
+    group: str
+    member: str
+    reason: str
+    ejection_s: float
+
+
+class MemberReturned(msgspec.Struct, frozen=True):
+    """Server: an ejected client answered again; its share grows from now on."""
+
+    group: str
+    member: str
+
+
+class TargetEjected(msgspec.Struct, frozen=True):
+    """Client: a target of an upstream failed too often, and is given no sessions for ``ejection_s`` seconds.
+
+    Args:
+        upstream: Which upstream.
+        target: Its URL.
+        reason: The last failure: an error code, or ``status 503``.
+        ejection_s: Seconds.
+    """
+
+    upstream: str
+    target: str
+    reason: str
+    ejection_s: float
+
+
+class TargetReturned(msgspec.Struct, frozen=True):
+    """Client: an ejected target answered again; its share grows from now on."""
+
+    upstream: str
+    target: str
+
+
 class SessionFailed(msgspec.Struct, frozen=True):
     """A conversation ended with an error. ``detail`` is for operators only."""
 
@@ -102,11 +196,19 @@ Event: TypeAlias = (
     Listening
     | ClientPublished
     | ClientUnpublished
+    | ClientConfigured
+    | TunnelDetached
+    | TunnelResumed
     | RegistrationDenied
     | TunnelReady
     | ConfigurationApplied
+    | ConfigurationReloaded
     | LinkLost
     | ConnectFailed
+    | MemberEjected
+    | MemberReturned
+    | TargetEjected
+    | TargetReturned
     | SessionFailed
 )
 

@@ -112,6 +112,7 @@ async def test_slow_upstream_slows_the_visitor_down(world: World) -> None:
     assert (taken, stream.ended) == (8 * MIB, True)
 
 
+@pytest.mark.rule("C12")
 async def test_stalled_conversation_does_not_delay_another(world: World) -> None:
     async def flood(stream: Stream) -> None:
         await stream.send(HttpResponse(200))
@@ -131,6 +132,7 @@ async def test_stalled_conversation_does_not_delay_another(world: World) -> None
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.rule("S9")
 async def test_answer_before_the_upload_ended_stops_the_upload(world: World) -> None:
     async def refuse(stream: Stream) -> None:
         await stream.send(HttpResponse(413, body=b"too much", end=True))
@@ -173,6 +175,7 @@ async def test_large_heads_arrive_whole_both_ways(world: World, size: int) -> No
         assert HttpResponse(200, head.headers, end=True) == stream.answer
 
 
+@pytest.mark.rule("P8")
 async def test_large_head_with_a_body_arrives_whole(world: World) -> None:
     head = HttpRequest("POST", b"/", None, b"app.test", (b"x", b"v" * 50_000), body=b"b" * 50_000)
     upstream = FakeUpstream()
@@ -182,6 +185,7 @@ async def test_large_head_with_a_body_arrives_whole(world: World) -> None:
     assert stream.body == b"b" * 50_000 + b"tail"
 
 
+@pytest.mark.rule("P9")
 async def test_head_beyond_the_limit_fails_that_conversation_only(world: World) -> None:
     head = HttpRequest("GET", b"/", None, b"app.test", (b"x", b"v" * 100_000), end=True)
     async with world.pair() as server:
@@ -279,14 +283,14 @@ async def test_request_no_rule_matches_has_no_route(world: World) -> None:
 
 
 @pytest.mark.parametrize("started", [False, True])
-async def test_losing_the_link_amid_a_conversation_is_peer_lost(world: World, started: bool) -> None:
+async def test_losing_the_link_amid_a_conversation_is_peer_lost_without_resuming(world: World, started: bool) -> None:
     async def handle(stream: Stream) -> None:
         if started:
             await stream.send(HttpResponse(200))
         await anyio.sleep_forever()
 
     upstream = FakeUpstream(handle)
-    async with world.pair(upstream) as server, anyio.create_task_group() as tasks:
+    async with world.pair(upstream, resume_s=0) as server, anyio.create_task_group() as tasks:
         caught: list[SessionError] = []
 
         async def visit() -> None:

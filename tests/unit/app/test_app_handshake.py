@@ -71,6 +71,7 @@ def kinds(payloads: list[Payload]) -> list[str]:
 # -- clients the server cannot trust
 
 
+@pytest.mark.rule("H2")
 async def test_client_that_says_nothing_is_dropped_when_its_time_is_up(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -86,6 +87,7 @@ async def test_client_that_says_nothing_is_dropped_when_its_time_is_up(
     assert "no Register within 10 s" in caplog.text
 
 
+@pytest.mark.rule("H1")
 @pytest.mark.parametrize(
     "first",
     [
@@ -110,6 +112,7 @@ async def test_first_frame_that_is_no_register_ends_the_link(
             assert (await ask(server)).status == 200
 
 
+@pytest.mark.rule("H9", "H10")
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -131,6 +134,7 @@ async def test_register_that_will_not_do_is_answered_with_the_reason(
         assert (code, ()) == (error.code, server.clients().clients)
 
 
+@pytest.mark.rule("H18", "T1")
 async def test_client_is_not_given_sessions_before_it_applied_its_configuration(world: World) -> None:
     async with world.server() as server:
         link = await register(world)
@@ -141,6 +145,7 @@ async def test_client_is_not_given_sessions_before_it_applied_its_configuration(
         await until(lambda: not server.clients().clients, within_s=0.1)
 
 
+@pytest.mark.rule("H3")
 async def test_client_that_never_applies_its_configuration_is_closed(world: World) -> None:
     async with world.server() as server:
         payloads = await said(await register(world))
@@ -168,6 +173,9 @@ async def test_client_whose_authentication_never_returns_is_dropped(world: World
             await anyio.sleep_forever()
             raise AssertionError
 
+        def current(self, principal: Principal) -> Principal | None:
+            return principal
+
     container = world.server_container()
     container.authenticator.override(providers.Object(Stuck()))
     async with world.server(container=container):
@@ -175,6 +183,7 @@ async def test_client_whose_authentication_never_returns_is_dropped(world: World
         assert anyio.current_time() == pytest.approx(10, abs=0.5)
 
 
+@pytest.mark.rule("H1")
 @pytest.mark.parametrize(
     "applied",
     [ConfigApplied(1, "another hash"), ConfigSyncResponse(1, "h", b"{}")],
@@ -190,6 +199,7 @@ async def test_wrong_answer_to_the_configuration_closes_the_tunnel(world: World,
     assert served.of(ClientPublished) == []
 
 
+@pytest.mark.rule("H20")
 @pytest.mark.parametrize("early", [GET, WindowUpdate(1)])
 async def test_session_before_the_configuration_is_applied_ends_the_tunnel(world: World, early: SessionPayload) -> None:
     async with world.server() as server:
@@ -201,6 +211,7 @@ async def test_session_before_the_configuration_is_applied_ends_the_tunnel(world
         assert server.clients().clients == ()
 
 
+@pytest.mark.rule("S19")
 async def test_session_of_a_client_is_forbidden_where_nothing_is_forwarded(world: World) -> None:
     async with world.server():
         link = await register(world)
@@ -245,6 +256,7 @@ async def test_conversation_that_comes_with_the_end_of_the_link_leaves_nothing_b
         await anyio.sleep(0.1)
 
 
+@pytest.mark.rule("H5")
 async def test_too_many_clients_at_once_are_turned_away_for_now(world: World) -> None:
     async with world.server():
         silent = [world.network.dial("edge") for _ in range(256)]
@@ -263,6 +275,7 @@ async def test_too_many_clients_at_once_are_turned_away_for_now(world: World) ->
 # -- servers the client cannot trust
 
 
+@pytest.mark.rule("H4")
 async def test_server_that_says_nothing_is_left_when_its_time_is_up(world: World) -> None:
     async def script(link: Link) -> None:
         await anyio.sleep_forever()
@@ -275,6 +288,7 @@ async def test_server_that_says_nothing_is_left_when_its_time_is_up(world: World
         await until(lambda: scripted.links >= 3)
 
 
+@pytest.mark.rule("H1")
 @pytest.mark.parametrize("first", [Frame(()), uncounted(Ping(1)), counted(1, 2, GET)])
 async def test_server_that_answers_garbage_is_left(world: World, first: Frame) -> None:
     async def script(link: Link) -> None:
@@ -288,6 +302,7 @@ async def test_server_that_answers_garbage_is_left(world: World, first: Frame) -
     assert {"expected RegisterResponse"} == {failed.reason for failed in dialled.of(ConnectFailed)}
 
 
+@pytest.mark.rule("H4")
 async def test_server_that_sends_no_configuration_is_left(world: World) -> None:
     async def script(link: Link) -> None:
         await link.receive()
@@ -306,6 +321,7 @@ async def test_server_that_sends_no_configuration_is_left(world: World) -> None:
     assert dialled.of(TunnelReady) == []
 
 
+@pytest.mark.rule("H20")
 async def test_server_that_sends_sessions_before_the_configuration_is_left(world: World) -> None:
     closes: list[Payload] = []
 
@@ -325,6 +341,7 @@ async def test_server_that_sends_sessions_before_the_configuration_is_left(world
     assert upstream.heads == []
 
 
+@pytest.mark.rule("H7")
 async def test_limits_of_each_side_bind_the_other(world: World) -> None:
     """What a client announced is respected, however small: a client of other limits gets pieces that fit."""
     upstream = FakeUpstream()
@@ -340,6 +357,7 @@ async def test_limits_of_each_side_bind_the_other(world: World) -> None:
     assert Limits().session_window_bytes > 8192
 
 
+@pytest.mark.rule("L5")
 async def test_garbage_after_the_handshake_ends_that_tunnel_only(world: World) -> None:
     served = Recorder()
     async with world.server(telemetry=served) as server, world.client(client_id="good") as client:
@@ -356,6 +374,7 @@ async def test_garbage_after_the_handshake_ends_that_tunnel_only(world: World) -
         assert (await ask(server)).status == 200
 
 
+@pytest.mark.rule("L4")
 async def test_link_that_is_refused_after_it_was_opened_ends_the_client(world: World) -> None:
     refused = LinkError(LinkEnd.REFUSED, "permission denied")
 
@@ -381,6 +400,7 @@ async def test_link_that_is_refused_after_it_was_opened_ends_the_client(world: W
     assert transport.dialled == 1
 
 
+@pytest.mark.rule("H6")
 @pytest.mark.parametrize(
     ("client_id", "instance_id"),
     [("", bytes(16)), ("x" * 129, bytes(16)), ("a\nb", bytes(16)), ("one", b""), ("one", bytes(17))],
@@ -393,6 +413,7 @@ async def test_improper_names_are_refused(world: World, client_id: str, instance
         assert error.code == "protocol_error"
 
 
+@pytest.mark.rule("H8")
 async def test_limits_nobody_can_keep_to_are_refused_by_the_server(world: World) -> None:
     async with world.server():
         link = await register(world, limits=Limits(session_window_bytes=1024))
@@ -422,8 +443,8 @@ async def published(world: World, server: Server, *, published_before: int = 0, 
         if isinstance(envelope.payload, ConfigSyncResponse):
             break
     await link.send(uncounted(ConfigApplied(envelope.payload.version, envelope.payload.hash)))
-    await until(lambda: [t.published for c in server.clients().clients for t in c.tunnels].count(True) == 1)
     await until(lambda: sum(len(c.tunnels) for c in server.clients().clients) == published_before + 1)
+    await until(lambda: [t.published for c in server.clients().clients for t in c.tunnels][-1])
     return link
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 import anyio
 import pytest
@@ -72,6 +73,9 @@ class FakeIngress(Ingress):
         await self._drained.wait()
         if not self.stuck:
             scope.cancel()
+
+    def follow(self, successor: Self) -> None:
+        pass
 
     def drain(self, grace_s: float) -> None:
         self.bound = False
@@ -468,12 +472,13 @@ async def test_leaving_cuts_a_drain_of_another_task_short(world: World, side: st
     assert anyio.current_time() - before < 5
 
 
-async def test_losing_the_link_ends_a_drain(world: World) -> None:
+async def test_losing_the_link_for_good_ends_a_drain(world: World) -> None:
     async def visit() -> None:
         with pytest.raises(SessionError):
             await server._target.handle(FakeStream(GET))
 
-    async with world.pair(lambda stream: anyio.sleep_forever()) as server, anyio.create_task_group() as tasks:
+    handler = FakeUpstream(lambda stream: anyio.sleep_forever())
+    async with world.pair(handler, resume_s=0) as server, anyio.create_task_group() as tasks:
         tasks.start_soon(visit)
         await anyio.sleep(0.1)
         tasks.start_soon(server.aclose)
@@ -498,7 +503,7 @@ async def test_bug_while_a_frame_is_taken_in_costs_the_link_and_not_the_client(
     dialled = Recorder()
     async with world.server() as server, world.client(telemetry=dialled) as client:
         await client.ready()
-        mux = client._dialer._tunnel.mux  # type: ignore[union-attr]
+        mux = client._line.dialer._visit.tunnel.mux  # type: ignore[union-attr]
         monkeypatch.setattr(mux, "receive", lambda *_: 1 / 0)
         await until(lambda: len(dialled.of(TunnelReady)) == 2)
         assert (await ask(server)).status == 200

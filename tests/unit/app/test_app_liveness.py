@@ -20,6 +20,7 @@ GET = HttpRequest("GET", b"/", host=b"app.test", end=True)
 HEARTBEAT_S = 5.0
 
 
+@pytest.mark.rule("T8")
 @pytest.mark.parametrize("quiet_s", [0.0, 0.1, 3.3, 17.77])
 async def test_half_open_link_is_noticed_by_both_sides_within_three_heartbeats(world: World, quiet_s: float) -> None:
     served, dialled = Recorder(), Recorder()
@@ -38,9 +39,9 @@ async def test_half_open_link_is_noticed_by_both_sides_within_three_heartbeats(w
         assert len(server.clients().clients[0].tunnels) == 1
 
 
-async def test_conversation_on_a_half_open_link_fails_within_three_heartbeats(world: World) -> None:
+async def test_conversation_on_a_half_open_link_fails_within_three_heartbeats_without_resuming(world: World) -> None:
     upstream = FakeUpstream(lambda stream: anyio.sleep_forever())
-    async with world.pair(upstream) as server, anyio.create_task_group() as tasks:
+    async with world.pair(upstream, resume_s=0) as server, anyio.create_task_group() as tasks:
         codes: list[ErrorCode] = []
 
         async def visit() -> None:
@@ -150,6 +151,7 @@ async def test_requests_under_way_while_links_break_have_one_outcome_each(world:
         assert (await ask(server)).status == 200
 
 
+@pytest.mark.rule("L7")
 async def test_link_that_is_made_and_lost_again_and_again_is_not_hammered(world: World) -> None:
     """A link that did not last does not reset the delays."""
     dialled = Recorder()

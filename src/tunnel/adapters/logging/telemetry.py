@@ -10,17 +10,25 @@ from typing import Final, TypeAlias, assert_never
 
 from tunnel.domain.errors import ErrorCode
 from tunnel.ports.telemetry import (
+    ClientConfigured,
     ClientPublished,
     ClientUnpublished,
     ConfigurationApplied,
+    ConfigurationReloaded,
     ConnectFailed,
     Event,
     LinkLost,
     Listening,
+    MemberEjected,
+    MemberReturned,
     RegistrationDenied,
     SessionFailed,
+    TargetEjected,
+    TargetReturned,
     Telemetry,
+    TunnelDetached,
     TunnelReady,
+    TunnelResumed,
 )
 
 __all__ = ["LOGGER_NAME", "READY_LOGGER_NAME", "LoggingTelemetry"]
@@ -57,10 +65,12 @@ class LoggingTelemetry(Telemetry):
 
 def _level(event: Event) -> int:
     match event:
-        case RegistrationDenied() | LinkLost() | ConnectFailed():
+        case RegistrationDenied() | LinkLost() | ConnectFailed() | MemberEjected() | TargetEjected():
             return logging.WARNING
-        case ConfigurationApplied(rejected=rejected):
+        case ConfigurationApplied(rejected=rejected) | ClientConfigured(rejected=rejected):
             return logging.WARNING if rejected else logging.INFO
+        case ConfigurationReloaded(error=error):
+            return logging.ERROR if error else logging.INFO
         case SessionFailed(code=code):
             if code == ErrorCode.CANCELLED:
                 return logging.DEBUG
@@ -86,16 +96,40 @@ def _described(event: Event) -> tuple[str, Fields]:
             }
         case ClientUnpublished(client_id=client, group=group, tunnel_id=tunnel, reason=reason):
             return "client_unpublished", {"client": client, "group": group, "tunnel": tunnel, "reason": reason}
+        case ClientConfigured(client_id=client, group=group, version=version, rejected=rejected):
+            fields: Fields = {"client": client, "group": group, "version": version}
+            if rejected:
+                return "client_kept_configuration", {**fields, "reason": rejected}
+            return "client_configured", fields
+        case TunnelDetached(client_id=client, tunnel_id=tunnel, reason=reason):
+            return "tunnel_detached", {"client": client, "tunnel": tunnel, "reason": reason}
+        case TunnelResumed(client_id=client, tunnel_id=tunnel, transport=transport, address=address):
+            where = {"transport": transport, "address": address}
+            return "tunnel_resumed", {"client": client, "tunnel": tunnel, **where}
         case RegistrationDenied(address=address, code=code, reason=reason):
             return "registration_denied", {"address": address, "code": code, "reason": reason}
         case ConfigurationApplied(version=version, hash=digest, rejected=rejected):
             if rejected:
                 return "configuration_rejected", {"version": version, "hash": digest, "reason": rejected}
             return "configuration_applied", {"version": version, "hash": digest}
+        case ConfigurationReloaded(source=source, version=version, error=error):
+            if error:
+                return "configuration_kept", {"source": source, "version": version, "reason": error}
+            return "configuration_reloaded", {"source": source, "version": version}
         case LinkLost(peer=peer, end=end, reason=reason):
             return "link_lost", {"peer": peer, "end": end, "reason": reason}
         case ConnectFailed(server=server, reason=reason, retry_s=retry_s):
             return "connect_failed", {"server": server, "reason": reason, "retry_s": round(retry_s, 3)}
+        case MemberEjected(group=group, member=member, reason=reason, ejection_s=ejection_s):
+            where = {"group": group, "member": member}
+            return "member_ejected", {**where, "reason": reason, "ejection_s": round(ejection_s, 3)}
+        case MemberReturned(group=group, member=member):
+            return "member_returned", {"group": group, "member": member}
+        case TargetEjected(upstream=upstream, target=target, reason=reason, ejection_s=ejection_s):
+            where = {"upstream": upstream, "target": target}
+            return "target_ejected", {**where, "reason": reason, "ejection_s": round(ejection_s, 3)}
+        case TargetReturned(upstream=upstream, target=target):
+            return "target_returned", {"upstream": upstream, "target": target}
         case SessionFailed(code=code, message=message, detail=detail):
             return "session_failed", {"code": code, "reason": message, "detail": detail}
         case _:

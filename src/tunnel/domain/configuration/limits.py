@@ -37,6 +37,8 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         heartbeat_s: Interval of heartbeats; a link is dead after three without a sign of life.
         handshake_s: From the link's start to the end of the handshake.
         connect_s: For dialling one address.
+        resume_s: How long a tunnel whose link was lost waits for another, with all that goes on inside; of both sides'
+            values the smaller counts. 0: not at all.
         drain_s: How long running sessions may take to finish at shutdown.
         drain_delay_s: How long to go on accepting after the signal to stop, for load balancers to notice.
 
@@ -54,11 +56,12 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     heartbeat_s: _Deadline = _ANNOUNCED.heartbeat_s
     handshake_s: _Deadline = 10.0
     connect_s: _Deadline = 5.0
+    resume_s: _Seconds = _ANNOUNCED.resume_s
     drain_s: _Seconds = 10.0
     drain_delay_s: _Seconds = 0.0
 
     def limits(self) -> Limits:
-        """What this side announces to its peers. Resuming is announced as off."""
+        """What this side announces to its peers."""
         return Limits(
             session_window_bytes=self.session_window_bytes,
             session_window_max_bytes=self.session_window_max_bytes,
@@ -69,7 +72,7 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             max_sessions=self.max_sessions,
             max_links=self.max_links,
             heartbeat_s=self.heartbeat_s,
-            resume_s=0.0,
+            resume_s=self.resume_s,
         )
 
     def check(self, path: str) -> None:

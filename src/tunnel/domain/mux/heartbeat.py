@@ -26,6 +26,14 @@ class Heartbeat:
         self._awaiting: tuple[int, float] | None = None
         self.ping_due = False
 
+    def restart(self, now: float, *, unacknowledged: bool) -> None:
+        """Another link was attached: what was asked on the one before is not awaited any more."""
+        self._heard = now
+        self._next_ping = now + self._interval_s
+        self._awaiting = None
+        self.ping_due = False
+        self.progress(now, unacknowledged=unacknowledged)
+
     def heard(self, now: float) -> None:
         """A valid frame arrived."""
         self._heard = now

@@ -25,6 +25,7 @@ from tunnel.domain.envelopes import (
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.limits import COST_OVERHEAD_BYTES, MAX_TEXT_CHARS, Limits
 from tunnel.domain.mux.acknowledgement import Acknowledgement
+from tunnel.domain.mux.attachments import Attachments
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.heartbeat import Heartbeat
 from tunnel.domain.mux.inbox import DATA, Inbox, Received, TunnelMessage
@@ -42,7 +43,7 @@ _ENDED: Final = TunnelState.ENDED
 
 
 class Multiplexer:
-    """Sessions, windows and numbered frames of one end of one tunnel.
+    """Sessions, windows and numbered frames of one end of one tunnel, which is attached to a link from the start.
 
     Args:
         opens_odd: True on the client, whose sessions have odd ids.
@@ -67,6 +68,8 @@ class Multiplexer:
         settled: bool = True,
     ) -> None:
         self.state: TunnelState = _ATTACHED
+        self.detached = False
+        """Whether there is no link, and another may come."""
         self._acknowledgement = Acknowledgement(remote.replay_window_bytes)
         self._pacing = LinkPacing(now)
         self._heartbeat = Heartbeat(local.heartbeat_s, now)
@@ -88,6 +91,7 @@ class Multiplexer:
             settled=settled,
         )
         self._inbox = Inbox(self._sessions, self._out, local, now)
+        self._attachments = Attachments(min(local.resume_s, remote.resume_s), keeps_idle=opens_odd)
         self.opening_cost = remote.chunk_cost
         """Largest cost of an opening; larger heads are split."""
         self._control: dict[type, Callable[[Envelope, Received, float], None]] = {
@@ -114,12 +118,14 @@ class Multiplexer:
         return self._sessions.open(head, now)
 
     def send(self, message: TunnelMessage) -> None:
-        """Queue a message of the tunnel itself."""
-        self._out.uncounted(message)
+        """Queue a message of the tunnel itself. Without effect while detached: the next handshake says what counts."""
+        if not self.detached:
+            self._out.uncounted(message)
 
     def ping(self, now: float) -> None:
-        """Ask the peer for a sign of life now, without waiting for the next heartbeat."""
-        self._out.uncounted(Ping(self._heartbeat.ping(now)))
+        """Ask the peer for a sign of life now, not at the next heartbeat. Without effect while detached."""
+        if not self.detached:
+            self._out.uncounted(Ping(self._heartbeat.ping(now)))
 
     def settle(self) -> None:
         """The configuration is settled: from now on the peer may open sessions."""
@@ -144,9 +150,74 @@ class Multiplexer:
             The sessions that this ended, whose handlers have to be told.
         """
         self.state = TRANSITIONS[self.state, TunnelInput.ENDED]
+        self.detached = False
         ended = self._sessions.end(reason)
         self._out.clear()
         return ended
+
+    # -- links come and go
+
+    def detach(self, now: float, *, replaced: bool = False) -> str | None:
+        """The link was lost, or another is about to take its place: nothing that it still brings counts.
+
+        Sessions go on as far as they can without a link, and none can be opened.
+
+        Args:
+            now: Seconds.
+            replaced: Whether another link is there to be attached; even the server then keeps a tunnel in which nothing
+                is under way, because something may be on its way from the client.
+
+        Returns:
+            Why the tunnel has to end, which is the caller's to do; None when it is kept until ``expires``.
+        """
+        retention = self._out.retention
+        self.state = TRANSITIONS[self.state, TunnelInput.LINK_LOST]
+        self.detached = True
+        self._out.detached()
+        return self._attachments.lose(
+            now, acked=retention.acked, waiting=bool(len(retention)), idle=self.drained, replaced=replaced
+        )
+
+    def attach(self, received: int, now: float) -> str | None:
+        """Go on, on another link: what the peer has not received is sent again before anything new.
+
+        Args:
+            received: The highest ``seq`` that the peer says it has taken in.
+            now: Seconds.
+
+        Returns:
+            What is wrong with ``received``: the tunnel has to end; None when it is attached.
+
+        Source: docs/reference/protocol.md, resume.
+        """
+        retention = self._out.retention
+        if not retention.acked <= received <= retention.sent:
+            return f"frame {received} was said to be the last received, out of {retention.acked} to {retention.sent}"
+        self.state = TRANSITIONS[self.state, TunnelInput.RESUMED]
+        self.detached = False
+        self._attachments.attach()
+        retention.acknowledge(received)
+        retention.attached()
+        self._pacing.restart(now)
+        self._acknowledgement.told()
+        self._heartbeat.restart(now, unacknowledged=bool(len(retention)))
+        self._sessions.attached(now)
+        return None
+
+    @property
+    def attachment(self) -> int:
+        """Number of the link attached now, from 1; 0 while detached."""
+        return self._attachments.current
+
+    @property
+    def received(self) -> int:
+        """The highest ``seq`` taken in: what the peer need not send again."""
+        return self._acknowledgement.received
+
+    @property
+    def expires(self) -> float:
+        """While detached: when the tunnel is given up."""
+        return self._attachments.expires
 
     # -- what the application watches
 
@@ -177,10 +248,18 @@ class Multiplexer:
 
     # -- frames in
 
-    def receive(self, frame: Frame, now: float) -> Received:
-        """Take in a frame from the attached link: whole, or not at all when it is a duplicate."""
+    def receive(self, frame: Frame, now: float, attachment: int | None = None) -> Received:
+        """Take in a frame: whole, or not at all when it is a duplicate or came late.
+
+        Args:
+            frame: As it came.
+            now: Seconds.
+            attachment: Which link brought it, as ``attachment`` was when that was attached; None for the one attached
+                now. What any other brings is dropped.
+        """
         received = Received()
-        if self.state is _ENDED:
+        current = self._attachments.current
+        if self.state is _ENDED or not current or (attachment is not None and attachment != current):
             return received
         try:
             if frame.ack > self._out.retention.acked:
@@ -236,8 +315,8 @@ class Multiplexer:
 
     def _on_ack(self, ack: int, now: float) -> None:
         retention = self._out.retention
-        if ack > retention.sent:
-            raise PeerMistake(f"frame {ack} was acknowledged, {retention.sent} was the last one sent")
+        if ack > retention.handed:
+            raise PeerMistake(f"frame {ack} was acknowledged, {retention.handed} was the last one sent")
         before = retention.cost + retention.control_cost
         last = retention.acknowledge(ack)
         if last is not None:
@@ -268,7 +347,7 @@ class Multiplexer:
     @property
     def sendable(self) -> bool:
         """Whether ``next_frame`` may have something; False is certain."""
-        return self._out.pending
+        return not self.detached and self._out.pending
 
     def next_frame(self, now: float) -> Frame | None:
         """The frame to hand to the link next, None when nothing may go now.
@@ -276,6 +355,8 @@ class Multiplexer:
         Raises:
             ControlOverflow: The tunnel has to end: the peer does not acknowledge.
         """
+        if self.detached:
+            return None
         out = self._out
         retention = out.retention
         idle = retention.acked == retention.sent
@@ -289,7 +370,12 @@ class Multiplexer:
         return frame
 
     def tick(self, now: float) -> str | None:
-        """Time passed; why the link is dead, None while it lives. ``sendable`` may have become true."""
+        """Time passed; why the link is dead, None while it lives. ``sendable`` may have become true.
+
+        Without effect while detached: what could not come without a link is not late.
+        """
+        if self.detached:
+            return None
         self._acknowledgement.tick(now)
         self._sessions.tick(now)
         dead = self._heartbeat.tick(now)

@@ -2,13 +2,15 @@
 
 1. Uncounted envelopes (handshake, configuration, ping, pong, close): a frame of their own, at once. They are neither
    numbered nor kept.
-2. Counted control (go_away, window_update, stop_sending, error), whatever the windows say. What was not sent yet
+2. After another link was attached, what the peer has not received, as it was framed before, as far as the link's pacing
+   allows; until that is done nothing else that is counted.
+3. Counted control (go_away, window_update, stop_sending, error), whatever the windows say. What was not sent yet
    coalesces per session. When its reserve is full of what the peer did not acknowledge, it waits; should more wait than
    all sessions together can have to say, the tunnel has to end.
-3. Openings, up to half a frame, so that data cannot keep them waiting nor they data.
-4. Data by deficit round robin over the sessions that have credit.
-5. Openings and data stop while the replay window or the link's pacing is full.
-6. Nothing of these, and an acknowledgement is due: a frame of no envelopes.
+4. Openings, up to half a frame, so that data cannot keep them waiting nor they data.
+5. Data by deficit round robin over the sessions that have credit.
+6. Openings and data stop while the replay window or the link's pacing is full.
+7. Nothing of these, and an acknowledgement is due: a frame of no envelopes.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections import deque
 
 from tunnel.domain.envelopes import (
     KIND_OF,
+    ConfigSyncResponse,
     Envelope,
     Error,
     Frame,
@@ -90,7 +93,9 @@ class Outbound:
     # -- queues
 
     def uncounted(self, payload: Payload) -> None:
-        """Queue an envelope of the tunnel's own."""
+        """Queue an envelope of the tunnel's own. A configuration takes the place of another one that still waits."""
+        if isinstance(payload, ConfigSyncResponse):
+            self._uncounted = deque(each for each in self._uncounted if not _outdated(each, payload))
         self._uncounted.append(payload)
 
     def pong(self, payload: Pong) -> None:
@@ -127,6 +132,11 @@ class Outbound:
         self._openings.clear()
         return sessions
 
+    def detached(self) -> None:
+        """The link was lost: what was to be said of it, or asked of it, is void."""
+        self._uncounted.clear()
+        self._pong = None
+
     def clear(self) -> None:
         """Forget everything: the tunnel has ended, and nobody is there to be told."""
         self.retention.clear()
@@ -150,6 +160,7 @@ class Outbound:
             or self._pong is not None
             or self._go_away is not None
             or self._acknowledgement.due
+            or self.retention.again is not None
         )
 
     @property
@@ -170,6 +181,27 @@ class Outbound:
             payload = self._next_uncounted()
             acknowledgement.told()
             return Frame((Envelope(0, KIND_OF[type(payload)], payload),), acknowledgement.received)
+        frame = self._again(now) if self.retention.again is not None else self._new(now)
+        if frame is None and acknowledgement.due:
+            frame = Frame((), acknowledgement.received)
+        if frame is not None:
+            acknowledgement.told()
+        return frame
+
+    def _again(self, now: float) -> Frame | None:
+        """The next of the frames that were lost with the link before."""
+        again = self.retention.again
+        assert again is not None
+        pacing = self.pacing
+        if again.cost and again.cost > pacing.room:
+            return None
+        self.retention.handed_again()
+        again.sent_at = now
+        again.delivered_before = pacing.delivered
+        pacing.sent(again.cost + again.control_cost)
+        return Frame(again.frame.envelopes, self._acknowledgement.received, again.frame.seq)
+
+    def _new(self, now: float) -> Frame | None:
         retention = self.retention
         pacing = self.pacing
         envelopes: list[Envelope] = []
@@ -185,16 +217,12 @@ class Outbound:
                     size -= spent
                 if self._ring:
                     cost += self._frame_data(envelopes, size, room - cost)
-        if envelopes:
-            acknowledgement.told()
-            frame = Frame(tuple(envelopes), acknowledgement.received, retention.sent + 1)
-            retention.keep(RetainedFrame(frame, cost, control_cost, now, pacing.delivered))
-            pacing.sent(cost + control_cost)
-            return frame
-        if acknowledgement.due:
-            acknowledgement.told()
-            return Frame((), acknowledgement.received)
-        return None
+        if not envelopes:
+            return None
+        frame = Frame(tuple(envelopes), self._acknowledgement.received, retention.sent + 1)
+        retention.keep(RetainedFrame(frame, cost, control_cost, now, pacing.delivered))
+        pacing.sent(cost + control_cost)
+        return frame
 
     def _next_uncounted(self) -> Payload:
         pong = self._pong
@@ -302,3 +330,7 @@ class Outbound:
             self._unfinished.discard(session)
         self.framed.append(session)
         envelopes.append(Envelope(session.id, KIND_OF[type(payload)], payload))
+
+
+def _outdated(waiting: Payload, configuration: ConfigSyncResponse) -> bool:
+    return isinstance(waiting, ConfigSyncResponse) and waiting.hash != configuration.hash

@@ -44,8 +44,12 @@ class LinkPacing:
     )
 
     def __init__(self, now: float) -> None:
-        self.in_flight = 0
         self.delivered = 0
+        self.restart(now)
+
+    def restart(self, now: float) -> None:
+        """Another link was attached: nothing is known of it yet, and nothing on its way."""
+        self.in_flight = 0
         self.limit = INITIAL_IN_FLIGHT_BYTES
         self._rate = self._older_rate = 0.0
         self._rate_until = now + _RATE_PERIOD_S

@@ -209,6 +209,12 @@ class SessionTable(SessionHost):
             # Nobody was told of it yet, so nobody else will finish it.
             session.finish()
 
+    def attached(self, now: float) -> None:
+        """Another link was attached: what could not come without one gets its time anew, and all is settled."""
+        self.settled = True
+        for session in self._unfinished:
+            self._unfinished[session] = now + HEAD_COMPLETION_S
+
     def given_up(self, session_id: int) -> bool:
         """The peer has done with a session that is gone here; whether it was one that had been refused."""
         if session_id not in self._refused:

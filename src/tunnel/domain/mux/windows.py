@@ -21,20 +21,22 @@ __all__ = ["ReceiveWindow", "SendWindow"]
 
 
 class SendWindow:
-    """Credit left for sending, and how large one envelope may be.
+    """Credit left for sending, how large one envelope may be, and whether any credit ever came back.
 
     ``chunk_cost`` is a quarter of the largest credit ever seen, which the receiver's window is not smaller than.
     """
 
-    __slots__ = ("chunk_cost", "credit")
+    __slots__ = ("chunk_cost", "credit", "returned")
 
     def __init__(self, limits: Limits) -> None:
         self.credit = limits.session_window_bytes
         self.chunk_cost = min(MAX_CHUNK_COST, self.credit // 4)
+        self.returned = False
 
     def granted(self, size_bytes: int) -> None:
         """A window_update arrived."""
         self.credit += size_bytes
+        self.returned = True
         if self.chunk_cost < MAX_CHUNK_COST:
             self.chunk_cost = min(MAX_CHUNK_COST, max(self.chunk_cost, self.credit // 4))
 

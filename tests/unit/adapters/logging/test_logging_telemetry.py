@@ -9,16 +9,24 @@ import pytest
 
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.ports.telemetry import (
+    ClientConfigured,
     ClientPublished,
     ClientUnpublished,
     ConfigurationApplied,
+    ConfigurationReloaded,
     ConnectFailed,
     Event,
     LinkLost,
     Listening,
+    MemberEjected,
+    MemberReturned,
     RegistrationDenied,
     SessionFailed,
+    TargetEjected,
+    TargetReturned,
+    TunnelDetached,
     TunnelReady,
+    TunnelResumed,
 )
 
 RECORDS = [
@@ -43,6 +51,26 @@ RECORDS = [
         'client_unpublished client=laptop-1 group=web tunnel=t1 reason="link lost"',
     ),
     (
+        ClientConfigured("laptop-1", "web", 2),
+        logging.INFO,
+        "client_configured client=laptop-1 group=web version=2",
+    ),
+    (
+        ClientConfigured("laptop-1", "web", 2, "bad"),
+        logging.WARNING,
+        "client_kept_configuration client=laptop-1 group=web version=2 reason=bad",
+    ),
+    (
+        TunnelDetached("laptop-1", "t1", "reset"),
+        logging.INFO,
+        "tunnel_detached client=laptop-1 tunnel=t1 reason=reset",
+    ),
+    (
+        TunnelResumed("laptop-1", "t1", "grpc", "1.2.3.4:5"),
+        logging.INFO,
+        "tunnel_resumed client=laptop-1 tunnel=t1 transport=grpc address=1.2.3.4:5",
+    ),
+    (
         RegistrationDenied("127.0.0.1:5", "forbidden", "no"),
         logging.WARNING,
         "registration_denied address=127.0.0.1:5 code=forbidden reason=no",
@@ -53,12 +81,34 @@ RECORDS = [
         logging.WARNING,
         "configuration_rejected version=2 hash=ab reason=bad",
     ),
+    (
+        ConfigurationReloaded("server.toml", 2),
+        logging.INFO,
+        "configuration_reloaded source=server.toml version=2",
+    ),
+    (
+        ConfigurationReloaded("server.toml", 1, "server.toml: rules: bad"),
+        logging.ERROR,
+        'configuration_kept source=server.toml version=1 reason="server.toml: rules: bad"',
+    ),
     (LinkLost("1.2.3.4:5", "broken", ""), logging.WARNING, 'link_lost peer=1.2.3.4:5 end=broken reason=""'),
     (
         ConnectFailed("grpc://a:1", "refused", 0.12345),
         logging.WARNING,
         "connect_failed server=grpc://a:1 reason=refused retry_s=0.123",
     ),
+    (
+        MemberEjected("web", "laptop/one", "peer_lost", 20.0),
+        logging.WARNING,
+        "member_ejected group=web member=laptop/one reason=peer_lost ejection_s=20.0",
+    ),
+    (MemberReturned("web", "laptop/one"), logging.INFO, "member_returned group=web member=laptop/one"),
+    (
+        TargetEjected("app", "http://a:1", "upstream_timeout", 10.0),
+        logging.WARNING,
+        "target_ejected upstream=app target=http://a:1 reason=upstream_timeout ejection_s=10.0",
+    ),
+    (TargetReturned("app", "http://a:1"), logging.INFO, "target_returned upstream=app target=http://a:1"),
     (
         SessionFailed("no_client", "none", ""),
         logging.INFO,
