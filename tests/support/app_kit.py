@@ -318,8 +318,10 @@ class World:
 class ScriptedServer(LinkService):
     """What a server says is up to the test: ``script`` is run with each link."""
 
-    def __init__(self, network: MemoryNetwork, script: Callable[[Link], Awaitable[None]]) -> None:
-        self._listener = MemoryListener("edge", network)
+    def __init__(
+        self, network: MemoryNetwork, script: Callable[[Link], Awaitable[None]], *, name: str = "edge"
+    ) -> None:
+        self._listener = MemoryListener(name, network)
         self._script = script
         self.links = 0
 

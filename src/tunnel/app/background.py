@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +32,31 @@ class Background:
         """Where to start tasks while the context is entered."""
         assert self._inner is not None, "not entered"
         return self._inner
+
+    async def start(self, serve: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+        """Run ``serve`` as a task, and return once it has called what it was given, or has returned without.
+
+        What it raises before that is raised here, as it is; what it raises later leaves the context. Cancelling this
+        leaves the task running.
+        """
+        started = anyio.Event()
+        failure: Exception | None = None
+
+        async def run() -> None:
+            nonlocal failure
+            try:
+                await serve(started.set)
+            except Exception as exc:
+                if started.is_set():
+                    raise
+                failure = exc
+            finally:
+                started.set()
+
+        self.tasks.start_soon(run)
+        await started.wait()
+        if failure is not None:
+            raise failure
 
     async def __aenter__(self) -> Self:
         self._outer = anyio.create_task_group()

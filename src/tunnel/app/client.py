@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
+import msgspec
 
 from tunnel.app.background import Background
-from tunnel.app.client_configuration import ClientConfiguration
+from tunnel.app.client_line import ClientLine, refused_snapshot
 from tunnel.app.container import ClientContainer
-from tunnel.app.dialer import Dialer, Identity
+from tunnel.app.line_maker import LineMaker
 from tunnel.app.settings import default_client_id
-from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSettings, parse_target
-from tunnel.domain.errors import ConfigurationError, LinkEnd, LinkError, RegistrationRefused
-from tunnel.domain.identity import ClientId, GroupId, InstanceId
-from tunnel.ports.target import UpstreamTarget
-from tunnel.ports.transport import Transport
+from tunnel.domain.configuration import ClientSettings
+from tunnel.domain.errors import ConfigurationError, LinkEnd, LinkError
 
 __all__ = ["Client"]
 
@@ -43,43 +41,29 @@ class Client:
     """
 
     def __init__(self, settings: ClientSettings, *, container: ClientContainer | None = None) -> None:
-        if settings.token is None:
-            raise ConfigurationError("expected the token itself; load_client_settings resolves it", key_path="token")
-        self.settings = settings
         self.container = container if container is not None else ClientContainer()
         self.client_id = settings.client_id or default_client_id()
-        telemetry = self.container.telemetry()
-        self._configuration = ClientConfiguration(
-            TargetPolicy(settings.allow_targets), self._make_target, self.container.random(), telemetry
-        )
-        schemes = dict.fromkeys(url.partition(":")[0] for url in settings.servers)
-        self._dialer = Dialer(
-            servers=settings.servers,
-            transports={scheme: self._transport(scheme) for scheme in schemes},
-            identity=Identity(
-                ClientId(self.client_id),
-                GroupId(settings.group),
-                InstanceId(secrets.token_bytes(16)),
-                settings.token,
-            ),
-            configuration=self._configuration,
-            limits=settings.limits,
-            clock=self.container.clock(),
-            signals=self.container.signals,
-            random=self.container.random(),
-            telemetry=telemetry,
-            budget=self.container.budget(),
-            on_ready=self._on_ready,
-        )
+        """The name it registers under."""
+        self.settings = self._complete(settings)
+        """Those in force."""
+        self.version = 1
+        """Of the settings: one more with each ``reload``."""
         self._background = Background()
-        self._is_ready = False
+        self._turn = anyio.Lock()
         self._news = anyio.Event()
         self._closed = anyio.Event()
-        self._refusal: RegistrationRefused | None = None
+        self._running = False
+        self._changing = False
+        self._maker = LineMaker(self.container, start=self._start, on_change=self._changed)
+        self._line = self._maker.make(self.settings)
+        self._lines = {self._line}
+
+    # -- lifetime
 
     async def __aenter__(self) -> Self:
         background = await self._background.__aenter__()
-        background.tasks.start_soon(self._run)
+        self._running = True
+        background.tasks.start_soon(self._line.run)
         return self
 
     async def __aexit__(
@@ -91,7 +75,8 @@ class Client:
             await self._background.__aexit__(exc_type, exc, traceback)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._configuration.aclose()
+                for line in self._lines:
+                    await line.aclose()
 
     async def ready(self) -> None:
         """Return while the server sends conversations here; waits for that.
@@ -100,9 +85,9 @@ class Client:
             RegistrationRefused: The server will not have this client.
             LinkError: ``CLOSED``: the client was closed.
         """
-        while not self._is_ready:
-            self._check()
+        while not self._line.ready:
             if self._closed.is_set():
+                self._check()
                 raise LinkError(LinkEnd.CLOSED, "the client was closed")
             await self._news.wait()
 
@@ -121,39 +106,123 @@ class Client:
         Args:
             drain_s: Seconds for that; None for the configured ``drain_s``, 0 for none.
         """
-        await self._dialer.drain(self.settings.limits.drain_s if drain_s is None else drain_s)
-        self._closed.set()
-        self._announce()
+        self._running = False
+        grace_s = self.settings.limits.drain_s if drain_s is None else drain_s
+        async with anyio.create_task_group() as tasks:
+            for line in self._lines:
+                tasks.start_soon(line.leave, grace_s)
+        self._close()
 
-    def _check(self) -> None:
-        if self._refusal is not None:
-            raise self._refusal
+    # -- other settings
 
-    def _on_ready(self, ready: bool) -> None:
-        self._is_ready = ready
-        self._announce()
+    async def reload(self, settings: ClientSettings) -> int:
+        """Go on with other settings, without losing a conversation.
 
-    def _announce(self) -> None:
+        ``allow_targets`` and ``upstreams`` are put in place where the client is: the configuration that the server has
+        sent is judged anew. For anything else, or when that configuration had been rejected, another tunnel is brought
+        up beside the one there is. Once the server sends conversations to it, the old one drains; until then the old
+        one serves. An error, or being cancelled, leaves everything as it was. One reload at a time; others wait for
+        their turn.
+
+        Args:
+            settings: Checked settings, whole, with a token. Without a ``client_id`` the present one stays.
+
+        Returns:
+            Their version.
+
+        Raises:
+            ConfigurationError: They cannot be followed, or the configuration that the server has sent is refused
+                under them.
+            RegistrationRefused: The server will not have this client under them.
+            LinkError: ``UNREACHABLE``: there was no tunnel within ``connect_s`` for each server and ``handshake_s``,
+                though under the old settings there is one; ``CLOSED``: the client is not running, or not any more.
+        """
+        # Held while a tunnel comes up: whoever comes second must find it either there or gone.
+        async with self._turn:
+            if not self._running:
+                raise LinkError(LinkEnd.CLOSED, "the client is not running")
+            settings = self._complete(settings)
+            if self._in_place(settings):
+                self._follow(settings)
+            else:
+                await self._change_over(settings)
+            self.settings = settings
+            self.version += 1
+            return self.version
+
+    def _in_place(self, settings: ClientSettings) -> bool:
+        """Whether the line there is can go on under ``settings``."""
+        here = self._line.settings
+        moved = msgspec.structs.replace(settings, allow_targets=here.allow_targets, upstreams=here.upstreams)
+        return moved == here and self._line.configuration.rejection is None
+
+    def _follow(self, settings: ClientSettings) -> None:
+        if settings == self._line.settings:
+            return
+        try:
+            self._line.configuration.follow(settings.policy())
+        except ConfigurationError as exc:
+            raise refused_snapshot(exc) from exc
+        self._line.settings = settings
+
+    async def _change_over(self, settings: ClientSettings) -> None:
+        """Replace the line by another, once that is ready."""
+        line = self._maker.make(settings)
+        self._lines.add(line)
+        self._changing = True
+        self._background.tasks.start_soon(line.run)
+        try:
+            await self._establish(line)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._see_off(line, 0)
+            raise
+        else:
+            before, self._line = self._line, line
+            assert settings.client_id is not None
+            self.client_id = settings.client_id
+            self._background.tasks.start_soon(self._see_off, before, before.settings.limits.drain_s)
+        finally:
+            self._changing = False
+            self._changed()
+
+    async def _establish(self, line: ClientLine) -> None:
+        limits = line.settings.limits
+        patience_s = limits.connect_s * len(line.settings.servers) + limits.handshake_s
+        with anyio.move_on_after(patience_s) as scope:
+            await line.established()
+        if scope.cancelled_caught and self._line.ready:
+            raise LinkError(
+                LinkEnd.UNREACHABLE, f"no server took this client within {patience_s:g} s; it stays where it is"
+            )
+        # With neither ready there is nothing to lose, and the newer settings are what is wanted.
+
+    async def _see_off(self, line: ClientLine, grace_s: float) -> None:
+        await line.leave(grace_s)
+        await line.aclose()
+        self._lines.discard(line)
+
+    # -- inside
+
+    def _complete(self, settings: ClientSettings) -> ClientSettings:
+        if settings.token is None:
+            raise ConfigurationError("expected the token itself; load_client_settings resolves it", key_path="token")
+        return msgspec.structs.replace(settings, client_id=settings.client_id or self.client_id)
+
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._background.tasks.start_soon(work)
+
+    def _changed(self) -> None:
+        # A line that is refused while another comes up does not end the client: the other may be the remedy.
+        if self._line.over and not self._changing:
+            self._closed.set()
         news, self._news = self._news, anyio.Event()
         news.set()
 
-    async def _run(self) -> None:
-        try:
-            await self._dialer.run()
-        except RegistrationRefused as exc:
-            self._refusal = exc
-        finally:
-            self._closed.set()
-            self._announce()
+    def _close(self) -> None:
+        self._closed.set()
+        self._changed()
 
-    def _transport(self, scheme: str) -> Transport:
-        known = self.container.transports.providers
-        if scheme not in known:
-            schemes = ", ".join(sorted(known))
-            raise ConfigurationError(f'no transport is known for "{scheme}://", only for {schemes}', key_path="servers")
-        transport: Transport = self.container.transports(scheme)
-        return transport
-
-    def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
-        target: UpstreamTarget = self.container.targets(parse_target(url).scheme, url, settings, policy)
-        return target
+    def _check(self) -> None:
+        if self._line.refusal is not None:
+            raise self._line.refusal

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tunnel.app.upstream_router import TargetFactory, UpstreamRouter
-from tunnel.domain.configuration import GroupSnapshot, TargetPolicy
+from tunnel.domain.configuration import ClientPolicy, GroupSnapshot, TargetPolicy, UpstreamSettings
 from tunnel.domain.envelopes import ConfigApplied, ConfigRejected, ConfigSyncResponse
 from tunnel.domain.errors import ConfigurationError, ErrorCode, LinkEnd, LinkError, SessionError
 from tunnel.domain.limits import MIB
 from tunnel.domain.random_source import RandomSource
-from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.ports.clock import Clock
+from tunnel.ports.target import ProxyTarget, Stream, UpstreamTarget
 from tunnel.ports.telemetry import ConfigurationApplied, Telemetry
 
 __all__ = ["ClientConfiguration"]
@@ -20,37 +23,78 @@ _logger = logging.getLogger("tunnel.configuration")
 _MAX_SNAPSHOT_BYTES = 16 * MIB
 
 
+class _Serving:
+    """A router, and how many conversations are under way in it."""
+
+    __slots__ = ("conversations", "router")
+
+    def __init__(self, router: UpstreamRouter) -> None:
+        self.router = router
+        self.conversations = 0
+
+
 class ClientConfiguration(ProxyTarget):
     """Holds the router of the snapshot applied last, and handles conversations with it.
 
+    A router that is replaced finishes the conversations it has, and is closed after the last of them.
+
     Args:
-        policy: What may be dialled.
+        policy: What is made of snapshots.
         target_factory: Makes targets.
         random: For balancing.
-        telemetry: Told what was applied.
+        telemetry: Told what was applied, and of targets that are ejected and return.
+        clock: Time.
+        start: Runs something in the background.
+        on_rejected: Called when a snapshot was rejected.
     """
 
     def __init__(
-        self, policy: TargetPolicy, target_factory: TargetFactory, random: RandomSource, telemetry: Telemetry
+        self,
+        policy: ClientPolicy,
+        target_factory: TargetFactory,
+        random: RandomSource,
+        telemetry: Telemetry,
+        *,
+        clock: Clock,
+        start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
+        on_rejected: Callable[[], None],
     ) -> None:
         self._policy = policy
         self._target_factory = target_factory
         self._random = random
         self._telemetry = telemetry
-        self._router: UpstreamRouter | None = None
-        self._replaced: list[UpstreamRouter] = []
+        self._clock = clock
+        self._start = start
+        self._on_rejected = on_rejected
+        self._snapshot: GroupSnapshot | None = None
+        self._serving: _Serving | None = None
+        self._replaced: set[_Serving] = set()
+        self._coming = ""
+        """Hash of the snapshot whose parts are coming in."""
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self.hash = ""
         """Of the snapshot applied last; empty before the first."""
+        self.rejection: ConfigurationError | None = None
+        """Why the snapshot that came last was rejected; None when it was applied."""
 
     async def handle(self, stream: Stream) -> None:
-        if self._router is None:
+        serving = self._serving
+        if serving is None:
             raise SessionError(ErrorCode.REFUSED, "this client has no configuration yet")
-        await self._router.handle(stream)
+        serving.conversations += 1
+        try:
+            await serving.router.handle(stream)
+        finally:
+            serving.conversations -= 1
+            if serving is not self._serving:
+                self._discard(serving)
+
+    # -- what the server sends
 
     def begin(self) -> None:
         """A new link: parts of a snapshot that its predecessor did not complete are void."""
+        self._coming = ""
         self._parts.clear()
         self._parts_bytes = 0
 
@@ -63,6 +107,10 @@ class ClientConfiguration(ProxyTarget):
         Raises:
             LinkError: ``VIOLATED``: the snapshot is too large.
         """
+        if message.hash != self._coming:
+            # A newer one takes the place of one that was still under way.
+            self.begin()
+            self._coming = message.hash
         self._parts.append(message.snapshot)
         self._parts_bytes += len(message.snapshot)
         if self._parts_bytes > _MAX_SNAPSHOT_BYTES or (message.more and not message.snapshot):
@@ -70,35 +118,84 @@ class ClientConfiguration(ProxyTarget):
         if message.more:
             return None
         encoded = b"".join(self._parts)
-        self._parts.clear()
-        self._parts_bytes = 0
+        self.begin()
         try:
-            router = UpstreamRouter(GroupSnapshot.decode(encoded), self._policy, self._target_factory, self._random)
+            snapshot = GroupSnapshot.decode(encoded)
+            router = self._router(snapshot, self._policy)
         except ConfigurationError as exc:
-            return self._rejected(message, str(exc))
-        except Exception as exc:
-            # A target's maker is anybody's code. What it cannot make must not end the client.
-            _logger.exception("a configuration could not be applied")
-            return self._rejected(message, f"could not be applied: {type(exc).__name__}: {exc}")
-        if self._router is not None:
-            self._replaced.append(self._router)
-        self._router = router
+            self.rejection = exc
+            self._telemetry.record(ConfigurationApplied(message.version, message.hash, rejected=str(exc)))
+            self._on_rejected()
+            return ConfigRejected(message.version, message.hash, str(exc))
+        self._snapshot = snapshot
+        self._replace(router)
         self.hash = message.hash
+        self.rejection = None
         self._telemetry.record(ConfigurationApplied(message.version, message.hash))
         return ConfigApplied(message.version, message.hash)
 
-    def _rejected(self, message: ConfigSyncResponse, why: str) -> ConfigRejected:
-        self._telemetry.record(ConfigurationApplied(message.version, message.hash, rejected=why))
-        return ConfigRejected(message.version, message.hash, why)
+    # -- what this client's own settings say
 
-    async def discard_replaced(self) -> None:
-        """Close the connections of routers that nothing uses any more; called when no session is left."""
-        while self._replaced:
-            await self._replaced.pop().aclose()
+    def follow(self, policy: ClientPolicy) -> None:
+        """Judge by another policy from now on, beginning with the snapshot applied last.
+
+        Raises:
+            ConfigurationError: That snapshot would be refused. The policy before goes on.
+        """
+        if self._snapshot is not None:
+            self._replace(self._router(self._snapshot, policy))
+        self._policy = policy
+
+    # -- routers
+
+    def _router(self, snapshot: GroupSnapshot, policy: ClientPolicy) -> UpstreamRouter:
+        def make(url: str, settings: UpstreamSettings, _: TargetPolicy) -> UpstreamTarget:
+            return self._target_factory(url, settings, policy.of(settings))
+
+        try:
+            # Targets are taken over from the router of before under the same policy only, which dials by itself.
+            router = UpstreamRouter(
+                policy.applied_to(snapshot),
+                policy.union,
+                make,
+                self._random,
+                previous=None if self._serving is None else self._serving.router,
+                telemetry=self._telemetry,
+                clock=self._clock,
+            )
+        except ConfigurationError:
+            raise
+        except Exception as exc:
+            # A target's maker is anybody's code. What it cannot make must not end the client.
+            _logger.exception("a configuration could not be applied")
+            raise ConfigurationError(f"could not be applied: {type(exc).__name__}: {exc}") from exc
+        for name in policy.unused_by(snapshot):
+            _logger.warning("upstreams.%s takes nobody's place: the server has sent no upstream of that name", name)
+        return router
+
+    def _replace(self, router: UpstreamRouter) -> None:
+        before, self._serving = self._serving, _Serving(router)
+        if before is not None:
+            self._replaced.add(before)
+            self._discard(before)
+
+    def _discard(self, serving: _Serving) -> None:
+        """Close a replaced router that has no conversation any more."""
+        if not serving.conversations and serving in self._replaced:
+            self._start(lambda: self._close(serving))
+
+    async def _close(self, serving: _Serving) -> None:
+        try:
+            await serving.router.aclose()
+        except Exception:
+            # Anybody's code as well, and of no consequence to those that go on.
+            _logger.exception("the targets of a replaced configuration could not be closed")
+        self._replaced.discard(serving)
 
     async def aclose(self) -> None:
         """Close every connection to every target."""
-        await self.discard_replaced()
-        if self._router is not None:
-            await self._router.aclose()
-            self._router = None
+        serving, self._serving = self._serving, None
+        closing = [*self._replaced, *([serving] if serving is not None else [])]
+        self._replaced.clear()
+        for each in closing:
+            await self._close(each)

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import anyio
-from anyio.abc import TaskGroup
 
 from tunnel.app.background import Background
 from tunnel.app.container import ServerContainer
-from tunnel.app.group_target import Group, GroupTarget
+from tunnel.app.entrance import Entrance, IngressEntrance, MountedIngress, TransportEntrance
+from tunnel.app.entrances import Entrances
 from tunnel.app.link_service import ServerLinks
-from tunnel.app.snapshots import Snapshots
+from tunnel.app.prepared import prepare, prepare_aside
+from tunnel.app.routes import Routes
 from tunnel.app.tunnel import Tunnel
-from tunnel.domain.balancing import STRATEGIES
 from tunnel.domain.configuration import ServerSettings
+from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import ServerId
 from tunnel.domain.registry import Registry, RegistrySnapshot
-from tunnel.domain.rules.engine import RulesEngine
-from tunnel.ports.ingress import Ingress
-from tunnel.ports.telemetry import Listening
-from tunnel.ports.transport import Listener
 
 __all__ = ["Server"]
 
@@ -50,58 +45,54 @@ class Server:
 
     def __init__(self, settings: ServerSettings, *, container: ServerContainer | None = None) -> None:
         self.settings = settings
+        """Those in force."""
+        self.version = 1
+        """Of the settings: one more with each ``reload``."""
         self.container = container if container is not None else ServerContainer()
         self._telemetry = self.container.telemetry()
-        self._groups: dict[str, Group] = {}
-        self._registry: Registry[Tunnel] = Registry(
-            max_links=settings.limits.max_links, on_published=lambda group: self._groups[group].arrived()
+        self._registry: Registry[Tunnel] = Registry(max_links=settings.limits.max_links, on_published=self._published)
+        rules, self._snapshots = prepare(settings, version=self.version)
+        self._target = Routes(
+            rules,
+            settings.groups,
+            registry=self._registry,
+            random=self.container.random(),
+            telemetry=self._telemetry,
+            clock=self.container.clock(),
         )
-        random = self.container.random()
-        for name, group in settings.groups.items():
-            self._groups[name] = Group(name, group, STRATEGIES[group.balance](), self._registry, random)
-        self._target = GroupTarget(RulesEngine(settings.rules), self._groups, self._telemetry)
+        self._authenticator = self.container.authenticator(settings.auth)
         self._links = ServerLinks(
             server_id=ServerId(secrets.token_hex(16)),
             limits=settings.limits,
-            authenticator=self.container.authenticator(settings.auth),
+            authenticator=self._authenticator,
             registry=self._registry,
-            snapshots=Snapshots(settings.groups),
+            snapshots=self._snapshots,
             clock=self.container.clock(),
             signals=self.container.signals,
             telemetry=self._telemetry,
             budget=self.container.budget(),
         )
-        self.ingress: Callable[..., Any] = self.container.asgi_ingress(
-            self._target, settings.ingress.http, settings.limits
-        )
+        self.ingress = MountedIngress(self.container.asgi_ingress(self._target, settings.ingress.http, settings.limits))
         """An ASGI application to mount elsewhere; works while the context is entered. It follows ``[ingress.http]`` in
         all but ``listen``."""
-        self._listeners: dict[str, Listener] = {}
-        self._ingresses: dict[str, Ingress] = {}
         self._background = Background()
+        self._entrances = Entrances(self._background, self._telemetry)
+        self._turn = anyio.Lock()
+        self._running = False
         self._closed = anyio.Event()
-        self._ingresses_done = anyio.Event()
-        self._open_ingresses = 0
 
     # -- lifetime
 
     async def __aenter__(self) -> Self:
-        self._make_listeners()
+        made = self._made(self.settings)
         async with AsyncExitStack() as stack:
-            stack.callback(self._release)
-            for listener in self._listeners.values():
-                listener.bind()
-            for ingress in self._ingresses.values():
-                ingress.bind()
+            stack.callback(self._entrances.stop)
+            self._entrances.bind(made)
             background = await stack.enter_async_context(self._background)
-            for name, listener in self._listeners.items():
-                await self._start(background.tasks, partial(listener.serve, self._links))
-                self._telemetry.record(Listening("transport", name, listener.address))
-            for name, ingress in self._ingresses.items():
-                self._open_ingresses += 1
-                await self._start(background.tasks, partial(self._serve_ingress, ingress))
-                self._telemetry.record(Listening("ingress", name, ingress.address))
+            await background.start(self._links.run)
+            await self._entrances.open()
             stack.pop_all()
+        self._running = True
         return self
 
     async def __aexit__(
@@ -118,15 +109,13 @@ class Server:
             drain_s: Seconds that conversations under way get to finish; None for the configured ``drain_s``, 0 for
                 none.
         """
+        self._running = False
         grace_s = self.settings.limits.drain_s if drain_s is None else drain_s
         if drain_s is None and self.settings.limits.drain_delay_s:
             await anyio.sleep(self.settings.limits.drain_delay_s)
         until = anyio.current_time() + grace_s
-        for ingress in self._ingresses.values():
-            ingress.drain(grace_s)
         with anyio.move_on_after(grace_s + _GOODBYE_S):
-            if self._open_ingresses:
-                await self._ingresses_done.wait()
+            await self._entrances.drain(grace_s)
         tunnels = self._registry.tunnels()
         for tunnel in tunnels:
             tunnel.go_away("shutdown")
@@ -138,21 +127,71 @@ class Server:
         with anyio.move_on_after(_GOODBYE_S):
             for tunnel in tunnels:
                 await tunnel.ended()
-        for listener in self._listeners.values():
-            listener.stop()
+        self._entrances.close()
         self._closed.set()
 
     async def wait_closed(self) -> None:
         """Return once ``aclose`` has run."""
         await self._closed.wait()
 
+    # -- other settings
+
+    async def reload(self, settings: ServerSettings) -> int:
+        """Go on with other settings, without losing a request.
+
+        1. Everything that can fail comes first: rules are compiled, new listeners bound and started.
+        2. Then, in one step, all that can be asked by name is replaced. Each request meets either all of the old rules
+           and groups, or all of the new; requests that wait for a client go on waiting, unless their group is gone.
+        3. Clients whose group has another configuration are sent it, and those whose credential does not let them
+           stay are closed with ``forbidden``. New limits hold for clients that register from now on.
+        4. Listeners whose address has changed leave: conversations under way there get ``drain_s`` to finish.
+
+        An error, or being cancelled, leaves everything as it was. One reload at a time; others wait for their turn.
+
+        Args:
+            settings: Checked settings, whole.
+
+        Returns:
+            Their version.
+
+        Raises:
+            ConfigurationError: They cannot be followed.
+            ListenError: An address cannot be had.
+            LinkError: ``CLOSED``: the server is not running, or not any more.
+        """
+        # Held while listeners start: whoever comes second must find them either there or gone.
+        async with self._turn:
+            self._check_running()
+            version = self.version + 1
+            prepared = await prepare_aside(settings, version=version, previous=self._snapshots)
+            mounted = self.container.asgi_ingress(self._target, settings.ingress.http, settings.limits)
+            authenticator = self._authenticator
+            if settings.auth != self.settings.auth:
+                authenticator = self.container.authenticator(settings.auth)
+            made = self._made(settings)
+            async with self._entrances.letting_in(made):
+                # A shutdown that has begun meanwhile is not to find more than it knows of.
+                self._check_running()
+            # Nothing is awaited from here on.
+            self.settings, self.version = settings, version
+            self._snapshots, self._authenticator = prepared.snapshots, authenticator
+            self._registry.limit_links(settings.limits.max_links)
+            self._target.follow(prepared.rules, settings.groups)
+            self.ingress.application = mounted
+            self._links.configure(limits=settings.limits, authenticator=authenticator, snapshots=prepared.snapshots)
+            self._entrances.replace(made, grace_s=settings.limits.drain_s)
+            return version
+
+    def _check_running(self) -> None:
+        if not self._running:
+            raise LinkError(LinkEnd.CLOSED, "the server is not running")
+
     # -- what it is doing
 
     @property
     def addresses(self) -> dict[str, str]:
         """Where it listens, with real ports: ``{"transport.grpc": "127.0.0.1:7000", "ingress.http": ...}``."""
-        transports = {f"transport.{name}": each.address for name, each in self._listeners.items()}
-        return transports | {f"ingress.{name}": each.address for name, each in self._ingresses.items()}
+        return self._entrances.addresses
 
     def clients(self) -> RegistrySnapshot:
         """Who is connected now; the value does not change afterwards."""
@@ -160,47 +199,24 @@ class Server:
 
     # -- inside
 
-    def _make_listeners(self) -> None:
+    def _published(self, group: str) -> None:
+        self._target.arrived(group)
+
+    def _made(self, settings: ServerSettings) -> dict[str, Entrance]:
+        """Entrances as configured, neither bound nor started."""
+        made: dict[str, Entrance] = {}
         listeners = self.container.listeners
         for name in listeners.providers:
-            table = getattr(self.settings.transports, name, None)
+            table = getattr(settings.transports, name, None)
             if table is not None:
-                self._listeners[name] = listeners(name, table)
-        if self.settings.ingress.http is not None:
-            self._ingresses["http"] = self.container.ingresses("http", self.settings.ingress.http, self.settings.limits)
-
-    def _release(self) -> None:
-        """Give back what was bound."""
-        for listener in self._listeners.values():
-            listener.stop()
-        for ingress in self._ingresses.values():
-            ingress.drain(0)
-
-    async def _start(self, tasks: TaskGroup, serve: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
-        """Return once it accepts. What it raises before that is raised here, as it is."""
-        started = anyio.Event()
-        failure: Exception | None = None
-
-        async def run() -> None:
-            nonlocal failure
-            try:
-                await serve(started.set)
-            except Exception as exc:
-                if started.is_set():
-                    raise
-                failure = exc
-            finally:
-                started.set()
-
-        tasks.start_soon(run)
-        await started.wait()
-        if failure is not None:
-            raise failure
-
-    async def _serve_ingress(self, ingress: Ingress, started: Callable[[], None]) -> None:
-        try:
-            await ingress.serve(self._target, started)
-        finally:
-            self._open_ingresses -= 1
-            if not self._open_ingresses:
-                self._ingresses_done.set()
+                place = getattr(table, "listen", None) or table.name
+                made[f"transport.{name}"] = TransportEntrance(
+                    name, place, settings=table, listener=listeners(name, table), service=self._links
+                )
+        http = settings.ingress.http
+        if http is not None:
+            ingress = self.container.ingresses("http", http, settings.limits)
+            made["ingress.http"] = IngressEntrance(
+                "http", http.listen, settings=(http, settings.limits), ingress=ingress, target=self._target
+            )
+        return made

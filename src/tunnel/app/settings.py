@@ -25,13 +25,16 @@ from tunnel.domain.configuration import (
     decode_server_settings,
 )
 from tunnel.domain.errors import ConfigurationError
+from tunnel.ports.config_source import ConfigSource
 
 __all__ = [
     "Kind",
+    "client_source",
     "default_client_id",
     "load_client_settings",
     "load_server_settings",
     "read_client_settings",
+    "server_source",
     "settings_kind",
 ]
 
@@ -52,14 +55,14 @@ def load_server_settings(path: str | PathLike[str]) -> ServerSettings:
     Raises:
         ConfigurationError: The first mistake, with file and key path.
     """
-    return FileConfigSource(path, decode_server_settings).load()
+    return server_source(path).load()
 
 
 def load_client_settings(path: str | PathLike[str]) -> ClientSettings:
     """Read a client's settings, its token included, ready to be used.
 
     ``token_env`` and ``token_file`` are read and replaced by ``token``; a relative ``token_file`` is looked up beside
-    the configuration file. Without ``client_id`` a new one is made at each call.
+    the configuration file.
 
     Args:
         path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
@@ -67,27 +70,45 @@ def load_client_settings(path: str | PathLike[str]) -> ClientSettings:
     Raises:
         ConfigurationError: The first mistake, with file and key path; never with the token.
     """
-    settings = read_client_settings(path)
-    try:
-        token = _token(settings, Path(path).parent)
-    except ConfigurationError as error:
-        raise ConfigurationError(error.expected, key_path=error.key_path, source=os.fspath(path)) from error
-    client_id = settings.client_id or default_client_id()
-    return msgspec.structs.replace(settings, token=token, token_env=None, token_file=None, client_id=client_id)
+    return client_source(path).load()
 
 
 def read_client_settings(path: str | PathLike[str]) -> ClientSettings:
-    """Read a client's settings as they are written: without looking for the token and without making a ``client_id``.
+    """Read a client's settings as they are written: without looking for the token.
 
     Raises:
         ConfigurationError: The first mistake, with file and key path.
     """
-    settings = FileConfigSource(path, decode_client_settings).load()
-    try:
-        for index, url in enumerate(settings.servers):
-            check_scheme(url, f"servers[{index}]", _plug_in_schemes(url))
-    except ConfigurationError as error:
-        raise ConfigurationError(error.expected, key_path=error.key_path, source=os.fspath(path)) from error
+    return FileConfigSource(path, _client_settings).load()
+
+
+def server_source(path: str | PathLike[str]) -> ConfigSource[ServerSettings]:
+    """A server's settings in a file, to be loaded as ``load_server_settings`` does, and followed."""
+    return FileConfigSource(path, decode_server_settings)
+
+
+def client_source(path: str | PathLike[str]) -> ConfigSource[ClientSettings]:
+    """A client's settings in a file, to be loaded as ``load_client_settings`` does, and followed.
+
+    The file that ``token_file`` names is followed as well.
+    """
+    directory = Path(path).parent
+
+    def decode(table: Mapping[str, object]) -> ClientSettings:
+        settings = _client_settings(table)
+        return msgspec.structs.replace(settings, token=_token(settings, directory), token_env=None, token_file=None)
+
+    def files(table: Mapping[str, object]) -> list[str]:
+        token_file = table.get("token_file")
+        return [os.fspath(directory / token_file)] if isinstance(token_file, str) else []
+
+    return FileConfigSource(path, decode, files=files)
+
+
+def _client_settings(table: Mapping[str, object]) -> ClientSettings:
+    settings = decode_client_settings(table)
+    for index, url in enumerate(settings.servers):
+        check_scheme(url, f"servers[{index}]", _plug_in_schemes(url))
     return settings
 
 

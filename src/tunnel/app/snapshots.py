@@ -13,7 +13,13 @@ __all__ = ["PublishedSnapshot", "Snapshots"]
 
 
 class PublishedSnapshot(msgspec.Struct, frozen=True):
-    """One group's configuration, encoded once."""
+    """One group's configuration, encoded once.
+
+    Args:
+        version: Of the settings that brought it; those that left it as it was have higher ones.
+        hash: Of ``encoded``; what changes with it.
+        encoded: As shipped.
+    """
 
     version: int
     hash: str
@@ -21,18 +27,26 @@ class PublishedSnapshot(msgspec.Struct, frozen=True):
 
 
 class Snapshots:
-    """Every group's configuration.
+    """Every group's configuration. Immutable: a reload makes others.
 
     Args:
         groups: By name.
-        version: Of all of them together.
+        version: Of the settings these groups come from.
+        previous: Those before. Groups that are still the same keep what they had, the version too, so that a client
+            which has it is seen to be up to date.
     """
 
-    def __init__(self, groups: Mapping[str, GroupSettings], version: int = 1) -> None:
-        self._by_group = {}
+    def __init__(
+        self, groups: Mapping[str, GroupSettings], version: int = 1, previous: Snapshots | None = None
+    ) -> None:
+        self._by_group: dict[str, PublishedSnapshot] = {}
         for name, group in groups.items():
             snapshot = GroupSnapshot.of(group)
-            self._by_group[name] = PublishedSnapshot(version, snapshot.hash, snapshot.encode())
+            encoded = snapshot.encode()
+            before = None if previous is None else previous._by_group.get(name)
+            if before is None or before.encoded != encoded:
+                before = PublishedSnapshot(version, snapshot.hash, encoded)
+            self._by_group[name] = before
 
     def of(self, group: str) -> PublishedSnapshot:
         """The configuration of ``group``.

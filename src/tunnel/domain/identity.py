@@ -35,11 +35,14 @@ class Principal(msgspec.Struct, frozen=True):
         name: Unique within the server; registry keys are (principal, client_id).
         groups: Groups it may join. None listed: none.
         hosts: Hosts it may claim, exact or ``*.suffix``. None listed: none.
+        credential_id: Tells the credential that proved it from others of the same name. Opaque, and no secret: nothing
+            can be proved with it. Empty where an authenticator does not tell credentials apart.
     """
 
     name: str
     groups: frozenset[str] = frozenset()
     hosts: tuple[str, ...] = ()
+    credential_id: str = ""
 
     def may_join(self, group: str) -> bool:
         """Whether this identity may register as a member of ``group``."""

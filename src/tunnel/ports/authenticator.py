@@ -22,3 +22,14 @@ class Authenticator(Protocol):
         Raises:
             RegistrationRefused: ``unauthenticated``: nobody's credential.
         """
+
+    @abstractmethod
+    def current(self, principal: Principal) -> Principal | None:
+        """What the credential behind ``principal`` is worth by now. Looks it up, and asks nobody.
+
+        Args:
+            principal: As ``authenticate`` returned it, possibly of a predecessor with other settings.
+
+        Returns:
+            Who that credential proves today, with today's groups and hosts; None when it was revoked.
+        """

@@ -11,7 +11,7 @@ S_co = TypeVar("S_co", covariant=True)
 
 
 class ConfigSource(Protocol[S_co]):
-    """Yields one side's validated settings."""
+    """Yields one side's validated settings, again and again, and tells when that may be worth while."""
 
     @property
     @abstractmethod
@@ -20,8 +20,16 @@ class ConfigSource(Protocol[S_co]):
 
     @abstractmethod
     def load(self) -> S_co:
-        """Read and validate.
+        """Read and validate. May block, and may be called in a thread of its own, though not while it already runs.
 
         Raises:
             ConfigurationError: Something is wrong; one error with all of the first problem.
+        """
+
+    @abstractmethod
+    async def changed(self) -> None:
+        """Return once the settings differ from those that ``load`` or this saw last; waits for that.
+
+        What a source becomes unreadable by is a change too, once: ``load`` then says why. A change under way is waited
+        for, so that halves are not loaded. Cancelling loses nothing.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 from tunnel.ports.target import ProxyTarget
 
@@ -37,6 +37,14 @@ class Ingress(Protocol):
         """Accept conversations until drained or cancelled; calls ``started`` once it accepts.
 
         Everything it opened is closed when it returns.
+        """
+
+    @abstractmethod
+    def follow(self, successor: Self) -> None:
+        """Serve by the settings of ``successor`` from the next conversation on.
+
+        Args:
+            successor: Another of its kind, made for the same address, neither bound nor used afterwards.
         """
 
     @abstractmethod

@@ -25,6 +25,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.rule("W2")
 async def test_register_tells_what_was_negotiated_and_registers_nobody(world: World) -> None:
     async with world.server(heartbeat_s=2) as server:
         before = server.clients()
@@ -40,6 +41,7 @@ async def test_register_tells_what_was_negotiated_and_registers_nobody(world: Wo
         assert before == server.clients()
 
 
+@pytest.mark.rule("W2")
 async def test_register_does_not_displace_the_client_it_names(world: World) -> None:
     async with world.server() as server, world.client() as client:
         await client.ready()
@@ -48,6 +50,7 @@ async def test_register_does_not_displace_the_client_it_names(world: World) -> N
         assert before == server.clients()
 
 
+@pytest.mark.rule("W3")
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -72,6 +75,7 @@ async def test_register_refuses_as_a_link_would(world: World, fields: dict[str, 
         assert server.clients().clients == ()
 
 
+@pytest.mark.rule("W2")
 async def test_config_sync_returns_the_whole_configuration_of_the_group(world: World) -> None:
     async with world.server() as server:
         response = await server._links.config_sync(ConfigSyncRequest("one", "web", TOKEN), PEER)

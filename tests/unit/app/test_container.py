@@ -151,7 +151,7 @@ def test_server_and_client_use_the_parts_they_are_given() -> None:
     client.telemetry.override(note("client telemetry", object()))
     server.asgi_ingress.override(note("server asgi_ingress", application))
     client.transports.providers["memory"].override(note("client memory", object()))
-    assert application is Server(MEMORY_SERVER, container=server).ingress
+    assert application is Server(MEMORY_SERVER, container=server).ingress.application
     assert client is Client(client_settings(), container=client).container
     assert {
         *(f"{side} {name}" for side in ("server", "client") for name in ("clock", "random", "budget", "telemetry")),
@@ -235,8 +235,7 @@ def test_other_packages_do_not_replace_what_is_built_in(reloaded: ModuleType) ->
             "from tunnel.app.server import Server\n"
             "from tunnel.domain.configuration import decode_server_settings\n"
             "server = Server(decode_server_settings({'transports': {'websocket': {'listen': '127.0.0.1:0'}}}))\n"
-            "server._make_listeners()\n"
-            "assert list(server._listeners) == ['websocket']",
+            "assert list(server._made(server.settings)) == ['transport.websocket']",
             ("grpc", "google.protobuf"),
         ),
         (

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tunnel.app.client import Client
 from tunnel.app.settings import (
     default_client_id,
     load_client_settings,
     load_server_settings,
-    read_client_settings,
     settings_kind,
 )
 from tunnel.domain.configuration import Secret
@@ -97,13 +97,13 @@ def test_unusable_token_file_is_one_line(client_file: Path, content: bytes | Non
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.rule("H6")
 def test_client_id_is_made_of_the_host_name(client_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "My Laptop.local")
     client_file.write_text(CLIENT + 'token = "t"')
-    client_id = load_client_settings(client_file).client_id
-    assert client_id is not None
-    assert re.fullmatch(r"My-Laptop-[0-9a-f]{4}", client_id)
-    assert read_client_settings(client_file).client_id is None
+    settings = load_client_settings(client_file)
+    assert settings.client_id is None
+    assert re.fullmatch(r"My-Laptop-[0-9a-f]{4}", Client(settings).client_id)
 
 
 def test_client_id_survives_a_strange_host_name(monkeypatch: pytest.MonkeyPatch) -> None:

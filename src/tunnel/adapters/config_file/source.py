@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path, PurePath
 from typing import Final, TypeVar
 
 from tunnel.adapters.config_file.formats import MalformedText, parse_json, parse_toml, parse_yaml
+from tunnel.adapters.config_file.watch import FileWatch
 from tunnel.domain.errors import ConfigurationError
 from tunnel.ports.config_source import ConfigSource
 
@@ -23,28 +24,51 @@ _PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
 }
 
 
+def _none(table: Mapping[str, object]) -> Iterable[str]:
+    return ()
+
+
 class FileConfigSource(ConfigSource[S]):
     """Settings kept in one file, read afresh by each ``load``.
+
+    ``changed`` follows the file and those it points to, by polling: it returns one to two seconds after
+    the last write.
 
     Args:
         path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``; its name, as given here, is in errors.
         decode: Makes settings of the file's table, or raises ``ConfigurationError``.
+        files: Names of the files that a table points to and ``decode`` reads; the table is unchecked.
     """
 
-    def __init__(self, path: str | PathLike[str], decode: Callable[[Mapping[str, object]], S]) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        decode: Callable[[Mapping[str, object]], S],
+        *,
+        files: Callable[[Mapping[str, object]], Iterable[str]] = _none,
+    ) -> None:
         self._path: Final = fspath(path)
         self._decode: Final = decode
+        self._files: Final = files
+        self._watch: Final = FileWatch()
 
     @property
     def name(self) -> str:
         return self._path
 
     def load(self) -> S:
+        self._watch.note([self._path])
         table = read_table(self._path)
+        pointed_to = [*self._files(table)]
+        self._watch.note(pointed_to)
+        self._watch.keep([self._path, *pointed_to])
         try:
             return self._decode(table)
         except ConfigurationError as error:
             raise ConfigurationError(error.expected, key_path=error.key_path, source=self._path) from error
+
+    async def changed(self) -> None:
+        await self._watch.changed()
 
 
 def read_table(path: str | PathLike[str]) -> Mapping[str, object]:

@@ -62,6 +62,10 @@ class AsgiIngress:
         self._target = target
         self._settings = settings
 
+    def follow(self, settings: IngressSettings) -> None:
+        """Go by other settings from the next request on."""
+        self._settings = settings
+
     async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         """Serve one ASGI connection scope.
 

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Generator
-from typing import Final
+from typing import Final, Self
 
 import uvicorn
 from anyio import CancelScope
@@ -93,6 +93,11 @@ class UvicornIngress(Ingress):
                 await server.cut()
             self._socket.close()
 
+    def follow(self, successor: Self) -> None:
+        self._settings = successor._settings
+        if self._server is not None:
+            self._server.follow(self._settings)
+
     def drain(self, grace_s: float) -> None:
         self._drained = True
         if self._server is not None:
@@ -105,11 +110,14 @@ class _Server(uvicorn.Server):
     """uvicorn's server without its signals, its ticking, and its way to shut down, which leaves connections open."""
 
     def __init__(self, app: AsgiIngress, settings: IngressSettings, accepting: Callable[[], None]) -> None:
-        protocol = type("_Protocol", (IngressProtocol,), {"max_header_bytes": settings.max_header_bytes})
+        self._app = app
+        # A class of its own, since that is all of a protocol that uvicorn lets us give settings to.
+        self._protocol: type[IngressProtocol] = type("_Protocol", (IngressProtocol,), {})
+        self._protocol.max_header_bytes = settings.max_header_bytes
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol,
+                http=self._protocol,
                 ws="none",
                 loop="none",
                 lifespan="off",
@@ -125,6 +133,11 @@ class _Server(uvicorn.Server):
         self._accepting = accepting
         self._leaving = asyncio.Event()
         self._deadline: float | None = None
+
+    def follow(self, settings: IngressSettings) -> None:
+        """Go by other settings from the next request on, on open connections too."""
+        self._app.follow(settings)
+        self._protocol.max_header_bytes = settings.max_header_bytes
 
     def drain(self, grace_s: float) -> None:
         """Begin to shut down, or bring forward when a shutdown that has begun cuts what is left."""

@@ -14,6 +14,9 @@ from tunnel.ports.authenticator import Authenticator
 
 __all__ = ["TokenAuthenticator"]
 
+_ID_BYTES: Final = 16
+"""Enough to tell the tokens of a server apart."""
+
 
 class TokenAuthenticator(Authenticator):
     """Knows the tokens of ``[auth.tokens]``.
@@ -27,12 +30,9 @@ class TokenAuthenticator(Authenticator):
 
     def __init__(self, tokens: Mapping[str, TokenSettings]) -> None:
         self._known: Final = tuple(
-            (
-                token.sha256.lower().encode(),
-                Principal(name=name, groups=frozenset(token.groups), hosts=tuple(token.hosts)),
-            )
-            for name, token in tokens.items()
+            (token.sha256.lower().encode(), _principal(name, token)) for name, token in tokens.items()
         )
+        self._by_name: Final = {principal.name: principal for _, principal in self._known}
 
     async def authenticate(self, credential: str, peer: PeerInfo) -> Principal:
         # What cannot be encoded is hashed all the same, lest its refusal take another path.
@@ -44,3 +44,14 @@ class TokenAuthenticator(Authenticator):
         if proven is None or not credential:
             raise RegistrationRefused(ErrorCode.UNAUTHENTICATED, "unknown token")
         return proven
+
+    def current(self, principal: Principal) -> Principal | None:
+        """The principal of the same name, as long as its token is the same; another token under that name revokes."""
+        today = self._by_name.get(principal.name)
+        return today if today is not None and today.credential_id == principal.credential_id else None
+
+
+def _principal(name: str, token: TokenSettings) -> Principal:
+    # A hash of the hash: what is configured does not leave this module, not even in a repr.
+    credential_id = hashlib.blake2b(token.sha256.lower().encode(), digest_size=_ID_BYTES).hexdigest()
+    return Principal(name=name, groups=frozenset(token.groups), hosts=tuple(token.hosts), credential_id=credential_id)

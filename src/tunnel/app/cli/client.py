@@ -1,13 +1,14 @@
-"""``tunnel client --config FILE``: run a client until it is told to stop."""
+"""``tunnel client --config FILE``: run a client, by its file as it is at any time, until it is told to stop."""
 
 from __future__ import annotations
 
 import argparse
 
 from tunnel.app.cli.failures import OK
-from tunnel.app.cli.service import add_service_arguments, run_service
+from tunnel.app.cli.service import add_service_arguments, hangups_ignored, run_service
 from tunnel.app.logging import configure_logging
-from tunnel.app.settings import load_client_settings
+from tunnel.app.reload import Reloader
+from tunnel.app.settings import client_source
 
 __all__ = ["add_arguments", "run"]
 
@@ -25,10 +26,15 @@ def run(args: argparse.Namespace) -> int:
         RegistrationRefused: The server will not have this client.
         TunnelError: It failed otherwise.
     """
-    settings = load_client_settings(args.config)
-    configure_logging(args.log_format, level=args.log_level)
-    # Imported only now: wrong settings are told at once.
-    from tunnel.app.client import Client
+    with hangups_ignored():
+        source = client_source(args.config)
+        settings = source.load()
+        configure_logging(args.log_format, level=args.log_level)
+        # Imported only now: wrong settings are told at once.
+        from tunnel.app.client import Client
 
-    run_service(lambda: Client(settings))
+        run_service(
+            lambda: Client(settings),
+            lambda client: Reloader(source, client.reload, client.container.telemetry()),
+        )
     return OK

@@ -1,13 +1,14 @@
-"""``tunnel server --config FILE``: run a server until it is told to stop."""
+"""``tunnel server --config FILE``: run a server, by its file as it is at any time, until it is told to stop."""
 
 from __future__ import annotations
 
 import argparse
 
 from tunnel.app.cli.failures import OK
-from tunnel.app.cli.service import add_service_arguments, run_service
+from tunnel.app.cli.service import add_service_arguments, hangups_ignored, run_service
 from tunnel.app.logging import configure_logging
-from tunnel.app.settings import load_server_settings
+from tunnel.app.reload import Reloader
+from tunnel.app.settings import server_source
 
 __all__ = ["add_arguments", "run"]
 
@@ -24,10 +25,15 @@ def run(args: argparse.Namespace) -> int:
         ConfigurationError: The settings are wrong; nothing was started.
         TunnelError: It could not start, or failed.
     """
-    settings = load_server_settings(args.config)
-    configure_logging(args.log_format, level=args.log_level)
-    # Imported only now: wrong settings are told at once.
-    from tunnel.app.server import Server
+    with hangups_ignored():
+        source = server_source(args.config)
+        settings = source.load()
+        configure_logging(args.log_format, level=args.log_level)
+        # Imported only now: wrong settings are told at once.
+        from tunnel.app.server import Server
 
-    run_service(lambda: Server(settings))
+        run_service(
+            lambda: Server(settings),
+            lambda server: Reloader(source, server.reload, server.container.telemetry()),
+        )
     return OK

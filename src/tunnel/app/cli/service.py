@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from tunnel.app.logging import LOG_FORMATS, LOG_LEVELS
+from tunnel.app.reload import Reloader
 
-__all__ = ["Service", "add_service_arguments", "run_service", "serve"]
+__all__ = ["Service", "add_service_arguments", "hangups_ignored", "run_service", "serve"]
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_STOP: Final = (signal.SIGTERM, signal.SIGINT)
+_HANGUP: Final[int | None] = getattr(signal, "SIGHUP", None)
+"""Windows has none."""
 
 
 class Service(Protocol):
@@ -30,6 +34,9 @@ class Service(Protocol):
     async def aclose(self, *, drain_s: float | None = None) -> None: ...
 
 
+S = TypeVar("S", bound=Service)
+
+
 def add_service_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that ``tunnel server`` and ``tunnel client`` share."""
     parser.add_argument("--config", metavar="FILE", required=True, help="configuration: .toml, .yaml, .yml or .json")
@@ -37,17 +44,34 @@ def add_service_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="(default: %(default)s)")
 
 
-def run_service(make: Callable[[], Service]) -> None:
+@contextmanager
+def hangups_ignored() -> Iterator[None]:
+    """Let SIGHUP pass without effect. For the time before a service can reload, in which it would end the process.
+
+    Nothing is lost by it: settings that change after they were loaded are noticed all the same.
+    """
+    if _HANGUP is None:
+        yield
+        return
+    before = signal.signal(_HANGUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(_HANGUP, before)
+
+
+def run_service(make: Callable[[], S], reloader: Callable[[S], Reloader[Any]] | None = None) -> None:
     """Run a service on asyncio, with uvloop's event loop where that is installed, until it has ended.
 
     Args:
         make: Called on the event loop.
+        reloader: Makes what keeps the service in step with its settings; None: they stay as they are.
 
     Raises:
         TunnelError: The service failed.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(make))
+        runner.run(serve(make, reloader))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -58,29 +82,52 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def serve(make: Callable[[], Service]) -> None:
+async def serve(make: Callable[[], S], reloader: Callable[[S], Reloader[Any]] | None = None) -> None:
     """Start a service and wait until it fails or a signal comes.
 
-    SIGTERM or SIGINT drains it; a second one closes it at once; after that signals have their usual effect again.
+    SIGTERM or SIGINT drains it; a second one closes it at once; after that signals have their usual effect again. With
+    a ``reloader``, SIGHUP has the settings loaded again.
     """
     with _StopSignals() as signals:
         async with make() as service:
-            await _closed_or_told(service, signals.told)
+            if reloader is None:
+                await _closed_or_told(service, signals.told)
+            else:
+                following = reloader(service)
+                with _hangups(following.tell):
+                    await _closed_or_told(service, signals.told, following)
             if signals.told.is_set():
                 await _drain(service, signals)
 
 
-async def _closed_or_told(service: Service, told: asyncio.Event) -> None:
-    closed = asyncio.ensure_future(service.wait_closed())
-    signal_came = asyncio.ensure_future(told.wait())
+async def _closed_or_told(service: Service, told: asyncio.Event, following: Reloader[Any] | None = None) -> None:
+    waiting = [service.wait_closed(), told.wait(), *([following.run()] if following is not None else [])]
+    tasks = [asyncio.ensure_future(each) for each in waiting]
     try:
-        await asyncio.wait({closed, signal_came}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        closed.cancel()
-        signal_came.cancel()
-        await asyncio.wait({closed, signal_came})
-    if not closed.cancelled():
-        closed.result()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+
+
+@contextmanager
+def _hangups(tell: Callable[[], None]) -> Iterator[None]:
+    """Call ``tell`` on the event loop for each SIGHUP, where there is such a signal."""
+    if _HANGUP is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(_HANGUP)
+    loop.add_signal_handler(_HANGUP, tell)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(_HANGUP)
+        signal.signal(_HANGUP, before)
 
 
 async def _drain(service: Service, signals: _StopSignals) -> None:
@@ -113,7 +160,7 @@ class _StopSignals:
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        for number in _STOP:
             try:
                 self._loop.add_signal_handler(number, self._arrived)
             except NotImplementedError:
@@ -136,7 +183,7 @@ class _StopSignals:
             self.on_hurry()
 
     def _restore(self) -> None:
-        for number in _SIGNALS:
+        for number in _STOP:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             try:
                 self._loop.remove_signal_handler(number)

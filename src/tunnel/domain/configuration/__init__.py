@@ -14,6 +14,8 @@ from tunnel.domain.configuration.addresses import (
     parse_server_url,
 )
 from tunnel.domain.configuration.client import LOOPBACK_TARGETS, ClientSettings, decode_client_settings
+from tunnel.domain.configuration.client_policy import ClientPolicy
+from tunnel.domain.configuration.ejection import EjectionSettings
 from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import (
@@ -35,7 +37,9 @@ __all__ = [
     "BUILT_IN_SCHEMES",
     "LOOPBACK_TARGETS",
     "AuthSettings",
+    "ClientPolicy",
     "ClientSettings",
+    "EjectionSettings",
     "GroupSettings",
     "GroupSnapshot",
     "GrpcTransportSettings",

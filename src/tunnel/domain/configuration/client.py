@@ -8,12 +8,13 @@ from typing import Final
 import msgspec
 
 from tunnel.domain.configuration.addresses import parse_server_url
+from tunnel.domain.configuration.client_policy import ClientPolicy
 from tunnel.domain.configuration.decoding import decode_table
+from tunnel.domain.configuration.groups import UpstreamSettings, check_routes
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.planned import PLANNED_CLIENT_KEYS
 from tunnel.domain.configuration.secret import Secret
-from tunnel.domain.configuration.target_policy import TargetPolicy
 from tunnel.domain.errors import ConfigurationError
 
 __all__ = ["LOOPBACK_TARGETS", "ClientSettings", "decode_client_settings"]
@@ -33,12 +34,14 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Args:
         group: Group whose rules and upstreams it serves.
         servers: In order of preference: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]``, ``memory://NAME``.
-        client_id: Names this client among those of its principal. None: the loader makes one of the host name.
+        client_id: Names this client among those of its principal. None: one is made of the host name.
         token: The credential. Exactly one of ``token``, ``token_env`` and ``token_file`` is given; loading replaces the
             other two by this one. A plain text is wrapped.
         token_env: Environment variable that holds the token.
         token_file: File that holds the token.
         allow_targets: What the server may have this client dial; see ``TargetPolicy``.
+        upstreams: Take the places of the upstreams of these names that the server pushes. Their targets need not be in
+            ``allow_targets``.
         limits: Announced to the server.
 
     Raises:
@@ -52,6 +55,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     token_env: str | None = None
     token_file: str | None = None
     allow_targets: tuple[str, ...] = LOOPBACK_TARGETS
+    upstreams: Mapping[str, UpstreamSettings] = {}
     limits: LimitsSettings = LimitsSettings()
 
     def __post_init__(self) -> None:
@@ -65,12 +69,13 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise mistake("servers", 'at least one URL such as "grpc://127.0.0.1:7000"', got=self.servers)
         for index, url in enumerate(self.servers):
             parse_server_url(url, f"servers[{index}]")
-        TargetPolicy(self.allow_targets)
+        check_routes((), self.upstreams, "")
+        self.policy()
         self.limits.check("limits")
 
-    def policy(self) -> TargetPolicy:
-        """What the server may have this client dial."""
-        return TargetPolicy(self.allow_targets)
+    def policy(self) -> ClientPolicy:
+        """What this client makes of the snapshots it is sent."""
+        return ClientPolicy(self.allow_targets, self.upstreams)
 
     def _check_credential(self) -> None:
         given = [name for name in _CREDENTIALS if getattr(self, name) is not None]

@@ -62,6 +62,7 @@ def test_every_payload_class_has_a_strategy() -> None:
     assert set(PAYLOADS) == set(KIND_OF)
 
 
+@pytest.mark.rule("W17")
 def test_field_numbers_are_those_of_kind() -> None:
     for message in (tunnel_pb2.TunnelEnvelope, skeleton_pb2.TunnelEnvelopeSkeleton):
         oneof = message.DESCRIPTOR.oneofs_by_name["payload"]
@@ -78,6 +79,7 @@ def test_a_request_on_the_wire() -> None:
     assert decode_frame(wire) == frame
 
 
+@pytest.mark.rule("W18")
 @pytest.mark.parametrize(
     ("payload", "protocol"),
     [
@@ -95,11 +97,13 @@ def test_openings_name_their_protocol(payload: object, protocol: str) -> None:
     assert tunnel_pb2.TunnelFrame.FromString(wire).envelopes[0].protocol == protocol
 
 
+@pytest.mark.rule("W18")
 def test_request_without_protocol_is_http() -> None:
     (decoded,) = decode_frame(envelope(b"1", 5, field(1, b"GET"))).envelopes
     assert decoded.payload == HttpRequest("GET", b"", protocol="http")
 
 
+@pytest.mark.rule("W16")
 def test_tunnel_itself_is_session_0_absent_or_said() -> None:
     ping = field(21, b"\x08\x01")
     for wire in (field(1, ping), field(1, field(2, b"") + ping), field(1, field(2, b"0") + ping)):
@@ -107,6 +111,7 @@ def test_tunnel_itself_is_session_0_absent_or_said() -> None:
     assert encode_frame(Frame((Envelope(0, Kind.PING, Ping(1)),))) == field(1, ping)
 
 
+@pytest.mark.rule("W20")
 def test_absent_limits_are_the_defaults() -> None:
     registered = decode_frame(field(1, field(16, b""))).envelopes[0].payload
     assert registered == Register((), "", "", b"", "", limits=Limits())
@@ -114,6 +119,7 @@ def test_absent_limits_are_the_defaults() -> None:
     assert answered == RegisterResponse("", b"", "", 0, limits=Limits(max_sessions=5))
 
 
+@pytest.mark.rule("W20")
 def test_unknown_fields_are_skipped() -> None:
     wire = envelope(b"1", 10, field(1, b"x") + field(900, b"later")) + field(901, b"later")
     assert decode_frame(wire).envelopes == (Envelope(1, Kind.BODY_CHUNK, BodyChunk(b"x")),)
@@ -138,6 +144,7 @@ def test_payload_of_the_wrong_wire_type_is_unknown() -> None:
     assert isinstance(decoded.payload, UnknownPayload)
 
 
+@pytest.mark.rule("W21")
 @pytest.mark.parametrize(
     ("kind", "payload"),
     [
@@ -166,6 +173,7 @@ def test_decoding_leniently_finds_the_same(items: list[object]) -> None:
     assert decode_frame(encode_frame(Frame(good)) + envelope(b"3", Kind.PING, b"\x08")).envelopes == (*good, bad)
 
 
+@pytest.mark.rule("W16")
 @pytest.mark.parametrize(
     "session_id",
     [b"-1", b"+1", b" 1", b"1_0", b"0x1", b"one", b"18446744073709551616", b"1" * 21, "٣".encode(), BAD_UTF8],
@@ -176,6 +184,7 @@ def test_session_id_that_is_no_uint64_breaks_the_frame(session_id: bytes) -> Non
     assert caught.value.end is LinkEnd.VIOLATED
 
 
+@pytest.mark.rule("W15")
 @pytest.mark.parametrize("wire", [b"\x0a", b"\x0a\x05\x00", b"\xff", b"\x0a\x01\x12"])
 def test_broken_structure_violates(wire: bytes) -> None:
     with pytest.raises(LinkError) as caught:
@@ -201,6 +210,7 @@ def test_what_cannot_be_written_is_a_value_error(payload: object) -> None:
         encode_frame(Frame((Envelope(1, 5, payload),)))
 
 
+@pytest.mark.rule("K5")
 def test_payloads_own_their_bytes() -> None:
     wire = bytearray(envelope(b"1", 10, field(1, b"x")))
     (decoded,) = decode_frame(bytes(wire)).envelopes

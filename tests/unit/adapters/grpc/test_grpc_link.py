@@ -91,6 +91,7 @@ def test_end_comes_after_every_frame_even_while_the_other_side_sends() -> None:
     run(scenario)
 
 
+@pytest.mark.rule("L1")
 @pytest.mark.parametrize("attempt", range(20))
 def test_orderly_ends_are_told_from_broken_ones(attempt: int) -> None:
     async def scenario() -> None:
@@ -109,6 +110,7 @@ def test_orderly_ends_are_told_from_broken_ones(attempt: int) -> None:
     run(scenario)
 
 
+@pytest.mark.rule("W7", "W8")
 @pytest.mark.parametrize("message", [GARBAGE, bytes(MAX_FRAME_BYTES * 2)], ids=["malformed", "oversized"])
 def test_client_that_breaks_the_rules_violates_and_is_told(message: bytes) -> None:
     async def scenario() -> None:
@@ -124,6 +126,7 @@ def test_client_that_breaks_the_rules_violates_and_is_told(message: bytes) -> No
     run(scenario)
 
 
+@pytest.mark.rule("W7", "W8")
 @pytest.mark.parametrize(
     "message", [GARBAGE, bytes(MAX_FRAME_BYTES * 2), bytes(3 * 1024 * 1024)], ids=["malformed", "oversized", "huge"]
 )
@@ -143,6 +146,7 @@ def test_server_that_breaks_the_rules_violates(message: bytes) -> None:
     run(scenario)
 
 
+@pytest.mark.rule("L2", "L5")
 @pytest.mark.parametrize(
     ("code", "end"),
     [

@@ -20,6 +20,7 @@ async def failure(url: str, *, timeout_s: float = 5.0) -> LinkError:
     return caught.value
 
 
+@pytest.mark.rule("L3")
 def test_connect_refused_is_unreachable() -> None:
     async def scenario() -> None:
         with socket.socket() as unused:
@@ -31,6 +32,7 @@ def test_connect_refused_is_unreachable() -> None:
     run(scenario)
 
 
+@pytest.mark.rule("L3")
 def test_server_without_the_service_is_unreachable() -> None:
     async def scenario() -> None:
         async with raw_server(None) as address:
@@ -41,6 +43,7 @@ def test_server_without_the_service_is_unreachable() -> None:
     run(scenario)
 
 
+@pytest.mark.rule("L4")
 @pytest.mark.parametrize(
     ("code", "end"),
     [
@@ -65,6 +68,7 @@ def test_status_before_the_link_is_usable(code: grpc.StatusCode, end: LinkEnd, e
     run(scenario)
 
 
+@pytest.mark.rule("W4")
 def test_server_that_does_not_mark_its_metadata_is_usable() -> None:
     async def proxy(_: Any, context: Any) -> None:
         await context.send_initial_metadata(())

@@ -61,6 +61,7 @@ def code_of(visitor: Visitor) -> str:
 # Heads
 
 
+@pytest.mark.rule("E5")
 @pytest.mark.parametrize("own", [True, False])
 async def test_bodyless_request_is_one_envelope_and_is_never_read(own: bool) -> None:
     target = Target(answer)
@@ -160,6 +161,7 @@ async def test_wrong_heads_are_answered_and_reach_no_target(
 # Uploads
 
 
+@pytest.mark.rule("E5")
 @pytest.mark.parametrize("own", [True, False])
 async def test_small_body_that_is_there_goes_with_the_head(own: bool) -> None:
     target = Target(echo)

@@ -1006,3 +1006,22 @@ async def test_taken_address_is_a_listen_error() -> None:
     with pytest.raises(ListenError, match="in use"):
         UvicornIngress(first.address).bind()
     first.drain(0)
+
+
+# -- other settings
+
+
+async def test_other_settings_are_followed_from_the_next_request_on_open_connections_too() -> None:
+    post = b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 20\r\n%b\r\n" + b"x" * 20
+    async with running(echo, max_body_bytes=10) as run:
+        refused, kept = await run.visitor(), await run.visitor()
+        refused.say(post % b"")
+        assert (await refused.response())[0] == 413
+        kept.say(GET)
+        assert (await kept.response())[0] == 200
+        settings = IngressSettings(max_body_bytes=20, max_header_bytes=1000)
+        run.ingress.follow(UvicornIngress("127.0.0.1:0", settings=settings))
+        kept.say(post % b"")
+        assert (await kept.response())[0] == 200
+        kept.say(post % (b"X-Long: " + b"y" * 2000 + b"\r\n"))
+        assert (await kept.response())[0] == 431

@@ -9,6 +9,7 @@ from tunnel.adapters.http.problem import PROBLEM_STATUS, problem
 from tunnel.domain.errors import ErrorCode, SessionError
 
 
+@pytest.mark.rule("X1", "X3")
 @pytest.mark.parametrize(
     ("code", "status"),
     [
@@ -37,6 +38,7 @@ def test_each_code_has_its_status(code: str, status: int) -> None:
     assert json.loads(answer.body)["code"] == code
 
 
+@pytest.mark.rule("X1")
 def test_every_code_is_in_the_table() -> None:
     assert set(PROBLEM_STATUS) == set(ErrorCode)
 

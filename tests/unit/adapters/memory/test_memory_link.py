@@ -76,6 +76,54 @@ async def test_silenced_link_can_still_be_severed() -> None:
     assert await end_of(pair.server) is LinkEnd.BROKEN
 
 
+async def test_slow_link_delivers_in_order_after_its_delay() -> None:
+    pair = MemoryPair("a")
+    pair.slow_down(0.02, capacity_frames=3)
+    with anyio.fail_after(5):
+        start = anyio.current_time()
+        for seq in range(1, 4):
+            await pair.client.send(chunk_frame(seq))
+        assert anyio.current_time() - start < 0.02
+        assert [await pair.server.receive() for _ in range(3)] == [chunk_frame(1), chunk_frame(2), chunk_frame(3)]
+        assert anyio.current_time() - start >= 0.02
+
+
+async def test_frame_on_a_slow_link_is_not_lost_with_the_receiver_that_waited_for_it() -> None:
+    pair = MemoryPair("a")
+    pair.slow_down(0.02, capacity_frames=2)
+    await pair.client.send(chunk_frame(1))
+    with anyio.move_on_after(0.001):
+        await pair.server.receive()
+    with anyio.fail_after(5):
+        assert await pair.server.receive() == chunk_frame(1)
+
+
+async def test_stalled_link_delivers_nothing_until_it_goes_on() -> None:
+    pair = MemoryPair("a")
+    await pair.client.send(chunk_frame(1))
+    pair.stall()
+    received = []
+
+    async def receive() -> None:
+        received.append(await pair.server.receive())
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()
+            assert received == []
+            pair.stall(stalled=False)
+        assert received == [chunk_frame(1)]
+
+
+async def test_stalled_link_can_be_severed() -> None:
+    pair = MemoryPair("a")
+    await pair.client.send(chunk_frame(1))
+    pair.stall()
+    pair.sever()
+    assert await end_of(pair.server) is LinkEnd.BROKEN
+
+
 async def test_faults_by_name_leave_other_links_alone() -> None:
     network = MemoryNetwork()
     held = HeldLinks()

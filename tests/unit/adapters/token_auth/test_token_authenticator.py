@@ -26,8 +26,9 @@ def authenticate(credential: str, tokens: dict[str, TokenSettings]) -> Principal
 
 def test_token_proves_its_principal() -> None:
     tokens = {"a": entry("tnl_a", ("web",), ("*.a.test",)), "b": entry("tnl_b")}
-    assert authenticate("tnl_a", tokens) == Principal("a", frozenset({"web"}), ("*.a.test",))
-    assert authenticate("tnl_b", tokens) == Principal("b")
+    principal = authenticate("tnl_a", tokens)
+    assert (principal.name, principal.groups, principal.hosts) == ("a", frozenset({"web"}), ("*.a.test",))
+    assert authenticate("tnl_b", tokens).name == "b"
 
 
 def test_letter_case_of_the_hash_does_not_matter() -> None:
@@ -66,3 +67,32 @@ def test_every_token_is_compared_whichever_matches(monkeypatch: pytest.MonkeyPat
     tokens = {name: entry(name) for name in "abcd"}
     assert authenticate("a", tokens).name == "a"
     assert compared == 4
+
+
+def test_principal_shows_neither_its_token_nor_the_hash_of_it() -> None:
+    principal = authenticate("tnl_a", {"a": entry("tnl_a")})
+    assert "tnl_a" not in repr(principal)
+    assert entry("tnl_a").sha256 not in repr(principal)
+
+
+def test_principal_is_worth_what_its_token_is_worth_now() -> None:
+    before = authenticate("tnl_a", {"a": entry("tnl_a", ("web",)), "b": entry("tnl_b")})
+    now = TokenAuthenticator({"a": entry("tnl_a", ("api",))}).current(before)
+    assert now is not None
+    assert now.groups == {"api"}
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [{}, {"b": entry("tnl_a")}, {"a": entry("tnl_new")}, {"a": entry("tnl_new"), "b": entry("tnl_a")}],
+    ids=["gone", "renamed", "another token", "another token, and its own under another name"],
+)
+def test_principal_whose_token_is_gone_is_worth_nothing(tokens: dict[str, TokenSettings]) -> None:
+    before = authenticate("tnl_a", {"a": entry("tnl_a")})
+    assert TokenAuthenticator(tokens).current(before) is None
+
+
+def test_the_case_in_which_a_hash_is_written_revokes_nothing() -> None:
+    before = authenticate("tnl_a", {"a": entry("tnl_a")})
+    upper = TokenSettings(sha256=entry("tnl_a").sha256.upper())
+    assert TokenAuthenticator({"a": upper}).current(before) == before

@@ -67,6 +67,7 @@ async def unreachable(url: str, *, timeout_s: float = 5) -> str:
     return caught.value.reason
 
 
+@pytest.mark.rule("W5")
 @pytest.mark.parametrize("subprotocols", [None, [Subprotocol("chat")]])
 async def test_client_without_the_subprotocol_is_refused(subprotocols: list[Subprotocol] | None) -> None:
     async with listening() as (listener, _):
@@ -75,12 +76,14 @@ async def test_client_without_the_subprotocol_is_refused(subprotocols: list[Subp
         assert refused.value.response.status_code == 400
 
 
+@pytest.mark.rule("W5", "L3")
 async def test_server_without_the_subprotocol_is_unreachable() -> None:
     async with serve(lambda connection: connection.wait_closed(), "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         assert "tunnel.v1" in await unreachable(f"ws://127.0.0.1:{port}")
 
 
+@pytest.mark.rule("W5")
 async def test_any_path_is_served() -> None:
     async with listening() as (listener, held):
         link = await WebSocketTransport().connect(f"ws://{listener.address}/any/path?x=1", timeout_s=5)

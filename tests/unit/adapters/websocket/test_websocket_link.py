@@ -69,6 +69,7 @@ async def end_of(link: Link) -> LinkEnd:
     return caught.value.end
 
 
+@pytest.mark.rule("L2", "L5")
 @pytest.mark.parametrize(
     ("code", "end"),
     [
@@ -94,6 +95,7 @@ async def test_close_code_tells_how_the_link_ended(code: int, end: LinkEnd) -> N
         assert await end_of(link) is end
 
 
+@pytest.mark.rule("L2")
 async def test_lost_connection_is_broken() -> None:
     async def vanish(connection: ServerConnection) -> None:
         connection.transport.abort()
@@ -102,6 +104,7 @@ async def test_lost_connection_is_broken() -> None:
         assert await end_of(link) is LinkEnd.BROKEN
 
 
+@pytest.mark.rule("W6", "W7", "W8")
 @pytest.mark.parametrize(
     ("message", "code"),
     [("text", 1003), (b"\xc1 is not a frame", 1007), (b"", 1007), (largest_frame(), 0), (bytes(300_000), 1009)],
@@ -127,6 +130,7 @@ async def test_text_that_is_not_utf8_is_a_violation() -> None:
         assert await end_of(link) is LinkEnd.VIOLATED
 
 
+@pytest.mark.rule("W6")
 async def test_fragmented_message_is_one_frame() -> None:
     encoded = encode_frame(chunk_frame(1, 100))
     async with connection_to_link() as (client, link):

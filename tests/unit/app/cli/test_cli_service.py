@@ -9,8 +9,12 @@ from typing import Self
 
 import pytest
 
-from tunnel.app.cli.service import run_service, serve
+from tunnel.app.cli import service as service_module
+from tunnel.app.cli.service import hangups_ignored, run_service, serve
+from tunnel.app.reload import Reloader
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
+from tunnel.ports.config_source import ConfigSource
+from tunnel.ports.telemetry import ConfigurationReloaded, Event, Telemetry
 
 
 class FakeService:
@@ -73,3 +77,72 @@ def test_handlers_are_restored() -> None:
     run_service(lambda: FakeService(signals=1))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+class FakeSource(ConfigSource[str]):
+    """Never changes by itself."""
+
+    @property
+    def name(self) -> str:
+        return "settings.toml"
+
+    def load(self) -> str:
+        return "settings"
+
+    async def changed(self) -> None:
+        await asyncio.Event().wait()
+
+
+class FollowingService(FakeService):
+    """Hangs up on itself when it starts, and stops once it has followed."""
+
+    async def __aenter__(self) -> Self:
+        asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGHUP)
+        return await super().__aenter__()
+
+    async def reload(self, settings: str) -> int:
+        self.seen.append(settings)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 2
+
+
+class Reports(Telemetry):
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def record(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def test_hangup_reloads() -> None:
+    service, reports = FollowingService(), Reports()
+    run_service(lambda: service, lambda service: Reloader(FakeSource(), service.reload, reports))
+    assert service.seen == ["start", "settings", None, "exit"]
+    assert reports.events == [ConfigurationReloaded("settings.toml", 2)]
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_hangup_while_settings_are_loaded_passes_without_effect() -> None:
+    with hangups_ignored():
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_hangup_while_the_service_drains_passes_without_effect() -> None:
+    class HungUpService(FollowingService):
+        async def aclose(self, *, drain_s: float | None = None) -> None:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await super().aclose(drain_s=drain_s)
+
+    service = HungUpService()
+    with hangups_ignored():
+        run_service(lambda: service, lambda service: Reloader(FakeSource(), service.reload, Reports()))
+    assert service.seen == ["start", "settings", None, "exit"]
+
+
+def test_there_need_be_no_hangup_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "_HANGUP", None)
+    with hangups_ignored():
+        run_service(
+            lambda: FakeService(signals=1), lambda _: Reloader(FakeSource(), lambda _: asyncio.sleep(0, 2), Reports())
+        )

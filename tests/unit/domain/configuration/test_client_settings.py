@@ -37,7 +37,7 @@ def test_complete_example_loads() -> None:
     assert settings.client_id == "laptop-1"
     assert settings.servers == ("grpc://127.0.0.1:7000", "ws://127.0.0.1:7001")
     assert settings.token is None
-    assert settings.policy().permits("api.internal.test", 443, "10.0.0.1")
+    assert settings.policy().union.permits("api.internal.test", 443, "10.0.0.1")
 
 
 def test_default_policy_is_loopback_only() -> None:
@@ -51,7 +51,7 @@ MISTAKES = [
     ('group = "web"', 'group = ""', 'group: expected a name of 1 to 128 printable characters, got ""'),
     ('"laptop-1"', '"a\\nb"', 'client_id: expected a name of 1 to 128 printable characters, got "a\\nb"'),
     ("servers =", "server =", 'server: unknown key; expected one of "allow_targets", "client_id", "group", "limits", '
-     '"servers", "token", "token_env", "token_file"; did you mean "servers"?'),
+     '"servers", "token", "token_env", "token_file", "upstreams"; did you mean "servers"?'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', "[]", 'servers: expected at least one URL such as '
      '"grpc://127.0.0.1:7000", got an empty list'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', '"grpc://a:1"', 'servers: expected a list, got "grpc://a:1"'),
@@ -89,9 +89,8 @@ PLANNED = [
     ("links = 1", "links"),
     ('[entry.http]\nlisten = "127.0.0.1:9080"', "entry"),
     ("[fallback]\ndirect = true", "fallback"),
-    ('[upstreams.app]\ntargets = ["asgi:shop.main:app"]', "upstreams"),
+    ('[upstreams.app]\ntargets = ["http://a"]\nhealth = {}', "upstreams.app.health"),
     ('proxy = "none"', "proxy"),
-    ("[limits]\nresume_s = 30", "limits.resume_s"),
 ]
 
 

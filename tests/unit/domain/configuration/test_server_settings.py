@@ -16,7 +16,7 @@ from tunnel.domain.configuration import (
     decode_server_settings,
 )
 from tunnel.domain.errors import ConfigurationError
-from tunnel.domain.rules.rule import Rule
+from tunnel.domain.rules.rule import Rule, ValueMatch
 
 SHA256 = "0123456789abcdef" * 4
 
@@ -172,11 +172,12 @@ MISTAKES = [
      'upstream, got "app"'),
     ('path_prefix = "/api"', 'path_prefix = "api"', "rules[0].path_prefix: expected a path that starts with /"),
     ('path_prefix = "/api"', 'path_prefx = "/api"', 'rules[0].path_prefx: unknown key; expected one of "group", '
-     '"host", "path", "path_prefix", "priority", "protocol", "upstream"; did you mean "path_prefix"?'),
+     '"headers", "host", "method", "methods", "path", "path_prefix", "path_regex", "priority", "protocol", "query", '
+     '"service", "upstream"; did you mean "path_prefix"?'),
     ('path_prefix = "/api"', 'priority = "1"', 'rules[0].priority: expected an integer, got "1"'),
     ("[[rules]]", "[rules]", "rules: expected a list, got a table"),
     ('balance = "power_of_two"', 'balance = "fastest"', 'groups.web.balance: unknown strategy "fastest"; expected one '
-     'of "power_of_two", "round_robin"'),
+     'of "consistent_hash", "least_sessions", "power_of_two", "random", "round_robin", "weighted"'),
     ("wait_for_client_s = 2", "wait_for_client_s = -1", "groups.web.wait_for_client_s: expected a number from 0 to "
      "3600, got -1"),
     ("wait_for_client_s = 2", "wait_for_client_s = nan", "groups.web.wait_for_client_s: expected a number from 0 to "
@@ -219,8 +220,8 @@ MISTAKES = [
      "least session_window_bytes (8388608), got 4194304"),
     ("[[rules]]", "[limits]\nmax_frame_bytes = 1\n[[rules]]", 'limits.max_frame_bytes: unknown key; expected one of '
      '"connect_s", "drain_delay_s", "drain_s", "handshake_s", "heartbeat_s", "max_header_bytes", "max_headers", '
-     '"max_links", "max_sessions", "replay_window_bytes", "session_window_bytes", "session_window_max_bytes", '
-     '"tunnel_receive_bytes"; did you mean "max_header_bytes"?'),
+     '"max_links", "max_sessions", "replay_window_bytes", "resume_s", "session_window_bytes", '
+     '"session_window_max_bytes", "tunnel_receive_bytes"; did you mean "max_header_bytes"?'),
 ]  # fmt: skip
 
 
@@ -256,27 +257,15 @@ PLANNED = [
     ('[[forward.rules]]\nhost = "b.test"\ngroups = ["web"]\nupstream = "b"', "forward"),
     ('[forward.upstreams.b]\ntargets = ["http://10.0.0.7:80"]', "forward"),
     ('[auth.jwt]\njwks = "x"', "auth.jwt"),
-    ("[limits]\nresume_s = 30", "limits.resume_s"),
     ("[limits]\nmax_message_bytes = 1", "limits.max_message_bytes"),
-    *(
-        (f'[[rules]]\n{key} = "x"', f"rules[0].{key}")
-        for key in ("path_regex", "methods", "headers", "query", "service", "method")
-    ),
-    ('[[groups."a.b".rules]]\nmethods = ["GET"]', 'groups."a.b".rules[0].methods'),
+    ('[[rules]]\nmiddleware = "x"', "rules[0].middleware"),
+    ('[[groups."a.b".rules]]\nmiddleware = ["x"]', 'groups."a.b".rules[0].middleware'),
 ]
 
 
 @pytest.mark.parametrize(("added", "path"), PLANNED)
 def test_key_of_a_later_version_says_so(added: str, path: str) -> None:
     assert mistake_in(MINIMAL + added) == f"{path}: this key is not built yet in this version"
-
-
-@pytest.mark.parametrize("strategy", ["weighted", "random", "least_sessions", "consistent_hash"])
-def test_strategy_of_a_later_version_says_so(strategy: str) -> None:
-    expected = f'groups.web.balance: the strategy "{strategy}" is not built yet in this version'
-    assert mistake_in(COMPLETE.replace('"power_of_two"', f'"{strategy}"')) == expected
-    expected = f'groups.web.upstreams.app.balance: the strategy "{strategy}" is not built yet in this version'
-    assert mistake_in(COMPLETE.replace('"round_robin"', f'"{strategy}"')) == expected
 
 
 @pytest.mark.parametrize(
@@ -288,17 +277,43 @@ def test_target_of_a_later_version_says_so(target: str) -> None:
     assert mistake_in(COMPLETE.replace("http://127.0.0.1:3000", target)) == expected
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "websocket", "tcp"])
-def test_protocol_of_a_later_version_says_so(protocol: str) -> None:
-    added = f'[[rules]]\nprotocol = "{protocol}"\ngroup = "web"\n[groups.web]'
-    expected = f'rules[0].protocol: the protocol "{protocol}" is not built yet in this version'
-    assert mistake_in(MINIMAL + added) == expected
+PREDICATES = (
+    'methods = ["GET"]\nservice = "a.B"\nheaders = { x-env = "blue", "x.y" = { present = true } }\n'
+    'query = { "a b" = { regex = "[0-9]+" } }\ngroup = "web"\n[groups.web]'
+)
+
+
+def test_predicates_on_values_are_strings_or_tables() -> None:
+    (rule,) = decode(MINIMAL + "[[rules]]\n" + PREDICATES).rules
+    assert rule.methods == ("GET",)
+    assert rule.headers == {"x-env": "blue", "x.y": ValueMatch(present=True)}
+    assert rule.query == {"a b": ValueMatch(regex="[0-9]+")}
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong", "expected"),
+    [
+        ('"blue"', "1", "headers.x-env: expected a string or a table, got 1"),
+        ('"blue"', '["blue"]', "headers.x-env: expected a string or a table, got a list"),
+        ("present = true", "present = 1", 'headers."x.y".present: expected true or false, got 1'),
+        ("present = true", "presnt = true", 'headers."x.y".presnt: unknown key; expected one of "present", "regex"; '
+         'did you mean "present"?'),
+        ("present = true", "present = false", 'headers."x.y".present: expected true; '),
+        ('"[0-9]+"', '"[0-9"', 'query."a b".regex: expected a pattern that RE2 takes: missing ]'),
+        ('["GET"]', '"GET"', 'methods: expected a list, got "GET"'),
+        ('["GET"]', '["GET", "A B"]', "methods[1]: expected a request method"),
+        ('"a.B"', '"a/B"', "service: expected a service with its package"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_predicates_name_their_key(value: str, wrong: str, expected: str) -> None:
+    assert mistake_in(MINIMAL + "[[rules]]\n" + PREDICATES.replace(value, wrong)).startswith(f"rules[0].{expected}")
 
 
 def test_limits_become_what_is_announced() -> None:
     limits = decode(MINIMAL + "[limits]\nheartbeat_s = 1\nmax_sessions = 7").limits.limits()
     assert (limits.heartbeat_s, limits.max_sessions, limits.max_frame_bytes) == (1.0, 7, 262144)
-    assert limits.resume_s == 0
+    assert limits.resume_s == 30
+    assert decode(MINIMAL + "[limits]\nresume_s = 0").limits.limits().resume_s == 0
 
 
 def test_null_of_json_and_yaml_leaves_an_optional_key_out() -> None:

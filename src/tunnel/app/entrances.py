@@ -1,0 +1,138 @@
+"""The entrances that a server has now, and those that are leaving."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+
+from tunnel.app.background import Background
+from tunnel.app.entrance import Entrance
+from tunnel.ports.telemetry import Listening, Telemetry
+
+__all__ = ["Entrances"]
+
+
+class Entrances:
+    """Opens entrances, and replaces them by others of the same names.
+
+    An entrance is the same as another when it has the same name and the same place. Those that stay are not disturbed:
+    what is set otherwise by now, they follow where they are.
+
+    Args:
+        background: Where they run, once entered.
+        telemetry: Told where they listen.
+    """
+
+    def __init__(self, background: Background, telemetry: Telemetry) -> None:
+        self._background = background
+        self._telemetry = telemetry
+        self._current: dict[str, Entrance] = {}
+        self._leaving: set[Entrance] = set()
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where they listen, by name."""
+        return {name: each.address for name, each in self._current.items()}
+
+    # -- coming
+
+    def bind(self, made: Mapping[str, Entrance]) -> None:
+        """Have these as the first, and take their addresses.
+
+        Raises:
+            ListenError: One cannot be had.
+        """
+        self._current = dict(made)
+        for entrance in made.values():
+            entrance.bind()
+
+    async def open(self) -> None:
+        """Return once all that were bound let in whoever comes.
+
+        Raises:
+            ListenError: One cannot.
+        """
+        for entrance in self._current.values():
+            await self._open(entrance)
+
+    @asynccontextmanager
+    async def letting_in(self, made: Mapping[str, Entrance]) -> AsyncIterator[None]:
+        """Open those of ``made`` that are not there; all of them, or none and raise. ``replace`` comes next.
+
+        When the body raises they are closed again too.
+
+        Raises:
+            ListenError: An address cannot be had.
+        """
+        arriving = [each for name, each in made.items() if self._kept(name, each) is None]
+        opened: list[Entrance] = []
+        try:
+            for entrance in arriving:
+                entrance.bind()
+            for entrance in arriving:
+                await self._open(entrance)
+                opened.append(entrance)
+            yield
+        except BaseException:
+            _stop(arriving)
+            with anyio.CancelScope(shield=True):
+                await _leave(opened, 0)
+            raise
+
+    def replace(self, made: Mapping[str, Entrance], *, grace_s: float) -> None:
+        """Have these from now on, which were let in or are there already.
+
+        Args:
+            made: By name.
+            grace_s: What those inside the others get, in seconds.
+        """
+        before, self._current = self._current, {name: self._kept(name, each) or each for name, each in made.items()}
+        for name, entrance in self._current.items():
+            if entrance is not made[name] and entrance.settings != made[name].settings:
+                entrance.follow(made[name])
+        for name, entrance in before.items():
+            if self._current.get(name) is not entrance:
+                self._leaving.add(entrance)
+                self._background.tasks.start_soon(self._see_off, entrance, grace_s)
+
+    def _kept(self, name: str, made: Entrance) -> Entrance | None:
+        current = self._current.get(name)
+        return current if current is not None and current.place == made.place else None
+
+    async def _open(self, entrance: Entrance) -> None:
+        await self._background.start(entrance.serve)
+        self._telemetry.record(Listening(entrance.kind, entrance.name, entrance.address))
+
+    # -- going
+
+    async def drain(self, grace_s: float) -> None:
+        """Let no visitor in any more, and return when those inside have left, or been sent away after ``grace_s``."""
+        await _leave((each for each in self._all() if each.kind == "ingress"), grace_s)
+
+    def close(self) -> None:
+        """Let no client in any more, and drop their links."""
+        _stop(each for each in self._all() if each.kind == "transport")
+
+    def stop(self) -> None:
+        """End all at once, whatever they were doing."""
+        _stop(self._all())
+
+    def _all(self) -> tuple[Entrance, ...]:
+        return (*self._current.values(), *self._leaving)
+
+    async def _see_off(self, entrance: Entrance, grace_s: float) -> None:
+        await entrance.leave(grace_s)
+        self._leaving.discard(entrance)
+
+
+def _stop(entrances: Iterable[Entrance]) -> None:
+    for entrance in entrances:
+        entrance.stop()
+
+
+async def _leave(entrances: Iterable[Entrance], grace_s: float) -> None:
+    async with anyio.create_task_group() as tasks:
+        for entrance in entrances:
+            tasks.start_soon(entrance.leave, grace_s)

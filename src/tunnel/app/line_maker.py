@@ -1,0 +1,95 @@
+"""Makes a client's lines of its settings, with the parts that its container names."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from tunnel.app.client_configuration import ClientConfiguration
+from tunnel.app.client_line import ClientLine
+from tunnel.app.container import ClientContainer
+from tunnel.app.dialer import Dialer, Identity
+from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSettings, parse_target
+from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.identity import ClientId, GroupId, InstanceId
+from tunnel.ports.target import UpstreamTarget
+from tunnel.ports.transport import Transport
+
+__all__ = ["LineMaker"]
+
+_INSTANCE_ID_BYTES: Final = 16
+
+
+class LineMaker:
+    """Makes lines that are all of one instance: to a server the same process, whatever it is told to be.
+
+    So a tunnel that is dialled beside another does not supersede it.
+
+    Args:
+        container: Names the parts.
+        start: Runs something in the background.
+        on_change: Called when a line is ready, not any more, or over.
+    """
+
+    def __init__(
+        self,
+        container: ClientContainer,
+        *,
+        start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._container = container
+        self._start = start
+        self._on_change = on_change
+        self._instance_id: Final = InstanceId(secrets.token_bytes(_INSTANCE_ID_BYTES))
+
+    def make(self, settings: ClientSettings) -> ClientLine:
+        """A line that is yet to be run.
+
+        Args:
+            settings: With a token and a ``client_id``.
+
+        Raises:
+            ConfigurationError: No transport serves a server's scheme.
+        """
+        assert settings.token is not None
+        assert settings.client_id is not None
+        container = self._container
+        line = ClientLine(settings, self._on_change)
+        line.configuration = ClientConfiguration(
+            settings.policy(),
+            self._make_target,
+            container.random(),
+            container.telemetry(),
+            clock=container.clock(),
+            start=self._start,
+            on_rejected=line.changed,
+        )
+        schemes = dict.fromkeys(url.partition(":")[0] for url in settings.servers)
+        line.dialer = Dialer(
+            servers=settings.servers,
+            transports={scheme: self._transport(scheme) for scheme in schemes},
+            identity=Identity(ClientId(settings.client_id), GroupId(settings.group), self._instance_id, settings.token),
+            configuration=line.configuration,
+            limits=settings.limits,
+            clock=container.clock(),
+            signals=container.signals,
+            random=container.random(),
+            telemetry=container.telemetry(),
+            budget=container.budget(),
+            on_ready=line.on_ready,
+        )
+        return line
+
+    def _transport(self, scheme: str) -> Transport:
+        known = self._container.transports.providers
+        if scheme not in known:
+            schemes = ", ".join(sorted(known))
+            raise ConfigurationError(f'no transport is known for "{scheme}://", only for {schemes}', key_path="servers")
+        transport: Transport = self._container.transports(scheme)
+        return transport
+
+    def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
+        target: UpstreamTarget = self._container.targets(parse_target(url).scheme, url, settings, policy)
+        return target

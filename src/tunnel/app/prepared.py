@@ -1,0 +1,50 @@
+"""What a server makes of its settings before anything changes: all that can fail, or takes a while."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final, NamedTuple
+
+import anyio.to_thread
+
+from tunnel.app.snapshots import Snapshots
+from tunnel.domain.configuration import ServerSettings
+from tunnel.domain.rules.engine import RulesEngine
+
+__all__ = ["Prepared", "prepare", "prepare_aside"]
+
+_ASIDE_RULES: Final = 500
+"""From so many rules on a thread compiles them: they take some milliseconds, in which no frame would move."""
+
+
+class Prepared(NamedTuple):
+    """Rules compiled and configurations encoded, ready to be put in place together."""
+
+    rules: RulesEngine
+    snapshots: Snapshots
+
+
+def prepare(settings: ServerSettings, *, version: int, previous: Snapshots | None = None) -> Prepared:
+    """Compile and encode.
+
+    Args:
+        settings: Checked settings.
+        version: Theirs.
+        previous: What is in place.
+
+    Raises:
+        ConfigurationError: A rule cannot be compiled.
+    """
+    return Prepared(RulesEngine(settings.rules), Snapshots(settings.groups, version, previous))
+
+
+async def prepare_aside(settings: ServerSettings, *, version: int, previous: Snapshots) -> Prepared:
+    """As ``prepare``, without holding up the event loop. Cancelling abandons the work.
+
+    Raises:
+        ConfigurationError: A rule cannot be compiled.
+    """
+    work = partial(prepare, settings, version=version, previous=previous)
+    if len(settings.rules) + sum(len(group.rules) for group in settings.groups.values()) < _ASIDE_RULES:
+        return work()
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)

@@ -1,0 +1,87 @@
+"""Which way requests go now: rules and groups, replaced together while requests are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from tunnel.app.group import Group
+from tunnel.app.group_target import GroupTarget
+from tunnel.app.tunnel import Tunnel
+from tunnel.domain.balancing import STRATEGIES
+from tunnel.domain.configuration import GroupSettings
+from tunnel.domain.random_source import RandomSource
+from tunnel.domain.registry import Registry
+from tunnel.domain.rules.engine import RulesEngine
+from tunnel.ports.clock import Clock
+from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.ports.telemetry import Telemetry
+
+__all__ = ["Routes"]
+
+
+class Routes(ProxyTarget):
+    """Hands each conversation to the rules and groups that hold when it begins, and that it keeps to its end.
+
+    Groups that stay keep their waiting requests, their counts and, as long as it has the same name, their strategy.
+
+    Args:
+        rules: Compiled; each names a group.
+        groups: By name.
+        registry: Who is there.
+        random: For strategies.
+        telemetry: Told of conversations that failed, and of clients that are ejected and return.
+        clock: Time.
+    """
+
+    def __init__(
+        self,
+        rules: RulesEngine,
+        groups: Mapping[str, GroupSettings],
+        *,
+        registry: Registry[Tunnel],
+        random: RandomSource,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        self._registry = registry
+        self._random = random
+        self._telemetry = telemetry
+        self._clock = clock
+        self._settings: Mapping[str, GroupSettings] = {}
+        self._groups: Mapping[str, Group] = {}
+        self.follow(rules, groups)
+
+    def handle(self, stream: Stream) -> Coroutine[Any, Any, None]:
+        # Not a coroutine itself: another frame below every request would be in the way of each of its steps.
+        return self._target.handle(stream)
+
+    def follow(self, rules: RulesEngine, groups: Mapping[str, GroupSettings]) -> None:
+        """Route by these from the next conversation on. Requests that wait for a group that is gone are told so."""
+        kept, self._groups = self._groups, {name: self._group(name, settings) for name, settings in groups.items()}
+        self._settings = groups
+        self._target = GroupTarget(rules, self._groups, self._telemetry)
+        for name, group in kept.items():
+            if name not in groups:
+                group.remove()
+
+    def arrived(self, group: str) -> None:
+        """A client of ``group`` can be selected now. Without effect for a group that is gone."""
+        if group in self._groups:
+            self._groups[group].arrived()
+
+    def _group(self, name: str, settings: GroupSettings) -> Group:
+        before = self._settings.get(name)
+        if before is None:
+            return Group(
+                name,
+                settings,
+                STRATEGIES[settings.balance](),
+                self._registry,
+                self._random,
+                telemetry=self._telemetry,
+                clock=self._clock,
+            )
+        group = self._groups[name]
+        group.follow(settings, None if settings.balance == before.balance else STRATEGIES[settings.balance]())
+        return group

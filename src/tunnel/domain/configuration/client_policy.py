@@ -1,0 +1,88 @@
+"""What a client makes of the snapshots it is sent: which it applies, and under whose word each target is dialled.
+
+Upstreams of the client's own file take the places of pushed ones of the same name. What stands in that file is the
+client's own word, so targets written there need no entry in ``allow_targets``: they are permitted literally, the host
+and port written, and for a name whatever it resolves to. Pushed targets gain nothing by that, not even equal ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from tunnel.domain.configuration.addresses import authority
+from tunnel.domain.configuration.groups import UpstreamSettings
+from tunnel.domain.configuration.mistakes import key_path, mistake
+from tunnel.domain.configuration.snapshot import GroupSnapshot
+from tunnel.domain.configuration.target_policy import TargetPolicy
+from tunnel.domain.configuration.target_url import parse_target
+from tunnel.domain.errors import ConfigurationError
+
+__all__ = ["ClientPolicy"]
+
+
+class ClientPolicy:
+    """Judges snapshots by a client's settings. Immutable.
+
+    Args:
+        allow_targets: What the server may have this client dial; see ``TargetPolicy``.
+        upstreams: The client's own, by name.
+
+    Raises:
+        ConfigurationError: A pattern or a target is malformed; names the key.
+    """
+
+    __slots__ = ("_own", "_pushed", "_upstreams", "union")
+
+    def __init__(self, allow_targets: Iterable[str], upstreams: Mapping[str, UpstreamSettings]) -> None:
+        allowed = (*allow_targets,)
+        own = {name: _patterns(name, upstream) for name, upstream in upstreams.items()}
+        self._upstreams: Final = upstreams
+        self._pushed: Final = TargetPolicy(allowed)
+        self._own: Final = {name: TargetPolicy(patterns) for name, patterns in own.items()}
+        self.union: Final = TargetPolicy((*allowed, *(pattern for patterns in own.values() for pattern in patterns)))
+        """Permits what is permitted to any upstream. For dialling, ask ``of`` for the policy of one."""
+
+    def applied_to(self, snapshot: GroupSnapshot) -> GroupSnapshot:
+        """``snapshot`` as this client follows it: its own upstreams in place, whole.
+
+        Raises:
+            ConfigurationError: A target that the server chose could never be permitted.
+        """
+        upstreams: dict[str, UpstreamSettings] = {}
+        for name, pushed in snapshot.upstreams.items():
+            own = self._upstreams.get(name)
+            if own is None:
+                for index, target in enumerate(pushed.targets):
+                    self._pushed.check(target, f"{key_path('upstreams', name)}.targets[{index}]")
+            upstreams[name] = own or pushed
+        return msgspec.structs.replace(snapshot, upstreams=upstreams)
+
+    def unused_by(self, snapshot: GroupSnapshot) -> list[str]:
+        """Names of own upstreams that take nobody's place, so that no rule leads to them."""
+        return sorted(self._upstreams.keys() - snapshot.upstreams.keys())
+
+    def of(self, upstream: UpstreamSettings) -> TargetPolicy:
+        """What the targets of ``upstream``, as ``applied_to`` gave it, may be dialled at."""
+        for name, own in self._upstreams.items():
+            # The very object: a pushed upstream that is written the same is none of ours.
+            if own is upstream:
+                return self._own[name]
+        return self._pushed
+
+
+def _patterns(name: str, upstream: UpstreamSettings) -> list[str]:
+    """Patterns for ``TargetPolicy`` that permit an upstream's targets and nothing else."""
+    patterns = []
+    for index, target in enumerate(upstream.targets):
+        where = f"{key_path('upstreams', name)}.targets[{index}]"
+        parsed = parse_target(target, where)
+        pattern = target if parsed.scheme == "unix" else authority(parsed.host, parsed.port)
+        try:
+            TargetPolicy((pattern,))
+        except ConfigurationError:
+            raise mistake(where, "a host name or a whole IP address", got=target) from None
+        patterns.append(pattern)
+    return patterns
