@@ -91,12 +91,19 @@ class LinkWork:
                 if await self._began(greet, attach):
                     for task in (self._read, self._write, self._watch):
                         tasks.start_soon(self._guarded, task)
-        return self._end or LinkError(LinkEnd.BROKEN, "the link was given up")
+        end = self._end or LinkError(LinkEnd.BROKEN, "the link was given up")
+        if self._last_words is not None and end.end is not LinkEnd.VIOLATED and not isinstance(end, PeerClosed):
+            # Said or not: the tunnel is closed.
+            return TunnelClosed(self._last_words)
+        return end
 
     async def _began(self, greet: Callable[[], Awaitable[None]], attach: Callable[[], None]) -> bool:
         try:
             await self._tunnel.running()
             await greet()
+            if self._end is not None:
+                # Overtaken in the very step in which the greeting was done: too late to be cancelled.
+                return False
             attach()
         except LinkError as exc:
             self.abandon(exc)

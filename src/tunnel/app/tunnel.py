@@ -186,7 +186,9 @@ class Tunnel:
             return LinkError(LinkEnd.CLOSED, self.reason)
         if self._link is not None:
             self._link.abandon(LinkError(LinkEnd.BROKEN, "another link took its place"))
-            self._lost("another link took its place")
+            self._lost("another link took its place", replaced=True)
+            if self._over.is_set():
+                return LinkError(LinkEnd.CLOSED, self.reason)
         work = self._link = LinkWork(self, link, clock=self._clock, signals=self._signals)
         end = LinkError(LinkEnd.BROKEN, "the link was given up")
         try:
@@ -216,12 +218,12 @@ class Tunnel:
         else:
             self.end(end.reason)
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, reason: str, *, replaced: bool = False) -> None:
         """The link is gone; whether the tunnel is kept is the multiplexer's to say."""
         if self.mux.detached:
             # Lost before it was attached: the tunnel is as it was.
             return
-        hopeless = self.mux.detach(self._clock.now())
+        hopeless = self.mux.detach(self._clock.now(), replaced=replaced)
         if hopeless is not None:
             self.end(f"{reason}; {hopeless}")
             return

@@ -30,11 +30,13 @@ def test_first_retry_is_quick() -> None:
     assert Backoff().next_delay_s(ALMOST_ONE) <= 0.5
 
 
+@pytest.mark.rule("L6")
 def test_ceiling_doubles_up_to_the_cap() -> None:
     backoff = Backoff(initial_s=1, cap_s=10)
     assert [backoff.next_delay_s(ALMOST_ONE) for _ in range(6)] == pytest.approx([1, 2, 4, 8, 10, 10])
 
 
+@pytest.mark.rule("L6")
 def test_jitter_is_full() -> None:
     random = Random(7)
     delays = [Backoff(initial_s=1, cap_s=1).next_delay_s(random) for _ in range(2000)]
@@ -49,6 +51,7 @@ def test_delays_stay_between_nothing_and_the_cap(seed: int, attempts: int) -> No
     assert all(0 <= backoff.next_delay_s(random) < 30 for _ in range(attempts))
 
 
+@pytest.mark.rule("L7")
 def test_only_a_stable_connection_starts_over() -> None:
     backoff = Backoff(initial_s=1, cap_s=60, stable_s=10)
     for _ in range(3):

@@ -30,6 +30,7 @@ OVERHEAD = 256
 FIELDS = (b"name", b"value", b"n", b"")
 
 
+@pytest.mark.rule("K1", "K2")
 @pytest.mark.parametrize(
     ("payload", "size"),
     [
@@ -51,6 +52,7 @@ def test_cost_is_the_bytes_carried_and_a_constant(payload: SessionPayload, size:
     assert payload.cost == OVERHEAD + size
 
 
+@pytest.mark.rule("E6")
 @pytest.mark.parametrize(
     ("payload", "end"),
     [
@@ -81,6 +83,7 @@ def test_one_end_marker_serves_all_protocols(payload: SessionPayload, end: bool)
     assert payload.end is end
 
 
+@pytest.mark.rule("E1")
 def test_kinds_are_the_numbers_of_the_wire() -> None:
     assert sorted(KIND_OF.values()) == sorted(kind.value for kind in Kind)
     assert set(KIND_OF) == set(PAYLOADS)

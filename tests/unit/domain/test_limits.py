@@ -37,16 +37,19 @@ def test_default_limits_are_in_order() -> None:
     assert Limits().problem() is None
 
 
+@pytest.mark.rule("M1")
 def test_every_limit_has_a_range() -> None:
     assert [name for name, _, _ in RANGES] == list(Limits.__struct_fields__)
 
 
+@pytest.mark.rule("M2")
 @pytest.mark.parametrize(("name", "least", "most"), RANGES)
 def test_limits_at_both_ends_of_their_range_are_in_order(name: str, least: float, most: float) -> None:
     assert announced(name, least).problem() is None
     assert announced(name, most).problem() is None
 
 
+@pytest.mark.rule("M2")
 @pytest.mark.parametrize(("name", "least", "most"), RANGES)
 def test_limit_out_of_its_range_is_named(name: str, least: float, most: float) -> None:
     step = 0.01 if isinstance(least, float) else 1
@@ -63,6 +66,7 @@ def test_times_have_to_be_finite(name: str, value: float) -> None:
     assert problem.startswith(f"{name} is {value}")
 
 
+@pytest.mark.rule("M2")
 def test_windows_do_not_grow_to_less_than_they_start_with() -> None:
     assert Limits(session_window_bytes=64 * KIB, session_window_max_bytes=64 * KIB).problem() is None
     problem = Limits(session_window_bytes=64 * KIB, session_window_max_bytes=64 * KIB - 1).problem()

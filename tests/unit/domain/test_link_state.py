@@ -16,6 +16,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.rule("H1")
 @pytest.mark.parametrize("state", LinkState)
 @pytest.mark.parametrize("event", LinkInput)
 def test_link_table(state: LinkState, event: LinkInput) -> None:

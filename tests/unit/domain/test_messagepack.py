@@ -41,11 +41,13 @@ def test_every_kind_has_a_strategy() -> None:
     assert set(PAYLOADS) == set(KIND_OF)
 
 
+@pytest.mark.rule("W10")
 def test_layout_is_arrays_with_the_kind_in_the_envelope_and_in_its_payload() -> None:
     frame = Frame((CHUNK,), ack=7, seq=9)
     assert encode_frame(frame) == bytes.fromhex("93 91 93 03 0a 93 0a c404 626f6479 c3 07 09")
 
 
+@pytest.mark.rule("W13", "W14")
 @pytest.mark.parametrize(
     ("envelope", "why"),
     [
@@ -71,6 +73,7 @@ def test_bad_payload_costs_only_its_own_envelope(envelope: list[object], why: st
     assert why in bad.payload.why
 
 
+@pytest.mark.rule("W14")
 def test_text_that_is_not_utf8_costs_only_its_own_envelope() -> None:
     data = frame_around([1, 9, [9, "secret"]], [3, 10, [10, b"body", True]]).replace(b"secret", b"s\xffcret")
     frame = decode_frame(data)
@@ -84,15 +87,42 @@ def test_reason_is_short_whatever_came_in() -> None:
     assert len(payload.why) <= 200
 
 
+@pytest.mark.rule("W11")
 def test_fields_that_a_later_version_appends_are_ignored() -> None:
     data = pack([[[3, 10, [10, b"body", True, "new", {"a": 1}], "new"]], 7, 9, "new"])
     assert decode_frame(data) == Frame((CHUNK,), 7, 9)
 
 
+@pytest.mark.rule("W11")
 def test_fields_that_an_earlier_version_leaves_out_get_their_defaults() -> None:
     assert decode_frame(pack([[[3, 10, [10]]]])) == Frame((Envelope(3, 10, BodyChunk()),))
 
 
+@pytest.mark.rule("W12")
+@pytest.mark.parametrize(
+    ("kind", "required"),
+    [
+        *((kind, ["GET"]) for kind in (5,)),
+        *((kind, [1]) for kind in (6, 7, 8, 14, 21, 22, 23)),
+        *((kind, ["text"]) for kind in (9, 12, 15)),
+        *((kind, []) for kind in (10, 11, 13, 24)),
+        (16, [[1], "client", "group", bytes(16), "credential"]),
+        (17, ["tunnel", bytes(32), "server", 1]),
+        (18, [1, "hash", b"{}"]),
+        (19, [1, "hash"]),
+        (20, [1, "hash", "why"]),
+    ],
+)
+def test_payload_is_malformed_only_without_a_field_that_has_no_default(kind: int, required: list[object]) -> None:
+    (envelope,) = decode_frame(frame_around([1, kind, [kind, *required]])).envelopes
+    assert not isinstance(envelope.payload, UnknownPayload)
+    assert KIND_OF[type(envelope.payload)] == kind
+    for length in range(len(required)):
+        (envelope,) = decode_frame(frame_around([1, kind, [kind, *required[:length]]])).envelopes
+        assert isinstance(envelope.payload, UnknownPayload)
+
+
+@pytest.mark.rule("W15")
 @pytest.mark.parametrize(
     "data",
     [
@@ -171,3 +201,11 @@ def test_largest_numbers_survive() -> None:
     largest = 2**64 - 1
     frame = Frame((Envelope(largest, Kind.WINDOW_UPDATE.value, WindowUpdate(largest)),), largest, largest)
     assert decode_frame(encode_frame(frame)) == frame
+
+
+@pytest.mark.rule("K5")
+def test_payloads_own_their_bytes() -> None:
+    data = bytearray(encode_frame(Frame((CHUNK,))))
+    frame = decode_frame(data)  # type: ignore[arg-type]  # whatever a transport reads into
+    data[:] = bytes(len(data))
+    assert frame == Frame((CHUNK,))

@@ -17,6 +17,9 @@ __all__ = ["MemoryLink", "MemoryPair"]
 CAPACITY_FRAMES: Final = 2
 """Frames handed over and not yet received, per direction: what the ``Link`` port allows."""
 
+_ROUNDING_S: Final = 1e-6
+"""Event loops wake a little early; to sleep again for so little might end at the same moment."""
+
 _REASONS: Final = {
     LinkEnd.CLOSED: "closed by this side",
     LinkEnd.ENDED: "closed by the peer",
@@ -30,10 +33,24 @@ class _Lane:
     Each side has an end of its own, because they learn of the same event as different things.
     """
 
-    __slots__ = ("_readable", "_writable", "frames", "receiver_end", "sender_end", "silent")
+    __slots__ = (
+        "_readable",
+        "_writable",
+        "capacity_frames",
+        "delay_s",
+        "frames",
+        "receiver_end",
+        "sender_end",
+        "silent",
+        "stalled",
+    )
 
     def __init__(self) -> None:
-        self.frames: deque[Frame] = deque()
+        self.frames: deque[tuple[float, Frame]] = deque()
+        """Each with when it arrives, which only matters where there is a delay."""
+        self.capacity_frames = CAPACITY_FRAMES
+        self.delay_s = 0.0
+        self.stalled = False
         self.sender_end: LinkEnd | None = None
         self.receiver_end: LinkEnd | None = None
         self.silent = False
@@ -47,24 +64,38 @@ class _Lane:
                 raise _link_error(self.sender_end)
             if self.silent:
                 return
-            if len(self.frames) < CAPACITY_FRAMES:
+            if len(self.frames) < self.capacity_frames:
                 break
             if self._writable is None:
                 self._writable = anyio.Event()
             await self._writable.wait()
-        self.frames.append(frame)
+        self.frames.append((anyio.current_time() + self.delay_s if self.delay_s else 0.0, frame))
         self._wake_receiver()
 
     async def receive(self) -> Frame:
-        while not self.frames:
-            if self.receiver_end is not None:
+        while True:
+            left_s = None
+            if self.frames and not self.stalled:
+                arrives, frame = self.frames[0]
+                left_s = arrives - anyio.current_time() if arrives else 0.0
+                if left_s <= _ROUNDING_S:
+                    self.frames.popleft()
+                    self._wake_sender()
+                    return frame
+            elif self.receiver_end is not None and not self.frames:
                 raise _link_error(self.receiver_end)
             if self._readable is None:
                 self._readable = anyio.Event()
-            await self._readable.wait()
-        frame = self.frames.popleft()
-        self._wake_sender()
-        return frame
+            # Without a delay there is no timer.
+            if left_s is None:
+                await self._readable.wait()
+            else:
+                with anyio.move_on_after(left_s):
+                    await self._readable.wait()
+
+    def stall(self, *, stalled: bool) -> None:
+        self.stalled = stalled
+        self._wake_receiver()
 
     def close_sender(self, *, peer_sees: LinkEnd) -> None:
         self.sender_end = LinkEnd.CLOSED
@@ -164,6 +195,22 @@ class MemoryPair:
         """Break the link: frames under way are lost, and both sides learn of it at once."""
         for lane in self._lanes:
             lane.sever()
+
+    def slow_down(self, delay_s: float, *, capacity_frames: int) -> None:
+        """Let frames sent from now on arrive ``delay_s`` seconds later, in order.
+
+        Args:
+            delay_s: Seconds, each way.
+            capacity_frames: Frames that may be under way each way.
+        """
+        for lane in self._lanes:
+            lane.delay_s = delay_s
+            lane.capacity_frames = capacity_frames
+
+    def stall(self, *, stalled: bool = True) -> None:
+        """Deliver nothing until called with False; what is sent waits, as far as there is room."""
+        for lane in self._lanes:
+            lane.stall(stalled=stalled)
 
     def silence(self) -> None:
         """Make the link half-open: from now on frames and closes vanish, and neither side is told."""

@@ -6,6 +6,7 @@ from tunnel.domain.limits import KIB, MIB
 from tunnel.domain.mux.acknowledgement import Acknowledgement
 
 
+@pytest.mark.rule("F12")
 def test_sixty_four_frames_are_acknowledged_at_once() -> None:
     acknowledgement = Acknowledgement(8 * MIB)
     for _ in range(63):
@@ -16,6 +17,7 @@ def test_sixty_four_frames_are_acknowledged_at_once() -> None:
     assert acknowledgement.received == 64
 
 
+@pytest.mark.rule("F13")
 @pytest.mark.parametrize(("window", "most"), [(8 * MIB, 256 * KIB), (256 * KIB, 64 * KIB)])
 def test_bytes_are_acknowledged_before_the_peers_replay_window_is_full(window: int, most: int) -> None:
     acknowledgement = Acknowledgement(window)
@@ -25,6 +27,7 @@ def test_bytes_are_acknowledged_before_the_peers_replay_window_is_full(window: i
     assert acknowledgement.due
 
 
+@pytest.mark.rule("F14")
 def test_one_frame_is_acknowledged_after_fifty_milliseconds() -> None:
     acknowledgement = Acknowledgement(8 * MIB)
     assert acknowledgement.deadline is None
@@ -38,6 +41,7 @@ def test_one_frame_is_acknowledged_after_fifty_milliseconds() -> None:
     assert acknowledgement.deadline is None
 
 
+@pytest.mark.rule("F8")
 def test_any_frame_sent_acknowledges() -> None:
     acknowledgement = Acknowledgement(256 * KIB)
     acknowledgement.took(MIB, 1.0)

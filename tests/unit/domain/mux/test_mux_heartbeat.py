@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
 from tunnel.domain.mux.heartbeat import Heartbeat
 from tunnel.domain.mux.rate import RateBudget
 
 
+@pytest.mark.rule("L8")
 def test_ping_is_due_every_interval_one_at_a_time() -> None:
     heartbeat = Heartbeat(5.0, 0.0)
     assert heartbeat.deadline == 5.0
@@ -29,6 +32,7 @@ def test_pong_to_no_ping_of_ours_tells_nothing() -> None:
     assert heartbeat.pong(nonce, 3.0) is None
 
 
+@pytest.mark.rule("L11")
 def test_link_that_is_silent_for_three_intervals_is_dead() -> None:
     heartbeat = Heartbeat(5.0, 0.0)
     heartbeat.heard(1.0)
@@ -36,6 +40,7 @@ def test_link_that_is_silent_for_three_intervals_is_dead() -> None:
     assert heartbeat.tick(16.0) == "nothing heard for 15.0 s"
 
 
+@pytest.mark.rule("L12")
 def test_link_without_progress_for_three_intervals_is_dead_though_it_speaks() -> None:
     heartbeat = Heartbeat(5.0, 0.0)
     heartbeat.progress(2.0, unacknowledged=True)

@@ -43,6 +43,7 @@ def code_of(session) -> ErrorCode | None:
 # -- numbers of frames
 
 
+@pytest.mark.rule("F5")
 def test_duplicate_is_dropped_whole() -> None:
     mux = multiplexer()
     frame = counted(1, (1, POST), (1, BodyChunk(b"once")))
@@ -53,6 +54,7 @@ def test_duplicate_is_dropped_whole() -> None:
     assert session.take(0.0) is None
 
 
+@pytest.mark.rule("F7")
 def test_gap_ends_the_tunnel() -> None:
     mux = multiplexer()
     received = mux.receive(counted(2, (1, GET)), 0.0)
@@ -60,11 +62,13 @@ def test_gap_ends_the_tunnel() -> None:
     assert received.opened == []
 
 
+@pytest.mark.rule("F11")
 def test_acknowledgement_of_what_was_not_sent_ends_the_tunnel() -> None:
     mux = multiplexer()
     assert mux.receive(Frame((), ack=1), 0.0).violation == "frame 1 was acknowledged, 0 was the last one sent"
 
 
+@pytest.mark.rule("F10")
 def test_lower_acknowledgement_is_ignored() -> None:
     ends = Ends()
     for _ in range(2):
@@ -78,6 +82,7 @@ def test_lower_acknowledgement_is_ignored() -> None:
 # -- envelopes out of place
 
 
+@pytest.mark.rule("F3")
 @pytest.mark.parametrize(
     "payload", [Ping(1), Pong(1), ConfigApplied(1, "h"), Close("bye"), Register((1,), "c", "g", b"", "")]
 )
@@ -85,6 +90,7 @@ def test_what_is_not_counted_must_not_come_counted(payload: Payload) -> None:
     assert multiplexer().receive(counted(1, (0, payload)), 0.0).violation is not None
 
 
+@pytest.mark.rule("F3")
 @pytest.mark.parametrize("payload", [GET, BodyChunk(), WindowUpdate(1), Error("internal"), GoAway(0)])
 def test_what_is_counted_must_not_come_uncounted(payload: Payload) -> None:
     mux = multiplexer()
@@ -92,6 +98,7 @@ def test_what_is_counted_must_not_come_uncounted(payload: Payload) -> None:
     assert mux.receive(Frame((envelope(1, payload),)), 0.0).violation is not None
 
 
+@pytest.mark.rule("S3")
 @pytest.mark.parametrize("opens_odd", [True, False])
 @pytest.mark.parametrize("head", [GET, TcpOpen("ssh"), METADATA])
 def test_opening_with_an_id_of_ours_ends_the_tunnel(opens_odd: bool, head: Payload) -> None:
@@ -99,6 +106,7 @@ def test_opening_with_an_id_of_ours_ends_the_tunnel(opens_odd: bool, head: Paylo
     assert mux.receive(counted(1, (1 if opens_odd else 2, head)), 0.0).violation is not None
 
 
+@pytest.mark.rule("S4")
 @pytest.mark.parametrize("head", [GET, TcpOpen("ssh"), METADATA])
 @pytest.mark.parametrize("state", ["open", "finished", "passed over"])
 def test_reuse_of_an_id_ends_the_tunnel(head: Payload, state: str) -> None:
@@ -111,6 +119,7 @@ def test_reuse_of_an_id_ends_the_tunnel(head: Payload, state: str) -> None:
     assert "opened twice" in received.violation
 
 
+@pytest.mark.rule("S5")
 @pytest.mark.parametrize(
     "payload",
     [
@@ -129,11 +138,13 @@ def test_anything_but_an_opening_for_an_id_never_opened_ends_the_tunnel(payload:
     assert multiplexer().receive(counted(1, (session_id, payload)), 0.0).violation is not None
 
 
+@pytest.mark.rule("E2")
 @pytest.mark.parametrize("payload", [GET, BodyChunk(), WindowUpdate(1), StopSending(""), Error("internal")])
 def test_session_envelope_on_session_zero_ends_the_tunnel(payload: Payload) -> None:
     assert multiplexer().receive(counted(1, (0, payload)), 0.0).violation is not None
 
 
+@pytest.mark.rule("E10")
 @pytest.mark.parametrize(
     "payload", [BodyChunk(b"x"), Trailers(), WindowUpdate(1), StopSending(""), Error("internal"), UnknownPayload("w")]
 )
@@ -149,6 +160,7 @@ def test_envelopes_for_a_closed_id_are_dropped_and_not_answered(payload: Payload
     assert mux.next_frame(0.0) is None
 
 
+@pytest.mark.rule("E9")
 def test_unknown_kind_resets_its_session_and_no_other() -> None:
     mux = multiplexer()
     one, other = mux.receive(counted(1, (1, POST), (3, POST)), 0.0).opened
@@ -158,6 +170,7 @@ def test_unknown_kind_resets_its_session_and_no_other() -> None:
     assert other.take(0.0) == BodyChunk(b"x")
 
 
+@pytest.mark.rule("E9")
 def test_unknown_kind_that_came_uncounted_resets_its_session_too() -> None:
     mux = multiplexer()
     (session,) = mux.receive(counted(1, (1, POST)), 0.0).opened
@@ -165,6 +178,7 @@ def test_unknown_kind_that_came_uncounted_resets_its_session_too() -> None:
     assert (received.violation, received.changed) == (None, [session])
 
 
+@pytest.mark.rule("E8")
 def test_unknown_kind_of_the_tunnel_is_ignored() -> None:
     mux = multiplexer()
     assert mux.receive(counted(1, (0, UnknownPayload("why"))), 0.0).violation is None
@@ -182,6 +196,7 @@ def refused(mux: Multiplexer) -> list[tuple[int, str]]:
     return found
 
 
+@pytest.mark.rule("S15", "S16")
 def test_openings_above_the_cap_are_refused_and_above_twice_the_cap_end_the_tunnel() -> None:
     mux = multiplexer(local=Limits(max_sessions=2))
     received = mux.receive(counted(1, *[(number, GET) for number in (1, 3, 5, 7)]), 0.0)
@@ -191,6 +206,7 @@ def test_openings_above_the_cap_are_refused_and_above_twice_the_cap_end_the_tunn
     assert refused(mux) == [(5, "refused"), (7, "refused")]
 
 
+@pytest.mark.rule("S18")
 def test_slot_is_free_when_the_handler_has_finished_and_not_before() -> None:
     mux = multiplexer(local=Limits(max_sessions=1))
     (session,) = mux.receive(counted(1, (1, GET)), 0.0).opened
@@ -200,6 +216,7 @@ def test_slot_is_free_when_the_handler_has_finished_and_not_before() -> None:
     assert len(mux.receive(counted(3, (5, GET)), 0.0).opened) == 1
 
 
+@pytest.mark.rule("S16")
 def test_peer_that_has_heard_of_refusals_may_try_again() -> None:
     mux = multiplexer(local=Limits(max_sessions=1))
     mux.receive(counted(1, (1, GET)), 0.0)
@@ -219,6 +236,7 @@ def test_refused_sessions_that_their_opener_gave_up_do_not_count(last_word: Payl
         assert mux.receive(counted(seq, (session_id, GET), (session_id, last_word)), 0.0).violation is None
 
 
+@pytest.mark.rule("S14")
 def test_no_more_are_opened_than_the_peer_takes() -> None:
     ends = Ends(server_limits=Limits(max_sessions=2))
     first = ends.client.open(GET, ends.now)
@@ -230,6 +248,7 @@ def test_no_more_are_opened_than_the_peer_takes() -> None:
     ends.client.open(GET, ends.now)
 
 
+@pytest.mark.rule("C10")
 def test_windows_of_open_sessions_are_bounded_and_openings_beyond_get_overloaded() -> None:
     budget = Budget(48 * KIB)
     limits = Limits(session_window_bytes=8 * KIB, tunnel_receive_bytes=16 * KIB)
@@ -248,6 +267,7 @@ def test_windows_of_open_sessions_are_bounded_and_openings_beyond_get_overloaded
     assert (mux.reserved_bytes, budget.reserved_bytes) == (0, 8 * KIB)
 
 
+@pytest.mark.rule("C2")
 def test_whole_request_takes_what_it_holds_rather_than_a_window() -> None:
     mux = multiplexer(local=Limits(tunnel_receive_bytes=GET.cost))
     (session,) = mux.receive(counted(1, (1, GET), (3, GET)), 0.0).opened
@@ -257,6 +277,7 @@ def test_whole_request_takes_what_it_holds_rather_than_a_window() -> None:
     assert mux.reserved_bytes == 0
 
 
+@pytest.mark.rule("S17")
 @pytest.mark.parametrize("max_sessions", [1, 1000, 3000])
 def test_opening_and_resetting_without_end_ends_the_tunnel(max_sessions: int) -> None:
     mux = multiplexer(local=Limits(max_sessions=max_sessions))
@@ -271,6 +292,7 @@ def test_opening_and_resetting_without_end_ends_the_tunnel(max_sessions: int) ->
     assert resets == max(max_sessions, 1000) + 1
 
 
+@pytest.mark.rule("S17")
 def test_a_thousand_resets_a_second_are_borne() -> None:
     mux = multiplexer(local=Limits(max_sessions=1))
     for number in range(5000):
@@ -283,6 +305,7 @@ def test_a_thousand_resets_a_second_are_borne() -> None:
 # -- go_away
 
 
+@pytest.mark.rule("T3", "G1", "G3", "G4")
 def test_going_away_drops_later_openings_and_lets_earlier_ones_finish() -> None:
     ends = Ends()
     session, peer = ends.open(POST)
@@ -308,6 +331,7 @@ def test_going_away_drops_later_openings_and_lets_earlier_ones_finish() -> None:
     assert peer.take(ends.now) == BodyChunk(b"still", end=True)
 
 
+@pytest.mark.rule("G2")
 def test_later_envelopes_of_a_dropped_opening_are_dropped() -> None:
     mux = multiplexer()
     mux.go_away("shutdown")
@@ -320,6 +344,7 @@ def test_later_envelopes_of_a_dropped_opening_are_dropped() -> None:
 # -- the end of the tunnel
 
 
+@pytest.mark.rule("T6", "T7")
 def test_end_refuses_what_was_never_handed_to_a_link_and_loses_all_else_once() -> None:
     ends = Ends()
     session, peer = ends.open(POST)
@@ -398,6 +423,7 @@ def test_messages_of_the_tunnel_are_handed_on(message) -> None:
 # -- credit
 
 
+@pytest.mark.rule("K4")
 def test_largest_opening_leaves_both_ends_with_the_same_credit() -> None:
     ends = Ends(Limits(session_window_bytes=8 * KIB))
     head = HttpRequest("POST", b"/", body=b"b" * (ends.client.opening_cost - 256 - 5))
@@ -408,6 +434,7 @@ def test_largest_opening_leaves_both_ends_with_the_same_credit() -> None:
     assert session.send_window.credit == peer.receive_window.credit
 
 
+@pytest.mark.rule("C1")
 def test_stalled_reader_holds_its_sender_to_one_window_and_nobody_else() -> None:
     limits = Limits(session_window_bytes=8 * KIB)
     ends = Ends(limits)
@@ -451,6 +478,7 @@ def test_quick_reader_gets_a_larger_window() -> None:
 # -- life of the link
 
 
+@pytest.mark.rule("L9")
 def test_ping_is_answered_and_tells_the_round_trip() -> None:
     ends = Ends()
     ends.client.ping(ends.now)
@@ -462,6 +490,7 @@ def test_ping_is_answered_and_tells_the_round_trip() -> None:
     assert ends.client.round_trip_s == pytest.approx(0.02)
 
 
+@pytest.mark.rule("L8", "L11")
 def test_pings_go_every_heartbeat_and_silence_kills_the_link_after_three() -> None:
     mux = multiplexer(local=Limits(heartbeat_s=5.0))
     assert mux.deadline == 5.0
@@ -474,6 +503,7 @@ def test_pings_go_every_heartbeat_and_silence_kills_the_link_after_three() -> No
     assert mux.tick(15.0) == "nothing heard for 15.0 s"
 
 
+@pytest.mark.rule("L10")
 def test_any_valid_frame_proves_life_and_a_violation_does_not() -> None:
     mux = multiplexer(local=Limits(heartbeat_s=5.0))
     mux.receive(Frame(()), 10.0)
@@ -482,6 +512,7 @@ def test_any_valid_frame_proves_life_and_a_violation_does_not() -> None:
     assert mux.tick(25.0) is not None
 
 
+@pytest.mark.rule("L12")
 def test_frames_that_nobody_acknowledges_kill_the_link_after_three_heartbeats() -> None:
     mux = multiplexer(opens_odd=True, local=Limits(heartbeat_s=5.0))
     mux.open(POST, 0.0)
@@ -494,6 +525,7 @@ def test_frames_that_nobody_acknowledges_kill_the_link_after_three_heartbeats() 
     assert mux.tick(30.0) is None
 
 
+@pytest.mark.rule("S2")
 def test_openings_of_one_frame_open_in_order() -> None:
     ends = Ends()
     for number in range(5):

@@ -6,6 +6,7 @@ from mux_kit import CONTROL, GET, POST, SERVER, Ends, counted, multiplexer, open
 from tunnel.domain.envelopes import (
     BodyChunk,
     ConfigApplied,
+    ConfigSyncResponse,
     Error,
     Frame,
     GoAway,
@@ -46,6 +47,7 @@ def streams(ends: Ends, number: int) -> list[tuple[Session, Session]]:
     return list(zip(mine, theirs, strict=True))
 
 
+@pytest.mark.rule("N1", "N3")
 def test_control_goes_before_openings_and_those_before_data() -> None:
     ends = Ends()
     (first, _), (second, _) = streams(ends, 2)
@@ -57,6 +59,7 @@ def test_control_goes_before_openings_and_those_before_data() -> None:
     assert kinds(frame) == [GoAway, Error, HttpRequest, BodyChunk]
 
 
+@pytest.mark.rule("F2", "N2")
 def test_uncounted_envelopes_go_alone_and_first() -> None:
     ends = Ends()
     ((session, _),) = streams(ends, 1)
@@ -68,6 +71,7 @@ def test_uncounted_envelopes_go_alone_and_first() -> None:
     assert [frame.seq for frame in frames] == [0, 0, 2]
 
 
+@pytest.mark.rule("L9")
 def test_pings_cannot_pile_up_answers() -> None:
     mux = multiplexer()
     for nonce in range(1000):
@@ -78,6 +82,7 @@ def test_pings_cannot_pile_up_answers() -> None:
     assert mux.next_frame(0.0) is None
 
 
+@pytest.mark.rule("N4")
 def test_openings_take_half_a_frame_at_most() -> None:
     ends = Ends(WIDE)
     ((stream, _),) = streams(ends, 1)
@@ -89,6 +94,7 @@ def test_openings_take_half_a_frame_at_most() -> None:
     assert kinds(ends.send(0)) == [HttpRequest]
 
 
+@pytest.mark.rule("F22")
 def test_unsent_control_coalesces_per_session() -> None:
     ends = Ends(Limits(session_window_bytes=8 * KIB))
     ((session, peer),) = streams(ends, 1)
@@ -104,6 +110,7 @@ def test_unsent_control_coalesces_per_session() -> None:
     assert ends.send(0) is None
 
 
+@pytest.mark.rule("F15")
 @pytest.mark.parametrize("fields", [0, 1, 200])
 @pytest.mark.parametrize("opening", [True, False])
 def test_no_frame_is_too_large_whatever_the_headers(fields: int, opening: bool) -> None:
@@ -123,6 +130,7 @@ def test_no_frame_is_too_large_whatever_the_headers(fields: int, opening: bool) 
     assert count == 1500
 
 
+@pytest.mark.rule("F17", "F19")
 def test_full_replay_window_stops_data_and_openings_but_not_control() -> None:
     ends = Ends(Limits(session_window_bytes=MIB, replay_window_bytes=256 * KIB))
     (first, _), (second, _) = streams(ends, 2)
@@ -141,6 +149,7 @@ def test_full_replay_window_stops_data_and_openings_but_not_control() -> None:
     assert waiting.id == 5
 
 
+@pytest.mark.rule("N11", "N12")
 def test_data_in_flight_stays_below_the_pacing_limit_and_control_may_exceed_it() -> None:
     ends = Ends(WIDE)
     ((session, _), *others) = streams(ends, 12)
@@ -156,6 +165,7 @@ def test_data_in_flight_stays_below_the_pacing_limit_and_control_may_exceed_it()
     assert kinds(ends.client.next_frame(ends.now)) == [Error]
 
 
+@pytest.mark.rule("N5")
 def test_sessions_share_a_link_by_bytes() -> None:
     ends = Ends(Limits(session_window_bytes=16 * MIB, replay_window_bytes=64 * MIB))
     sessions = [mine for mine, _ in streams(ends, 3)]
@@ -176,6 +186,7 @@ def test_sessions_share_a_link_by_bytes() -> None:
     assert framed[2] >= 55
 
 
+@pytest.mark.rule("N5")
 def test_two_bulk_sessions_of_unlike_chunks_get_like_shares() -> None:
     ends = Ends(Limits(session_window_bytes=16 * MIB, replay_window_bytes=64 * MIB))
     sessions = [mine for mine, _ in streams(ends, 9)]
@@ -196,6 +207,7 @@ def test_two_bulk_sessions_of_unlike_chunks_get_like_shares() -> None:
     assert min(framed.values()) <= large <= 2.5 * max(framed.values())
 
 
+@pytest.mark.rule("N6")
 def test_opening_bytes_are_charged_to_the_sessions_share() -> None:
     ends = Ends(WIDE)
     ends.client.open(HttpRequest("POST", body=b"b" * 60_000), ends.now)
@@ -208,6 +220,7 @@ def test_opening_bytes_are_charged_to_the_sessions_share() -> None:
     assert ids(ends.send(0)) == [3, 1]
 
 
+@pytest.mark.rule("C12")
 def test_exhausted_session_does_not_block_its_siblings() -> None:
     ends = Ends(Limits(session_window_bytes=8 * KIB))
     (stalled, _), (other, _) = streams(ends, 2)
@@ -225,6 +238,7 @@ def test_exhausted_session_does_not_block_its_siblings() -> None:
 # -- acknowledgement
 
 
+@pytest.mark.rule("F8")
 def test_every_frame_acknowledges_and_an_empty_one_goes_when_there_is_nothing_else() -> None:
     ends = Ends()
     session, _ = ends.open(POST)
@@ -240,6 +254,7 @@ def test_every_frame_acknowledges_and_an_empty_one_goes_when_there_is_nothing_el
     ends.move()
 
 
+@pytest.mark.rule("F12")
 def test_acknowledgement_goes_after_sixty_four_frames() -> None:
     mux = multiplexer()
     for number in range(64):
@@ -248,6 +263,7 @@ def test_acknowledgement_goes_after_sixty_four_frames() -> None:
     assert mux.next_frame(0.0) == Frame((), 64, 0)
 
 
+@pytest.mark.rule("F13")
 def test_acknowledgement_goes_after_a_quarter_of_the_peers_replay_window() -> None:
     mux = multiplexer(local=Limits(session_window_bytes=256 * KIB), remote=Limits(replay_window_bytes=256 * KIB))
     mux.receive(counted(1, (1, POST)), 0.0)
@@ -260,6 +276,7 @@ def test_acknowledgement_goes_after_a_quarter_of_the_peers_replay_window() -> No
 # -- the reserve of control
 
 
+@pytest.mark.rule("F20")
 def test_many_resets_at_once_wait_for_acknowledgement_and_the_tunnel_lives() -> None:
     ends = Ends(Limits(session_window_bytes=8 * KIB))
     pairs = streams(ends, 5000)
@@ -271,6 +288,7 @@ def test_many_resets_at_once_wait_for_acknowledgement_and_the_tunnel_lives() -> 
     assert ends.client.retained_frames > 0
 
 
+@pytest.mark.rule("F20")
 def test_all_of_many_resets_arrive() -> None:
     ends = Ends(Limits(session_window_bytes=8 * KIB))
     pairs = streams(ends, 5000)
@@ -286,6 +304,7 @@ def test_all_of_many_resets_arrive() -> None:
     assert ends.server.drained
 
 
+@pytest.mark.rule("F21")
 def test_peer_that_provokes_control_and_never_acknowledges_ends_the_tunnel() -> None:
     mux = multiplexer(local=Limits(max_sessions=10))
     seq = 0
@@ -308,3 +327,18 @@ def test_peer_that_provokes_control_and_never_acknowledges_ends_the_tunnel() -> 
 
     with pytest.raises(ControlOverflow):
         provoke_on()
+
+
+@pytest.mark.rule("H17")
+def test_newer_configuration_takes_the_place_of_the_parts_that_wait() -> None:
+    mux = multiplexer()
+    old = [ConfigSyncResponse(1, "old", bytes([part]), more=part < 3) for part in range(4)]
+    new = [ConfigSyncResponse(2, "new", bytes([part]), more=part < 1) for part in range(2)]
+    for part in old:
+        mux.send(part)
+    first = mux.next_frame(0.0)
+    for part in new:
+        mux.send(part)
+    sent = [mux.next_frame(0.0) for _ in range(3)]
+    assert first == uncounted(old[0])
+    assert sent == [uncounted(new[0]), uncounted(new[1]), None]

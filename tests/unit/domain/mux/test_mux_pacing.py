@@ -15,17 +15,20 @@ def delivered(pacing: LinkPacing, cost: int, *, sent_at: float, now: float) -> N
     pacing.acknowledged(cost, sent_at=sent_at, delivered_before=before, now=now)
 
 
+@pytest.mark.rule("N11")
 def test_new_link_starts_at_a_mebibyte() -> None:
     pacing = LinkPacing(0.0)
     assert (pacing.limit, INITIAL_IN_FLIGHT_BYTES, pacing.in_flight) == (MIB, MIB, 0)
 
 
+@pytest.mark.rule("N11")
 def test_slow_link_keeps_half_a_mebibyte() -> None:
     pacing = LinkPacing(0.0)
     delivered(pacing, 10 * KIB, sent_at=0.0, now=0.1)
     assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES == 512 * KIB
 
 
+@pytest.mark.rule("N11")
 def test_limit_is_twice_what_the_link_delivers_in_its_shortest_round_trip() -> None:
     pacing = LinkPacing(0.0)
     delivered(pacing, MIB, sent_at=0.0, now=0.1)
@@ -78,6 +81,7 @@ def test_acknowledgement_at_once_tells_no_rate() -> None:
     assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
 
 
+@pytest.mark.rule("N13")
 def test_round_trip_of_a_full_link_is_measured_anew_after_draining_and_not_believed_before() -> None:
     pacing = LinkPacing(0.0)
     delivered(pacing, 256 * KIB, sent_at=0.0, now=0.1)

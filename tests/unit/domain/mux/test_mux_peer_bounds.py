@@ -82,21 +82,25 @@ def outcome(payload: SessionPayload, limits: Limits = FEW) -> list[tuple[int, st
 # -- header fields
 
 
+@pytest.mark.rule("P13")
 @pytest.mark.parametrize("payload", with_items(30_000) + with_items(MOST + 1) + with_items(MOST + 2))
 def test_more_fields_than_announced_are_too_large_however_little_they_cost(payload: SessionPayload) -> None:
     assert outcome(payload) == [(1, "too_large")]
 
 
+@pytest.mark.rule("P13")
 @pytest.mark.parametrize("payload", with_items(MOST))
 def test_as_many_fields_as_announced_are_taken(payload: SessionPayload) -> None:
     assert outcome(payload) == []
 
 
+@pytest.mark.rule("P14")
 @pytest.mark.parametrize("payload", with_items(MOST - 1))
 def test_field_without_a_value_is_an_error(payload: SessionPayload) -> None:
     assert outcome(payload) == [(1, "protocol_error")]
 
 
+@pytest.mark.rule("P15")
 @pytest.mark.parametrize(
     "payload",
     [
@@ -113,6 +117,7 @@ def test_head_larger_than_announced_is_too_large_though_it_came_unsplit(payload:
     assert outcome(payload) == [(1, "too_large")]
 
 
+@pytest.mark.rule("P15")
 @pytest.mark.parametrize(
     "payload",
     [
@@ -128,11 +133,13 @@ def test_body_is_no_part_of_the_head(payload: SessionPayload) -> None:
     assert outcome(payload) == []
 
 
+@pytest.mark.rule("P16")
 @pytest.mark.parametrize(("protocol", "errors"), [("p" * 16, []), ("p" * 17, [(1, "protocol_error")])])
 def test_protocol_of_a_request_is_a_short_word(protocol: str, errors: list[tuple[int, str]]) -> None:
     assert outcome(HttpRequest("GET", protocol=protocol)) == errors
 
 
+@pytest.mark.rule("P13", "P14")
 @pytest.mark.parametrize(
     ("head", "code"),
     [
@@ -149,6 +156,7 @@ def test_head_that_came_in_parts_is_held_to_the_same(head: HttpRequest, code: st
     assert (mux.session_count, mux.reserved_bytes) == (0, 0)
 
 
+@pytest.mark.rule("P13")
 def test_trailers_that_came_in_parts_are_held_to_the_same() -> None:
     mux = multiplexer(local=FEW)
     (session,) = mux.receive(counted(1, (1, POST)), 0.0).opened
@@ -167,6 +175,7 @@ def test_head_that_is_not_taken_is_not_kept_while_its_refusal_waits() -> None:
 # -- heads that never become whole
 
 
+@pytest.mark.rule("P19")
 def test_unfinished_heads_above_the_cap_are_refused_and_others_are_not() -> None:
     mux = multiplexer()
     ids = [2 * number + 1 for number in range(MAX_UNFINISHED_HEADS + 1)]
@@ -187,6 +196,7 @@ def test_head_that_became_whole_or_failed_makes_room_for_another(last: Payload) 
     assert mux._sessions.deadline is None
 
 
+@pytest.mark.rule("P18")
 @pytest.mark.parametrize("failing", [False, True])
 def test_opener_of_many_large_heads_waits_rather_than_being_refused(failing: bool) -> None:
     ends = Ends()
@@ -209,6 +219,7 @@ def test_opener_of_many_large_heads_waits_rather_than_being_refused(failing: boo
     assert len(whole) == (0 if failing else 3 * MAX_UNFINISHED_HEADS)
 
 
+@pytest.mark.rule("P20")
 def test_head_that_is_not_completed_in_time_is_reset() -> None:
     mux = multiplexer(local=Limits(heartbeat_s=300.0))
     mux.receive(counted(1, (1, ANNOUNCED)), 1.0)
@@ -241,6 +252,7 @@ def test_ended_tunnel_waits_for_no_head() -> None:
 # -- the budget of the process
 
 
+@pytest.mark.rule("C11")
 def test_peers_leave_half_of_the_process_to_what_this_side_opens() -> None:
     process = Budget(256 * KIB)
     limits = Limits(session_window_bytes=32 * KIB)
@@ -256,6 +268,7 @@ def test_peers_leave_half_of_the_process_to_what_this_side_opens() -> None:
 # -- a side that takes no sessions
 
 
+@pytest.mark.rule("S19")
 @pytest.mark.parametrize(
     "head",
     [GET, POST, ANNOUNCED, TcpOpen("ssh"), HttpRequest("GET", headers=(b"",)), GrpcFrame(GrpcFrameType.METADATA)],
@@ -285,6 +298,7 @@ def test_opening_without_end_where_nothing_is_accepted_ends_the_tunnel() -> None
 # -- texts
 
 
+@pytest.mark.rule("P17")
 def test_texts_of_an_error_are_cut() -> None:
     ends = Ends()
     session, _ = ends.open(POST)
@@ -293,6 +307,7 @@ def test_texts_of_an_error_are_cut() -> None:
     assert (session.error.message, session.error.detail) == ("m" * MAX_TEXT_CHARS, "d" * MAX_TEXT_CHARS)
 
 
+@pytest.mark.rule("P17")
 def test_code_of_a_stop_is_cut() -> None:
     ends = Ends()
     session, _ = ends.open(POST)
@@ -301,11 +316,13 @@ def test_code_of_a_stop_is_cut() -> None:
     assert session.stopped.code == "c" * MAX_TEXT_CHARS
 
 
+@pytest.mark.rule("P17")
 def test_texts_of_a_close_are_cut() -> None:
     received = multiplexer().receive(uncounted(Close("c" * 5000, "m" * 5000)), 0.0)
     assert received.closed == Close("c" * MAX_TEXT_CHARS, "m" * MAX_TEXT_CHARS)
 
 
+@pytest.mark.rule("P17")
 def test_reason_of_a_rejected_configuration_is_cut() -> None:
     received = multiplexer().receive(uncounted(ConfigRejected(7, "h", "w" * 5000)), 0.0)
     assert received.messages == [ConfigRejected(7, "h", "w" * MAX_TEXT_CHARS)]

@@ -86,6 +86,7 @@ def piece_bytes(piece: SessionPayload) -> bytes:
             return b""
 
 
+@pytest.mark.rule("P1", "P3", "P5")
 @given(WHOLE, LIMITS)
 def test_pieces_are_small_enough_and_join_to_the_whole(payload: SessionPayload, limit: int) -> None:
     pieces = list(split(payload, limit))
@@ -112,6 +113,7 @@ def test_head_of_more_fields_than_a_frame_holds_is_split_though_it_costs_little(
     assert joined(pieces) == head
 
 
+@pytest.mark.rule("P12")
 @pytest.mark.parametrize(
     "payload",
     [TcpOpen("u" * 3000), WebSocketFrame(WebSocketOpcode.CLOSE, b"r" * 3000), HeadPart(b"p" * 3000)],
@@ -122,6 +124,7 @@ def test_what_cannot_be_split_is_too_large(payload: SessionPayload) -> None:
     assert caught.value.code is ErrorCode.TOO_LARGE
 
 
+@pytest.mark.rule("P4")
 def test_websocket_message_goes_on_as_continuations() -> None:
     pieces = list(split(WebSocketFrame(WebSocketOpcode.TEXT, b"t" * 4000), 2 * KIB))
     size = 2 * KIB - COST_OVERHEAD_BYTES
@@ -137,6 +140,7 @@ ENCODED = encode_payload(HttpResponse(200, (b"a", b"b")))
 METADATA = encode_payload(GrpcFrame(GrpcFrameType.TRAILER))
 
 
+@pytest.mark.rule("P7", "P10")
 @pytest.mark.parametrize(
     ("announced", "parts", "code"),
     [
@@ -171,6 +175,7 @@ def relay(ends: Ends, side: int, pieces: list[SessionPayload], session, reader) 
     return read
 
 
+@pytest.mark.rule("P6", "C4")
 @pytest.mark.parametrize("encoded", [False, True])
 def test_large_heads_and_trailers_pass_both_ways(encoded: bool) -> None:
     ends = Ends(Limits(session_window_bytes=8 * KIB), encoded=encoded)

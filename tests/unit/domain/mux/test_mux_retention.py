@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tunnel.domain.envelopes import Frame
 from tunnel.domain.mux.retention import RetainedFrame, Retention
 
@@ -11,12 +13,14 @@ def kept(*costs: int, control: int = 0) -> Retention:
     return retention
 
 
+@pytest.mark.rule("F19")
 def test_data_takes_room_and_control_does_not() -> None:
     retention = kept(100, 200, control=5)
     assert (retention.room, retention.cost, retention.control_cost) == (700, 300, 10)
     assert (len(retention), retention.sent) == (2, 2)
 
 
+@pytest.mark.rule("F16")
 def test_acknowledging_forgets_all_frames_up_to_it() -> None:
     retention = kept(100, 200, 300, control=5)
     last = retention.acknowledge(2)

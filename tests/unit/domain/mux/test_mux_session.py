@@ -33,6 +33,7 @@ def sent(ends: Ends, side: int) -> list[object]:
     return [envelope.payload for frame in frames for envelope in frame.envelopes]
 
 
+@pytest.mark.rule("E5")
 def test_small_exchange_is_one_envelope_each_way() -> None:
     ends = Ends()
     session, peer = ends.open(GET)
@@ -46,6 +47,7 @@ def test_small_exchange_is_one_envelope_each_way() -> None:
 # -- the end of a handler
 
 
+@pytest.mark.rule("S9")
 def test_handler_that_leaves_input_unread_stops_it_and_no_error_is_sent() -> None:
     ends = Ends()
     session, peer = ends.open(POST)
@@ -61,6 +63,7 @@ def test_handler_that_leaves_input_unread_stops_it_and_no_error_is_sent() -> Non
     assert session.state is SessionState.CLOSED
 
 
+@pytest.mark.rule("S10")
 @pytest.mark.parametrize("head", [GET, POST])
 def test_handler_that_leaves_output_unended_resets(head: HttpRequest) -> None:
     ends = Ends()
@@ -98,6 +101,7 @@ def test_control_of_a_finished_session_is_still_sent() -> None:
     assert ends.client.drained
 
 
+@pytest.mark.rule("N8")
 def test_end_that_waits_is_sent_although_the_handler_is_done() -> None:
     ends = Ends()
     session, peer = ends.open(POST)
@@ -133,6 +137,7 @@ def test_tunnel_that_ends_frees_what_a_done_handler_left_waiting() -> None:
 # -- resets
 
 
+@pytest.mark.rule("S11")
 def test_reset_drops_what_was_not_framed_and_says_nothing_but_the_error() -> None:
     ends = Ends(Limits(session_window_bytes=8 * KIB))
     session, peer = ends.open(POST)
@@ -147,6 +152,7 @@ def test_reset_drops_what_was_not_framed_and_says_nothing_but_the_error() -> Non
     assert sent(ends, 0) == [Error("cancelled", "enough")]
 
 
+@pytest.mark.rule("S12")
 def test_error_of_the_peer_fails_sending_at_once_and_receiving_after_what_is_buffered() -> None:
     ends = Ends()
     session, peer = ends.open(POST)
@@ -171,6 +177,7 @@ def test_error_of_the_peer_fails_sending_at_once_and_receiving_after_what_is_buf
         session.take(ends.now)
 
 
+@pytest.mark.rule("S13")
 def test_errors_that_cross_leave_each_side_its_own() -> None:
     ends = Ends()
     session, peer = ends.open(POST)
@@ -183,6 +190,7 @@ def test_errors_that_cross_leave_each_side_its_own() -> None:
     assert peer.error.code is ErrorCode.UPSTREAM_TIMEOUT
 
 
+@pytest.mark.rule("S13")
 def test_error_after_both_directions_ended_changes_nothing() -> None:
     ends = Ends()
     session, peer = ends.open(GET)
@@ -196,6 +204,7 @@ def test_error_after_both_directions_ended_changes_nothing() -> None:
     assert session.error is None
 
 
+@pytest.mark.rule("X2")
 def test_unknown_error_code_is_internal() -> None:
     ends = Ends()
     session, _ = ends.open(POST)
@@ -207,6 +216,7 @@ def test_unknown_error_code_is_internal() -> None:
 # -- stop_sending
 
 
+@pytest.mark.rule("S8")
 def test_stopping_ends_the_peers_direction_and_only_that() -> None:
     ends = Ends()
     session, peer = ends.open(POST)
@@ -236,6 +246,7 @@ def test_stop_that_crosses_the_end_is_no_news() -> None:
     assert peer.take(ends.now) is None
 
 
+@pytest.mark.rule("S8")
 def test_stop_that_crosses_data_drops_it() -> None:
     ends = Ends()
     session, peer = ends.open(POST)
@@ -262,6 +273,7 @@ def test_stopping_before_the_opening_was_framed_or_after_the_end_says_nothing() 
 # -- withdrawing
 
 
+@pytest.mark.rule("N9")
 def test_chunk_taken_back_was_never_sent_and_may_be_offered_again() -> None:
     ends = Ends()
     session, peer = ends.open(POST)
@@ -282,6 +294,7 @@ def test_chunk_that_was_framed_cannot_be_taken_back() -> None:
     assert not session.withdraw()
 
 
+@pytest.mark.rule("S2")
 def test_opening_taken_back_closes_the_session_and_uses_no_id() -> None:
     ends = Ends()
     withdrawn = ends.client.open(POST, ends.now)
@@ -314,6 +327,7 @@ def test_head_of_more_fields_than_a_frame_holds_is_too_large() -> None:
 # -- a peer that misbehaves within a session
 
 
+@pytest.mark.rule("E7")
 def test_data_after_the_end_resets() -> None:
     mux = multiplexer()
     (session,) = mux.receive(counted(1, (1, GET)), 0.0).opened
@@ -323,6 +337,7 @@ def test_data_after_the_end_resets() -> None:
     assert session.error.code is ErrorCode.PROTOCOL_ERROR
 
 
+@pytest.mark.rule("C8")
 def test_overrun_resets() -> None:
     mux = multiplexer(local=Limits(session_window_bytes=8 * KIB))
     (session,) = mux.receive(counted(1, (1, POST)), 0.0).opened
@@ -334,6 +349,7 @@ def test_overrun_resets() -> None:
     assert session.error.code is ErrorCode.FLOW_CONTROL
 
 
+@pytest.mark.rule("C8")
 @pytest.mark.parametrize("head", [GET, POST])
 def test_opening_larger_than_the_window_resets(head: HttpRequest) -> None:
     mux = multiplexer(local=Limits(session_window_bytes=8 * KIB))
@@ -347,6 +363,7 @@ def test_opening_larger_than_the_window_resets(head: HttpRequest) -> None:
     assert (mux.session_count, mux.reserved_bytes) == (0, 0)
 
 
+@pytest.mark.rule("C9")
 @pytest.mark.parametrize("grant", [0, 1 << 50])
 def test_grant_beyond_measure_resets(grant: int) -> None:
     mux = multiplexer()
@@ -357,6 +374,7 @@ def test_grant_beyond_measure_resets(grant: int) -> None:
     assert session.error.code is ErrorCode.FLOW_CONTROL
 
 
+@pytest.mark.rule("P10")
 def test_part_of_a_head_that_nothing_announced_resets() -> None:
     mux = multiplexer()
     (session,) = mux.receive(counted(1, (1, POST)), 0.0).opened
@@ -365,6 +383,7 @@ def test_part_of_a_head_that_nothing_announced_resets() -> None:
     assert session.error.code is ErrorCode.PROTOCOL_ERROR
 
 
+@pytest.mark.rule("P10")
 def test_head_that_is_not_completed_frees_its_session_before_anybody_heard_of_it() -> None:
     mux = multiplexer()
     received = mux.receive(counted(1, (1, HttpRequest("GET", more=True))), 0.0)
@@ -393,6 +412,7 @@ def test_head_stopped_while_incomplete_still_opens() -> None:
     assert session.stopped is not None
 
 
+@pytest.mark.rule("P11")
 def test_heads_that_are_not_read_cannot_pile_up() -> None:
     mux = multiplexer()
     (session,) = mux.receive(counted(1, (1, POST)), 0.0).opened
@@ -405,6 +425,7 @@ def test_heads_that_are_not_read_cannot_pile_up() -> None:
     assert session.error.code is ErrorCode.PROTOCOL_ERROR
 
 
+@pytest.mark.rule("P9")
 def test_head_above_the_header_limit_is_too_large() -> None:
     mux = multiplexer(local=Limits(max_header_bytes=1000))
     (session,) = mux.receive(counted(1, (1, POST)), 0.0).opened
@@ -414,6 +435,7 @@ def test_head_above_the_header_limit_is_too_large() -> None:
     assert session.error.code is ErrorCode.TOO_LARGE
 
 
+@pytest.mark.rule("S6")
 def test_metadata_answers_on_sessions_of_ours() -> None:
     mux = multiplexer(opens_odd=True)
     session = mux.open(GrpcFrame(GrpcFrameType.METADATA, "s", "m"), 0.0)

@@ -15,6 +15,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.rule("S7")
 @pytest.mark.parametrize("state", SessionState)
 @pytest.mark.parametrize("event", SessionInput)
 def test_session_table(state: SessionState, event: SessionInput) -> None:

@@ -27,11 +27,13 @@ def consume(receive: ReceiveWindow, cost: int, *, now: float) -> int:
     return granted
 
 
+@pytest.mark.rule("P1")
 def test_a_chunk_is_a_quarter_of_the_window_at_most() -> None:
     assert SendWindow(Limits(session_window_bytes=8 * KIB)).chunk_cost == 2 * KIB
     assert SendWindow(Limits(session_window_bytes=1024 * KIB)).chunk_cost == MAX_CHUNK_COST
 
 
+@pytest.mark.rule("P2")
 def test_chunks_grow_with_the_window_and_never_shrink() -> None:
     send = SendWindow(Limits(session_window_bytes=8 * KIB))
     send.granted(8 * KIB)
@@ -49,6 +51,7 @@ def test_overrun_is_told() -> None:
     assert not receive.arrived(1)
 
 
+@pytest.mark.rule("C3")
 def test_credit_returns_in_steps_and_not_for_every_envelope() -> None:
     receive = window()
     assert receive.arrived(32 * KIB)
@@ -58,6 +61,7 @@ def test_credit_returns_in_steps_and_not_for_every_envelope() -> None:
     assert receive.credit == 64 * KIB
 
 
+@pytest.mark.rule("C5")
 def test_window_consumed_within_two_round_trips_doubles() -> None:
     receive = window()
     granted = consume(receive, 64 * KIB, now=2 * RTT_S)
@@ -65,6 +69,7 @@ def test_window_consumed_within_two_round_trips_doubles() -> None:
     assert granted == 128 * KIB
 
 
+@pytest.mark.rule("C5")
 def test_window_consumed_more_slowly_stays() -> None:
     receive = window()
     granted = consume(receive, 64 * KIB, now=2 * RTT_S + 0.01)
@@ -72,6 +77,7 @@ def test_window_consumed_more_slowly_stays() -> None:
     assert granted == 64 * KIB
 
 
+@pytest.mark.rule("C5")
 def test_window_grows_to_its_maximum() -> None:
     receive = window()
     for _ in range(5):
@@ -79,6 +85,7 @@ def test_window_grows_to_its_maximum() -> None:
     assert receive.size == 256 * KIB
 
 
+@pytest.mark.rule("C6")
 def test_growth_leaves_half_the_budget_to_others() -> None:
     receive = window(budget_bytes=192 * KIB)
     consume(receive, 64 * KIB, now=0.0)
@@ -96,6 +103,7 @@ def test_closing_returns_the_grown_window_to_the_budget() -> None:
     assert budget.reserved_bytes == 0
 
 
+@pytest.mark.rule("K4")
 @given(
     st.sampled_from([8 * KIB, 64 * KIB]),
     st.lists(st.tuples(st.integers(1, 64 * KIB), st.sampled_from([0.0, 0.05, 1.0])), max_size=60),

@@ -1,0 +1,143 @@
+"""A tunnel whose links come and go at awkward moments, driven directly."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from support.app_kit import Recorder
+
+from tunnel.adapters.clock import AnyioClock
+from tunnel.adapters.memory.link import MemoryPair
+from tunnel.adapters.signals import signals_of_running_loop
+from tunnel.app.link_work import TunnelClosed
+from tunnel.app.tunnel import Tunnel, TunnelOwner
+from tunnel.domain.envelopes import HttpRequest
+from tunnel.domain.errors import LinkEnd, LinkError
+from tunnel.domain.limits import Limits
+from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
+
+pytestmark = pytest.mark.anyio
+
+GET = HttpRequest("GET", end=True)
+
+
+class Owner(TunnelOwner):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_message(self, message: TunnelMessage) -> None: ...
+
+    def on_go_away(self) -> None: ...
+
+    def on_pong(self) -> None: ...
+
+    def on_attached(self, *, resumed: bool) -> None:
+        self.told.append("resumed" if resumed else "attached")
+
+    def on_detached(self, reason: str) -> None:
+        self.told.append("detached")
+
+    def on_ended(self, reason: str) -> None:
+        self.told.append("ended")
+
+
+async def nothing() -> None:
+    await anyio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def servers_end(**limits: float) -> AsyncIterator[tuple[Tunnel, Owner, anyio.abc.TaskGroup]]:
+    """A tunnel as the server has it, running, with one session under way."""
+    known = Limits(**limits)  # type: ignore[arg-type]
+    mux = Multiplexer(opens_odd=False, local=known, remote=known, budget=None, now=anyio.current_time())
+    owner = Owner()
+    tunnel = Tunnel(
+        mux=mux, target=None, owner=owner, clock=AnyioClock(), signals=signals_of_running_loop(), telemetry=Recorder()
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tunnel.run)
+        yield tunnel, owner, tasks
+        tasks.cancel_scope.cancel()
+
+
+async def test_link_that_is_overtaken_as_its_greeting_ends_is_not_attached() -> None:
+    async with servers_end() as (tunnel, owner, tasks):
+        tunnel.open(GET)
+        tunnel.mux.detach(anyio.current_time())
+        greeted = anyio.Event()
+        ends: list[LinkError] = []
+
+        async def first() -> None:
+            ends.append(await tunnel.carry(MemoryPair("a").server, greet=greeted.wait, resume=0))
+
+        async def second() -> None:
+            greeted.set()
+            await tunnel.carry(MemoryPair("b").server, greet=nothing, resume=0)
+
+        tasks.start_soon(first)
+        await anyio.sleep(0.1)
+        tasks.start_soon(second)
+        await anyio.sleep(0.1)
+        assert [end.reason for end in ends] == ["another link took its place"]
+        assert owner.told == ["resumed"]
+        assert tunnel.mux.attachment == 2
+
+
+async def test_idle_tunnel_whose_link_is_replaced_goes_on() -> None:
+    """Its client may have an opening on its way."""
+    async with servers_end() as (tunnel, owner, tasks):
+        tasks.start_soon(lambda: tunnel.carry(MemoryPair("a").server, greet=nothing))
+        await anyio.sleep(0.1)
+        tasks.start_soon(lambda: tunnel.carry(MemoryPair("b").server, greet=nothing, resume=0))
+        await anyio.sleep(0.1)
+        assert owner.told == ["attached", "detached", "resumed"]
+        assert not tunnel.over
+
+
+async def test_link_that_comes_for_a_tunnel_that_is_over_is_sent_away() -> None:
+    async with servers_end() as (tunnel, owner, _tasks):
+        tunnel.end("revoked")
+        end = await tunnel.carry(MemoryPair("a").server, greet=nothing, resume=0)
+        assert (end.end, end.reason) == (LinkEnd.CLOSED, "revoked")
+        assert owner.told == ["ended"]
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+async def test_tunnel_that_was_closed_is_over_though_nobody_could_be_told(greeted: bool) -> None:
+    """The link breaks under the last words."""
+    async with servers_end() as (tunnel, owner, tasks):
+        tunnel.open(GET)
+        pair = MemoryPair("a")
+        pair.stall()
+        ends: list[LinkError] = []
+
+        async def carry() -> None:
+            ends.append(await tunnel.carry(pair.server, greet=nothing if greeted else anyio.sleep_forever))
+
+        tasks.start_soon(carry)
+        await anyio.sleep(0.1)
+        tunnel.close("superseded", "another instance has registered")
+        if greeted:
+            pair.sever()
+        else:
+            tunnel.mux.detach(anyio.current_time())
+            assert tunnel._link is not None
+            tunnel._link.abandon(LinkError(LinkEnd.BROKEN, "lost"))
+        await anyio.sleep(0.1)
+        assert [type(end) for end in ends] == [TunnelClosed]
+        assert owner.told[-1] == "ended"
+        assert tunnel.over
+
+
+async def test_tunnel_without_a_link_ends_when_its_time_is_over() -> None:
+    async with servers_end(resume_s=3.3) as (tunnel, owner, _tasks):
+        tunnel.open(GET)
+        tunnel.mux.detach(anyio.current_time())
+        tunnel._news.set()
+        lost_at = anyio.current_time()
+        await tunnel.ended()
+        assert anyio.current_time() - lost_at == pytest.approx(3.3, abs=0.01)
+        assert owner.told == ["ended"]
