@@ -298,6 +298,7 @@ class TransportContract:
 
     # Frames
 
+    @pytest.mark.rule("W1")
     async def test_frames_arrive_whole_and_in_order(self, harness: TransportHarness, from_server: bool) -> None:
         sizes = (1, 100, 5_000, 70_000, 1, 200_000)
         frames = [chunk_frame(seq, sizes[seq % len(sizes)]) for seq in range(1, 301)]
@@ -311,6 +312,7 @@ class TransportContract:
             tasks.start_soon(send_all)
             assert [await receiver.receive() for _ in frames] == frames
 
+    @pytest.mark.rule("W1")
     async def test_both_directions_run_at_once(self, harness: TransportHarness) -> None:
         frames = [chunk_frame(seq, 60_000) for seq in range(1, 201)]
         received: dict[int, list[Frame]] = {}
@@ -420,6 +422,7 @@ class TransportContract:
             assert await send_until_end(other) is LinkEnd.BROKEN
             await aborter.aclose()
 
+    @pytest.mark.rule("L2")
     async def test_severed_link_is_broken_to_both(self, harness: TransportHarness) -> None:
         ends: list[LinkEnd] = []
 
@@ -493,6 +496,7 @@ class TransportContract:
 
     # Cancellation
 
+    @pytest.mark.rule("W9")
     async def test_cancelled_receive_leaves_the_link_usable(self, harness: TransportHarness) -> None:
         async with harness.connected_pair() as (client, server):
             async with anyio.create_task_group() as tasks:
@@ -504,6 +508,7 @@ class TransportContract:
             await server.send(chunk_frame(2))
             assert await client.receive() == chunk_frame(2)
 
+    @pytest.mark.rule("W9")
     async def test_receive_cancelled_while_frames_come_loses_none(self, harness: TransportHarness) -> None:
         received: list[int] = []
 
@@ -525,6 +530,7 @@ class TransportContract:
                 await receive(server)
         assert received == list(range(1, 101))
 
+    @pytest.mark.rule("W9")
     async def test_cancelled_blocked_send_repeats_and_reorders_nothing(
         self, harness: TransportHarness, from_server: bool
     ) -> None:

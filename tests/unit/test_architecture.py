@@ -128,6 +128,8 @@ def setting_paths(kind: inspect.Type, path: str = "") -> set[str]:
         case inspect.VarTupleType(item_type=inspect.StructType() as item):
             return setting_paths(item, f"{path}[]")
         case _:
+            # A client's own upstreams have the keys of those of a group.
+            path = re.sub(r"^upstreams\.", "groups.NAME.upstreams.", path)
             return {path.replace("groups.NAME.rules[]", "rules[]")}
 
 
