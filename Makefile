@@ -17,7 +17,7 @@ export PIP_REQUIRE_VIRTUALENV := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check full bench proto format clean
+.PHONY: help demo test check full soak simulate bench proto format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,12 @@ check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, ge
 
 full: $(INSTALLED) ## the tests at full length: minutes of throttled links, thousands of examples
 	TUNNEL_FULL=1 $(BIN)/python -m pytest $(ARGS)
+
+soak: $(INSTALLED) ## twenty thousand simulated days of faults (the tests have a thousand)
+	TUNNEL_SOAK=1 $(BIN)/python -m pytest tests/simulation $(ARGS)
+
+simulate: $(INSTALLED) ## run one simulated day again and print what happened (SEED=17)
+	PYTHONPATH=tests $(BIN)/python tests/simulation/simulation.py $(SEED)
 
 bench: $(RUNTIME) ## small GETs through the tunnel beside ssh -R (ARGS="--only websocket,ssh --rounds 3")
 	$(BIN)/python bench/ssh_compare.py $(ARGS)
