@@ -10,12 +10,12 @@ import pytest
 from e2e_data import MIB, digest
 from e2e_processes import Process, start_shaping_proxy
 from e2e_topologies import TOKEN, Plan, ready_line, server_toml
-from e2e_visitor import Visitor, fetch, run
+from e2e_visitor import Visitor, exchange_state, fetch, run
 
-SIZE = 24 * MIB
+SIZE = 16 * MIB
 RATE = 12 * MIB
-CUTS = 4
-BETWEEN_CUTS_S = 0.35
+CUTS = 3
+BETWEEN_CUTS_S = 0.2
 RESUMED = "tunnel_resumed"
 
 
@@ -46,35 +46,41 @@ def cuttable(transport, deploy):
 
 def test_download_survives_a_link_that_is_reset_again_and_again(cuttable, measured):
     proxy, topology = cuttable
+    client, server = topology.processes["client"], topology.processes["server"]
 
     async def scenario():
         loading = asyncio.create_task(download(topology.ingress))
         for _ in range(CUTS):
             await asyncio.sleep(BETWEEN_CUTS_S)
             assert not loading.done()
+            said = len(client.lines)
             proxy.signal(signal.SIGUSR1)
+            await asyncio.to_thread(client.wait_for, RESUMED, after_line=said)
         return await loading
 
     start = time.monotonic()
     assert run(scenario()) == digest(SIZE)
 
-    client, server = topology.processes["client"], topology.processes["server"]
     measured(f"{SIZE // MIB} MiB in {time.monotonic() - start:.1f} s over {CUTS + 1} connections")
     assert len(client.matches(RESUMED)) == len(server.matches(RESUMED)) == CUTS
     assert client.matches("Traceback") == server.matches("Traceback") == []
 
 
-def test_requests_in_flight_are_answered_after_a_reset(cuttable):
-    """Each of them once: the upstream counts."""
+def test_requests_in_flight_are_answered_after_a_reset(cuttable, upstream):
     proxy, topology = cuttable
+    names = [f"resumed-{topology.name}-{number}" for number in range(20)]
 
     async def scenario():
-        slow = [asyncio.create_task(fetch(topology.ingress, "/slow?s=1")) for _ in range(20)]
-        await asyncio.sleep(0.3)
+        slow = [asyncio.create_task(fetch(topology.ingress, f"/slow?id={name}")) for name in names]
+        for name in names:
+            await exchange_state(upstream, name, until="started")
         proxy.signal(signal.SIGUSR1)
-        return [response.status for response in await asyncio.gather(*slow)]
+        await asyncio.to_thread(topology.processes["client"].wait_for, RESUMED)
+        for name in names:
+            await fetch(upstream, f"/release?id={name}", method="POST")
+        return [(response.status, response.body) for response in await asyncio.gather(*slow)]
 
-    assert run(scenario()) == [200] * 20
+    assert run(scenario(), deadline_s=30) == [(200, b"slow")] * 20
 
 
 @pytest.mark.rule("R11")
