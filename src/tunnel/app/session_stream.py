@@ -89,20 +89,21 @@ class SessionStream(Stream):
         if session.pending is not None:
             await self.opened()
         limit = session.send_window.chunk_cost
-        if payload.cost <= limit:
-            await self._send_piece(payload, first=True)
+        cost = payload.cost
+        if cost <= limit:
+            session.offer(payload, cost)
+            self._wake_writer()
+            # Nothing comes after an end, so nobody has to wait for it: finishing does, where it matters.
+            if not payload.end:
+                await self._framed(withdraw=True)
             return
         first = True
         for piece in split(payload, limit):
-            await self._send_piece(piece, first=first)
+            session.offer(piece)
+            self._wake_writer()
+            if not piece.end:
+                await self._framed(withdraw=first)
             first = False
-
-    async def _send_piece(self, piece: SessionPayload, *, first: bool) -> None:
-        self._session.offer(piece)
-        self._wake_writer()
-        # Nothing comes after an end, so nobody has to wait for it: finishing does, where it matters.
-        if not piece.end:
-            await self._framed(withdraw=first)
 
     async def opened(self) -> None:
         """Wait until what was queued before, such as the opening, is framed.

@@ -239,16 +239,17 @@ class Tunnel:
 
     # -- what is said
 
-    def open(self, head: Opening) -> SessionStream:
+    def open(self, head: Opening, cost: int | None = None) -> SessionStream:
         """Open a session; it goes out with the next frame.
 
         Args:
             head: Of a cost of at most ``mux.opening_cost``.
+            cost: That cost, where the caller knows it already.
 
         Raises:
             SessionError: ``refused`` or ``overloaded``: nothing was sent.
         """
-        session = self.mux.open(head, self._clock.now())
+        session = self.mux.open(head, self._clock.now(), cost)
         stream = self._stream(session)
         self.wake_writer()
         return stream

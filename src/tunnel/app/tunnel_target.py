@@ -34,12 +34,14 @@ class TunnelTarget(ProxyTarget):
         limit = self._tunnel.mux.opening_cost
         rest: list[SessionPayload] = []
         opening = head
-        if head.cost > limit:
+        cost = head.cost
+        if cost > limit:
             first, *rest = split(head, limit)
             opening = first  # type: ignore[assignment]  # the first piece of an opening is one
+            cost = first.cost
         attempt = self._attempt
         attempt.begin()
-        session = self._tunnel.open(opening)
+        session = self._tunnel.open(opening, cost)
         try:
             if head.end and not rest:
                 await self._answer(session, stream)

@@ -101,12 +101,13 @@ class Multiplexer:
 
     # -- what the application asks for
 
-    def open(self, head: Opening, now: float) -> Session:
+    def open(self, head: Opening, now: float, cost: int | None = None) -> Session:
         """A new session, its opening waiting to be framed.
 
         Args:
             head: Of a cost of at most ``opening_cost``.
             now: Seconds.
+            cost: Of ``head``, where the caller knows it already.
 
         Raises:
             SessionError: ``refused`` when no session may be opened any more or as many are open as the peer takes,
@@ -115,7 +116,7 @@ class Multiplexer:
         """
         if self.state is not _ATTACHED:
             raise SessionError(ErrorCode.REFUSED, "the tunnel takes no new conversations")
-        return self._sessions.open(head, now)
+        return self._sessions.open(head, head.cost if cost is None else cost, now)
 
     def send(self, message: TunnelMessage) -> None:
         """Queue a message of the tunnel itself. Without effect while detached: the next handshake says what counts."""

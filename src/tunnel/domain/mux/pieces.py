@@ -43,8 +43,7 @@ _MAX_PROTOCOL_CHARS = 16
 
 _WITHOUT_HEADERS: Final = frozenset({BodyChunk, HeadPart, TcpOpen})
 
-_MORE_PER_CHARACTER = 3
-"""Text is charged by characters, and UTF-8 writes one in up to four bytes."""
+_MAX_PROTOCOL_BYTES = 4 * _MAX_PROTOCOL_CHARS
 
 
 def encoded_bound(payload: SessionPayload, cost: int) -> int:
@@ -53,17 +52,11 @@ def encoded_bound(payload: SessionPayload, cost: int) -> int:
     Its cost holds ``COST_OVERHEAD_BYTES`` for the envelope and the fields of fixed size, but nothing for the length of
     each header, which outweighs a header of one byte.
     """
-    if isinstance(payload, (BodyChunk, HeadPart, TcpOpen)):
+    kind = type(payload)
+    if kind in _WITHOUT_HEADERS:
         return cost
-    if isinstance(payload, GrpcFrame):
-        text = len(payload.service) + len(payload.method)
-        return cost + _FIELD_OVERHEAD_BYTES * len(payload.metadata) + _MORE_PER_CHARACTER * text
-    size = cost + _FIELD_OVERHEAD_BYTES * len(payload.headers)
-    if isinstance(payload, HttpRequest):
-        # The protocol, one of a few short words, is not charged at all.
-        text = len(payload.method) + len(payload.original_dst) + 2 * len(payload.protocol)
-        size += _MORE_PER_CHARACTER * text
-    return size
+    headers = payload.metadata if kind is GrpcFrame else payload.headers  # type: ignore[union-attr]
+    return cost + _FIELD_OVERHEAD_BYTES * len(headers) + _MAX_PROTOCOL_BYTES
 
 
 class HeadLimits:

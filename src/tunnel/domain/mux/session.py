@@ -136,8 +136,12 @@ class Session:
 
     # -- used by whoever handles the session
 
-    def offer(self, payload: SessionPayload) -> None:
+    def offer(self, payload: SessionPayload, cost: int | None = None) -> None:
         """Let ``payload`` be framed next; its cost is at most ``send_window.chunk_cost``, and nothing else waits.
+
+        Args:
+            payload: What is to be sent.
+            cost: Its cost, where the caller knows it already.
 
         Raises:
             SendingStopped: The peer wants no more.
@@ -149,7 +153,7 @@ class Session:
             raise self.stopped
         assert self.pending is None, "one envelope at a time"
         assert self.sending, "nothing follows the end"
-        self.wait_with(payload)
+        self.wait_with(payload, payload.cost if cost is None else cost)
         self._host.data_offered(self)
 
     def withdraw(self) -> bool:
@@ -233,13 +237,12 @@ class Session:
 
     # -- used by the multiplexer
 
-    def wait_with(self, payload: SessionPayload) -> None:
-        """Let ``payload`` wait to be framed.
+    def wait_with(self, payload: SessionPayload, cost: int) -> None:
+        """Let ``payload`` of ``cost`` wait to be framed.
 
         Raises:
             SessionError: ``too_large``: no frame holds so many fields.
         """
-        cost = payload.cost
         size = encoded_bound(payload, cost)
         if size > MAX_ENVELOPE_BYTES:
             raise SessionError(ErrorCode.TOO_LARGE, "the head has too many fields")

@@ -94,8 +94,8 @@ class SessionTable(SessionHost):
         """The session of this id that is not finished."""
         return self._sessions.get(session_id)
 
-    def open(self, head: Opening, now: float) -> Session:
-        """A session of ours, waiting to be opened.
+    def open(self, head: Opening, cost: int, now: float) -> Session:
+        """A session of ours, waiting to be opened by ``head`` of ``cost``.
 
         Raises:
             SessionError: ``refused``: the peer takes no more at once; ``overloaded``: no window left for the answer;
@@ -108,7 +108,7 @@ class SessionTable(SessionHost):
         window = ReceiveWindow(self._local, self._budget, now)
         session = Session(self, head, opened_here=True, send_window=SendWindow(self._remote), receive_window=window)
         try:
-            session.wait_with(head)
+            session.wait_with(head, cost)
         except SessionError:
             window.close()
             raise
