@@ -84,7 +84,7 @@ def limits() -> st.SearchStrategy[Limits]:
 
 
 def resume_requests() -> st.SearchStrategy[ResumeRequest]:
-    return st.builds(ResumeRequest, texts(), blobs(), uint64s(), uint64s())
+    return st.builds(ResumeRequest, texts(), blobs(), uint64s(), uint64s(), st.booleans())
 
 
 _int32s = st.integers(0, 2**31 - 1)

@@ -76,9 +76,9 @@ class ClientVisit(TunnelOwner):
         """As the server named it."""
         return self._ticket.tunnel_id
 
-    def next_attempt(self) -> ResumeRequest:
-        """What to say in the next registration, in order to go on with this tunnel."""
-        return self._ticket.next_attempt(self.tunnel.mux.received)
+    def next_attempt(self, *, only: bool) -> ResumeRequest:
+        """What to say in the next registration, in order to go on with this tunnel, and with ``only`` no other."""
+        return self._ticket.next_attempt(self.tunnel.mux.received, only=only)
 
     async def carry(
         self, link: Link, life: LinkLife, response: RegisterResponse, *, url: str, timeout_s: float

@@ -211,6 +211,8 @@ class Dialer:
         except RegistrationRefused as exc:
             if exc.code in FATAL_CODES:
                 raise
+            if self._draining and exc.code is ErrorCode.REFUSED and self._visit is not None:
+                self._visit.tunnel.end(exc.reason)
             return url, exc.reason or exc.code.value
         except LinkError as exc:
             if exc.end is LinkEnd.REFUSED:
@@ -232,7 +234,8 @@ class Dialer:
             instance_id=identity.instance_id,
             credential=identity.credential.reveal(),
             config_hash=self._configuration.hash,
-            resume=None if detached is None else detached.next_attempt(),
+            # A client that drains finishes what it has; registered anew, it would displace its successor.
+            resume=None if detached is None else detached.next_attempt(only=self._draining),
             limits=self._limits.limits(),
         )
         self._configuration.begin()

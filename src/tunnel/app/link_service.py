@@ -199,18 +199,20 @@ class ServerLinks(LinkService):
 
         Raises:
             LinkError: A later attempt has been accepted: this link is of no use.
+            RegistrationRefused: ``REFUSED``: no other tunnel is wanted, and that one is not here.
         """
-        if request.resume is None:
+        resume = request.resume
+        if resume is None:
             return None
-        visit = self._visits.get(TunnelId(request.resume.tunnel_id))
-        if visit is None:
-            return None
-        match visit.judge(request, principal):
+        visit = self._visits.get(TunnelId(resume.tunnel_id))
+        match Verdict.UNKNOWN if visit is None else visit.judge(request, principal):
             case Verdict.ACCEPTED:
                 return visit
             case Verdict.STALE:
                 raise LinkError(LinkEnd.VIOLATED, "an attempt to resume that a later one has overtaken")
             case Verdict.UNKNOWN:
+                if resume.only:
+                    raise RegistrationRefused(ErrorCode.REFUSED, "the tunnel cannot be resumed here")
                 return None
             case verdict:
                 assert_never(verdict)

@@ -81,11 +81,12 @@ class ResumeTicket:
         self._token = token
         self._attempt = 0
 
-    def next_attempt(self, received: int) -> ResumeRequest:
+    def next_attempt(self, received: int, *, only: bool = False) -> ResumeRequest:
         """What to ask the server next; no two attempts are numbered alike, whatever became of the one before.
 
         Args:
             received: The highest ``seq`` taken in.
+            only: Whether no other tunnel is wanted in its place.
         """
         self._attempt += 1
-        return ResumeRequest(self.tunnel_id, self._token, self._attempt, received)
+        return ResumeRequest(self.tunnel_id, self._token, self._attempt, received, only)

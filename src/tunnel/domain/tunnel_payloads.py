@@ -26,15 +26,17 @@ __all__ = [
 
 
 class ResumeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a client says to continue a tunnel on a new link."""
+    """What a client says to continue a tunnel on a new link. With ``only`` it wants that tunnel or none."""
 
     tunnel_id: str
     resume_token: bytes
     attempt: int
     received: int
+    only: bool = False
 
     def __repr__(self) -> str:
-        return f"ResumeRequest(tunnel_id={self.tunnel_id!r}, attempt={self.attempt}, received={self.received})"
+        only = ", only=True" if self.only else ""
+        return f"ResumeRequest(tunnel_id={self.tunnel_id!r}, attempt={self.attempt}, received={self.received}{only})"
 
 
 class Register(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field="kind", tag=int(Kind.REGISTER)):

@@ -435,6 +435,28 @@ async def test_tunnel_cannot_be_resumed_when_its_time_is_over(world: World) -> N
     await underway(world, script, resume_s=2)
 
 
+@pytest.mark.rule("R23")
+async def test_client_that_drains_does_not_displace_its_successor(world: World) -> None:
+    """The server it was draining from is gone, and another has its successor by now."""
+    upstream = FakeUpstream(lambda stream: anyio.sleep_forever())
+    async with anyio.create_task_group() as tasks, world.client(upstream) as old:
+        async with world.server() as server:
+            await old.ready()
+            async with visiting(server, FakeStream(GET)):
+                await until(lambda: upstream.running)
+                tasks.start_soon(lambda: old.aclose(drain_s=60))
+                await anyio.sleep(0.1)
+                world.network.silence()
+        started = anyio.current_time()
+        async with world.server() as server, world.client() as successor:
+            await successor.ready()
+            await until(lambda: upstream.cancelled, within_s=30)
+            assert anyio.current_time() - started > 10
+            await anyio.sleep(60)
+            assert successor._line.ready
+            assert (await ask(server)).status == 200
+
+
 @pytest.mark.rule("L13")
 async def test_end_of_a_link_without_close_is_a_break(world: World) -> None:
     """However orderly the transport was closed, the tunnel waits for its client."""

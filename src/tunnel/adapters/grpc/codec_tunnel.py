@@ -63,6 +63,7 @@ def encode_register(message: pb.Register, payload: Register) -> None:
         message.resume.resume_token = payload.resume.resume_token
         message.resume.attempt = payload.resume.attempt
         message.resume.received = payload.resume.received
+        message.resume.only = payload.resume.only
     _encode_limits(message.limits, payload.limits)
 
 
@@ -81,7 +82,7 @@ def decode_register(message: pb.Register) -> Register:
 
 
 def _decode_resume(message: pb.ResumeRequest) -> ResumeRequest:
-    return ResumeRequest(message.tunnel_id, message.resume_token, message.attempt, message.received)
+    return ResumeRequest(message.tunnel_id, message.resume_token, message.attempt, message.received, message.only)
 
 
 def encode_register_response(message: pb.RegisterResponse, payload: RegisterResponse) -> None:

@@ -116,16 +116,18 @@ class Reports(Telemetry):
 
 def test_hangup_reloads() -> None:
     service, reports = FollowingService(), Reports()
+    before = signal.getsignal(signal.SIGHUP)
     run_service(lambda: service, lambda service: Reloader(FakeSource(), service.reload, reports))
     assert service.seen == ["start", "settings", None, "exit"]
     assert reports.events == [ConfigurationReloaded("settings.toml", 2)]
-    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGHUP) == before
 
 
 def test_hangup_while_settings_are_loaded_passes_without_effect() -> None:
+    before = signal.getsignal(signal.SIGHUP)
     with hangups_ignored():
         os.kill(os.getpid(), signal.SIGHUP)
-    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGHUP) == before
 
 
 def test_hangup_while_the_service_drains_passes_without_effect() -> None:

@@ -699,6 +699,7 @@ class ResumeRequest(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     RECEIVED_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
     tunnel_id: _builtins.str
     resume_token: _builtins.bytes
     """256 secret bits from the RegisterResponse."""
@@ -706,6 +707,8 @@ class ResumeRequest(_message.Message):
     """Strictly increases, so that an older attempt that arrives late is told apart."""
     received: _builtins.int
     """Highest seq this side took in."""
+    only: _builtins.bool
+    """No other tunnel is wanted: one that cannot be resumed is refused, and nothing is registered in its place."""
     def __init__(
         self,
         *,
@@ -713,10 +716,11 @@ class ResumeRequest(_message.Message):
         resume_token: _builtins.bytes = ...,
         attempt: _builtins.int = ...,
         received: _builtins.int = ...,
+        only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "received", b"received", "resume_token", b"resume_token", "tunnel_id", b"tunnel_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "only", b"only", "received", b"received", "resume_token", b"resume_token", "tunnel_id", b"tunnel_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
