@@ -22,11 +22,11 @@ class Budget:
 
     def reserve(self, size_bytes: int) -> bool:
         """Take ``size_bytes``; False, with nothing taken, when that would exceed this limit or a parent's."""
-        if self.reserved_bytes + size_bytes > self.limit_bytes:
+        reserved = self.reserved_bytes + size_bytes
+        parent = self._parent
+        if reserved > self.limit_bytes or (parent is not None and not parent.reserve(size_bytes)):
             return False
-        if self._parent is not None and not self._parent.reserve(size_bytes):
-            return False
-        self.reserved_bytes += size_bytes
+        self.reserved_bytes = reserved
         return True
 
     def reserve_spare(self, size_bytes: int) -> bool:

@@ -42,6 +42,7 @@ _MAX_PROTOCOL_CHARS = 16
 """The protocol of a request, one of a few short words, is not charged at all."""
 
 _WITHOUT_HEADERS: Final = frozenset({BodyChunk, HeadPart, TcpOpen})
+_HTTP_HEADS: Final = frozenset({HttpRequest, HttpResponse, Trailers})
 
 _MAX_PROTOCOL_BYTES = 4 * _MAX_PROTOCOL_CHARS
 
@@ -223,6 +224,7 @@ class HeadAssembly:
 
 def needs_assembly(payload: object) -> bool:
     """Whether ``payload`` only announces a head that follows in parts."""
-    if isinstance(payload, (HttpRequest, HttpResponse, Trailers)):
-        return payload.more
-    return isinstance(payload, GrpcFrame) and payload.more and payload.type != GrpcFrameType.DATA
+    kind = type(payload)
+    if kind in _HTTP_HEADS:
+        return payload.more  # type: ignore[attr-defined, no-any-return]
+    return kind is GrpcFrame and payload.more and payload.type != GrpcFrameType.DATA  # type: ignore[attr-defined]

@@ -233,7 +233,7 @@ class Session:
         self._inbound.clear()
         self.stop_to_send = code
         self._host.control_offered(self)
-        self._apply(_REMOTE_END)
+        self.state = TRANSITIONS[self.state, _REMOTE_END]
 
     # -- used by the multiplexer
 
@@ -252,13 +252,13 @@ class Session:
 
     def opened(self) -> None:
         """The opening was framed, or arrived."""
-        self._apply(_OPENED)
+        self.state = TRANSITIONS[self.state, _OPENED]
         if not self.opened_here:
             if needs_assembly(self.head):
                 self.head_incomplete = True
                 self._begin_assembly(self.head)
             elif self.head.end:
-                self._apply(_REMOTE_END)
+                self.state = TRANSITIONS[self.state, _REMOTE_END]
 
     def consumed_at_once(self, cost: int, now: float) -> None:
         """What arrived is in the handler's hands already: return its credit to the peer."""
@@ -270,7 +270,7 @@ class Session:
         assert payload is not None
         self.pending = None
         if payload.end:
-            self._apply(_LOCAL_END)
+            self.state = TRANSITIONS[self.state, _LOCAL_END]
             if self.left:
                 self._release()
 
@@ -294,7 +294,7 @@ class Session:
             return self._assemble(payload, cost, now)
         self._inbound.append((payload, cost))
         if payload.end:
-            self._apply(_REMOTE_END)
+            self.state = TRANSITIONS[self.state, _REMOTE_END]
         return True
 
     def peer_stopped(self, code: str) -> bool:
@@ -303,7 +303,7 @@ class Session:
             return False
         self.stopped = SendingStopped(code)
         self.pending = None
-        self._apply(_LOCAL_END)
+        self.state = TRANSITIONS[self.state, _LOCAL_END]
         if self.left:
             self._release()
         return not self.left
@@ -312,7 +312,7 @@ class Session:
         """Both directions are over because of ``error``; whether that is news for the handler."""
         if self.state is _CLOSED:
             return False
-        self._apply(_RESET)
+        self.state = TRANSITIONS[self.state, _RESET]
         self.pending = None
         self.error = error
         if self.left:
@@ -328,9 +328,6 @@ class Session:
             window.close()
             self.receive_window = None
         self._host.finished(self)
-
-    def _apply(self, event: SessionInput) -> None:
-        self.state = TRANSITIONS[self.state, event]
 
     def _consume(self, cost: int, now: float) -> None:
         window = self.receive_window
@@ -370,5 +367,5 @@ class Session:
         else:
             self._inbound.append((whole, 0))
         if whole.end:
-            self._apply(_REMOTE_END)
+            self.state = TRANSITIONS[self.state, _REMOTE_END]
         return True

@@ -29,8 +29,8 @@ class SendWindow:
     __slots__ = ("chunk_cost", "credit", "returned")
 
     def __init__(self, limits: Limits) -> None:
-        self.credit = limits.session_window_bytes
-        self.chunk_cost = min(MAX_CHUNK_COST, self.credit // 4)
+        self.credit = credit = limits.session_window_bytes
+        self.chunk_cost = credit // 4 if credit < 4 * MAX_CHUNK_COST else MAX_CHUNK_COST
         self.returned = False
 
     def granted(self, size_bytes: int) -> None:
