@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 __all__ = ["Background"]
@@ -64,6 +65,8 @@ class Background:
         try:
             self._outer.start_soon(self._hold)
             await self._started.wait()
+            # Cancelled in this very moment, the inner group is gone already, or about to go.
+            await anyio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
             # Cancelled at the door: whoever entered will not leave, so this has to.
             self._leaving.set()

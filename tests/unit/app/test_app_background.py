@@ -36,3 +36,26 @@ async def test_exception_of_the_body_is_not_wrapped() -> None:
         async with Background() as background:
             background.tasks.start_soon(anyio.sleep_forever)
             raise KeyError("body")
+
+
+async def test_cancelled_in_the_moment_of_its_start_it_is_not_entered() -> None:
+    """The wait for the start is over, so nothing but asking tells that there will be nobody to start tasks in."""
+    background = Background()
+
+    class Cancelling:
+        def __init__(self) -> None:
+            self._event = anyio.Event()
+
+        def set(self) -> None:
+            self._event.set()
+            scope.cancel()
+
+        async def wait(self) -> None:
+            with anyio.CancelScope(shield=True):
+                await self._event.wait()
+
+    background._started = Cancelling()  # type: ignore[assignment]
+    with anyio.CancelScope() as scope:
+        async with background:
+            pytest.fail("entered")
+    assert scope.cancelled_caught
