@@ -75,7 +75,8 @@ class Client:
             await self._background.__aexit__(exc_type, exc, traceback)
         finally:
             with anyio.CancelScope(shield=True):
-                for line in self._lines:
+                # A reload that fails at this moment takes its line out.
+                for line in tuple(self._lines):
                     await line.aclose()
 
     async def ready(self) -> None:

@@ -69,10 +69,9 @@ class ClientConfiguration(ProxyTarget):
         self._snapshot: GroupSnapshot | None = None
         self._serving: _Serving | None = None
         self._replaced: set[_Serving] = set()
-        self._coming = ""
-        """Hash of the snapshot whose parts are coming in."""
-        self._parts: list[bytes] = []
-        self._parts_bytes = 0
+        self._coming = (0, "")
+        """Version and hash of the snapshot whose parts are coming in."""
+        self._parts = bytearray()
         self.hash = ""
         """Of the snapshot applied last; empty before the first."""
         self.rejection: ConfigurationError | None = None
@@ -94,9 +93,8 @@ class ClientConfiguration(ProxyTarget):
 
     def begin(self) -> None:
         """A new link: parts of a snapshot that its predecessor did not complete are void."""
-        self._coming = ""
-        self._parts.clear()
-        self._parts_bytes = 0
+        self._coming = (0, "")
+        self._parts = bytearray()
 
     def take(self, message: ConfigSyncResponse) -> ConfigApplied | ConfigRejected | None:
         """Take in a snapshot or a part of one.
@@ -107,17 +105,17 @@ class ClientConfiguration(ProxyTarget):
         Raises:
             LinkError: ``VIOLATED``: the snapshot is too large.
         """
-        if message.hash != self._coming:
-            # A newer one takes the place of one that was still under way.
+        if (message.version, message.hash) != self._coming:
+            # A newer one takes the place of one that was still under way, of the same contents even: the server may
+            # have gone back to what it had meanwhile replaced.
             self.begin()
-            self._coming = message.hash
-        self._parts.append(message.snapshot)
-        self._parts_bytes += len(message.snapshot)
-        if self._parts_bytes > _MAX_SNAPSHOT_BYTES or (message.more and not message.snapshot):
+            self._coming = (message.version, message.hash)
+        self._parts += message.snapshot
+        if len(self._parts) > _MAX_SNAPSHOT_BYTES or (message.more and not message.snapshot):
             raise LinkError(LinkEnd.VIOLATED, "the configuration is too large, or has empty parts")
         if message.more:
             return None
-        encoded = b"".join(self._parts)
+        encoded = bytes(self._parts)
         self.begin()
         try:
             snapshot = GroupSnapshot.decode(encoded)

@@ -63,6 +63,8 @@ class ClientVisit(TunnelOwner):
         self._url = ""
         self._config_hash = ""
         self._configured = False
+        self._has_applied = False
+        """Whether a configuration was ever applied on this tunnel."""
         self.lost_at = 0.0
         self.ready_since: float | None = None
 
@@ -116,6 +118,7 @@ class ClientVisit(TunnelOwner):
     def _applied(self, answer: ConfigApplied) -> None:
         """Tell the server, and find out when it has heard: from then on it sends sessions."""
         self._life.on(LinkInput.CONFIGURED)
+        self._has_applied = True
         self._answered(answer)
 
     def _answered(self, answer: ConfigApplied | ConfigRejected) -> None:
@@ -138,7 +141,7 @@ class ClientVisit(TunnelOwner):
         if isinstance(answer, ConfigApplied):
             self._applied(answer)
         elif isinstance(answer, ConfigRejected):
-            if self._life.state is LinkState.OPEN:
+            if self._has_applied:
                 # What was applied before stays in force.
                 self._answered(answer)
             else:

@@ -19,7 +19,7 @@ from tunnel.domain.envelopes import (
     RegisterResponse,
 )
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, RegistrationRefused
-from tunnel.domain.limits import KIB, Limits
+from tunnel.domain.limits import KIB, MAX_TEXT_CHARS, Limits
 from tunnel.ports.transport import Link
 
 __all__ = [
@@ -88,7 +88,7 @@ async def expect(link: Link, kind: type[P], timeout_s: float) -> P:
         if isinstance(payload, kind):
             return payload
         if isinstance(payload, Error) and kind is RegisterResponse:
-            raise RegistrationRefused(ErrorCode.parse(payload.code), payload.message)
+            raise RegistrationRefused(ErrorCode.parse(payload.code), payload.message[:MAX_TEXT_CHARS])
     raise LinkError(LinkEnd.VIOLATED, f"expected {kind.__name__}")
 
 

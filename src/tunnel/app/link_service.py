@@ -18,6 +18,7 @@ from tunnel.domain.configuration import LimitsSettings
 from tunnel.domain.envelopes import ConfigSyncRequest, ConfigSyncResponse, Register, RegisterResponse
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, RegistrationRefused
 from tunnel.domain.identity import InstanceId, PeerInfo, Principal, ServerId, TunnelId
+from tunnel.domain.limits import MAX_TEXT_CHARS
 from tunnel.domain.link_state import LinkInput, LinkLife
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.multiplexer import Multiplexer
@@ -141,8 +142,10 @@ class ServerLinks(LinkService):
             else:
                 await visit.carry(link, life, request, resumes=True)
         except RegistrationRefused as refusal:
-            self._telemetry.record(RegistrationDenied(link.peer.address, refusal.code.value, refusal.reason))
-            await refuse(link, refusal)
+            # It may quote what came, whose length nobody has looked at.
+            reason = refusal.reason[:MAX_TEXT_CHARS]
+            self._telemetry.record(RegistrationDenied(link.peer.address, refusal.code.value, reason))
+            await refuse(link, RegistrationRefused(refusal.code, reason))
         except LinkError as exc:
             # Nobody in particular: public ports are knocked at all day.
             _logger.debug("a link from %s ended unregistered: %s", link.peer.address, exc)
@@ -221,8 +224,11 @@ class ServerLinks(LinkService):
         """A new tunnel, running and in the registry.
 
         Raises:
+            LinkError: ``CLOSED``: the server has stopped while the client was being authenticated.
             RegistrationRefused: The registry does not take it.
         """
+        if self._tasks is None:
+            raise LinkError(LinkEnd.CLOSED, "the server has stopped")
         visit = ServerVisit(
             request=request,
             principal=principal,
@@ -254,7 +260,6 @@ class ServerLinks(LinkService):
         )
         visit.admit(InstanceId(request.instance_id))
         self._visits[visit.tunnel_id] = visit
-        assert self._tasks is not None, "not running"
         self._tasks.start_soon(visit.tunnel.run)
         return visit
 

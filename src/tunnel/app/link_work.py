@@ -73,7 +73,8 @@ class LinkWork:
         self._attachment = 0
         self._scope = anyio.CancelScope()
         self._sleeping_until = float("inf")
-        self._last_words: Close | None = None
+        self.last_words: Close | None = None
+        """With which the tunnel is closed: what is left to do is to send them."""
         self._end: LinkError | None = None
 
     async def run(self, greet: Callable[[], Awaitable[None]], attach: Callable[[], None]) -> LinkError:
@@ -92,9 +93,9 @@ class LinkWork:
                     for task in (self._read, self._write, self._watch):
                         tasks.start_soon(self._guarded, task)
         end = self._end or LinkError(LinkEnd.BROKEN, "the link was given up")
-        if self._last_words is not None and end.end is not LinkEnd.VIOLATED and not isinstance(end, PeerClosed):
+        if self.last_words is not None and end.end is not LinkEnd.VIOLATED and not isinstance(end, PeerClosed):
             # Said or not: the tunnel is closed.
-            return TunnelClosed(self._last_words)
+            return TunnelClosed(self.last_words)
         return end
 
     async def _began(self, greet: Callable[[], Awaitable[None]], attach: Callable[[], None]) -> bool:
@@ -119,8 +120,8 @@ class LinkWork:
 
     def close(self, close: Close) -> None:
         """Say goodbye with the next frame, and stop once that was sent. The first goodbye counts."""
-        if self._last_words is None:
-            self._last_words = close
+        if self.last_words is None:
+            self.last_words = close
             self._tunnel.mux.close(close.code, close.message)
             self._writer.notify()
             self._timer.notify()
@@ -180,8 +181,8 @@ class LinkWork:
             except LinkError:
                 # The reader comes upon the same end, after what the peer said before it.
                 return
-            if self._last_words is not None and frame.envelopes and type(frame.envelopes[0].payload) is Close:
-                raise TunnelClosed(self._last_words)
+            if self.last_words is not None and frame.envelopes and type(frame.envelopes[0].payload) is Close:
+                raise TunnelClosed(self.last_words)
 
     async def _watch(self) -> None:
         """Time: acknowledgements that are due, heartbeats, and the patience for last words."""
@@ -193,9 +194,9 @@ class LinkWork:
                 raise LinkError(LinkEnd.BROKEN, dead)
             if mux.sendable:
                 self._writer.notify()
-            if self._last_words is not None:
+            if self.last_words is not None:
                 await self._clock.sleep(_CLOSE_S)
-                raise TunnelClosed(self._last_words)
+                raise TunnelClosed(self.last_words)
             self._sleeping_until = mux.deadline
             with anyio.move_on_after(max(TICK_S, self._sleeping_until - now)):
                 await self._timer.wait()

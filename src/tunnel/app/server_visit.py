@@ -16,6 +16,7 @@ from tunnel.domain.errors import ErrorCode, LinkEnd
 from tunnel.domain.identity import ClientId, GroupId, InstanceId, Principal, ServerId, TunnelId
 from tunnel.domain.link_state import LinkInput, LinkLife, LinkState
 from tunnel.domain.mux.multiplexer import TunnelMessage
+from tunnel.domain.offers import Offers
 from tunnel.domain.registry import Registry
 from tunnel.domain.resumption import Resumption, Verdict
 from tunnel.ports.telemetry import (
@@ -80,8 +81,9 @@ class ServerVisit(TunnelOwner):
         self._visits = visits
         self._life = LinkLife()
         self._link: Link | None = None
-        self._offered: dict[str, int] = {}
+        self._offers = Offers()
         self._configured = False
+        self._has_applied = False
         self._published = False
         self._answered = True
 
@@ -115,8 +117,12 @@ class ServerVisit(TunnelOwner):
         self.tunnel.ping()
 
     def judge(self, request: Register, principal: Principal) -> Verdict:
-        """Whether ``request``, freshly authenticated, continues this tunnel."""
-        return self._resumption.judge(request, principal)
+        """Whether ``request``, freshly authenticated, continues this tunnel.
+
+        One that was closed ends instead: its client has left the link on which it is being told so.
+        """
+        verdict = self._resumption.judge(request, principal)
+        return Verdict.UNKNOWN if verdict is Verdict.ACCEPTED and self.tunnel.end_if_closed() else verdict
 
     # -- links
 
@@ -152,7 +158,8 @@ class ServerVisit(TunnelOwner):
             limits=self._limits.limits(),
             config_hash=snapshot.hash,
         )
-        self._offered = {snapshot.hash: snapshot.version}
+        self._offers.clear()
+        self._offers.add(snapshot.version, snapshot.hash)
         with deadline(self._limits.handshake_s, "telling the client its configuration"):
             await say(link, response)
             if request.config_hash != snapshot.hash:
@@ -164,7 +171,8 @@ class ServerVisit(TunnelOwner):
     async def _expect_configuration(self, life: LinkLife) -> None:
         """Close a tunnel whose client does not say what became of its configuration."""
         await anyio.sleep(self._limits.handshake_s)
-        if life.state is not LinkState.OPEN:
+        # Greeting it has a deadline of its own, and a tunnel that is being resumed outlives a link that misses it.
+        if life.state is LinkState.CONFIGURING:
             timeout_s = self._limits.handshake_s
             self.tunnel.close(ErrorCode.PROTOCOL_ERROR.value, f"no config_applied within {timeout_s:g} s")
 
@@ -181,31 +189,31 @@ class ServerVisit(TunnelOwner):
     def _push(self) -> None:
         snapshot = self._snapshot
         if self._life.state is LinkState.OPEN or self._life.state is LinkState.CONFIGURING:
-            self._offered[snapshot.hash] = snapshot.version
+            self._offers.add(snapshot.version, snapshot.hash)
             self.tunnel.say(*config_parts(snapshot.version, snapshot.hash, snapshot.encoded))
 
     def on_message(self, message: TunnelMessage) -> None:
         match message:
-            case ConfigApplied(hash=digest) if digest in self._offered:
+            case ConfigApplied(version, digest) if offered := self._offers.answered(version, digest):
                 self._life.on(LinkInput.CONFIGURED)
                 self.tunnel.mux.settle()
-                version = self._offered[digest]
-                # Answers come in the order of the questions: what was offered before will not be applied any more.
-                self._offered = {each: number for each, number in self._offered.items() if number >= version}
-                self._registry.configured(self.tunnel_id, version, digest)
-                self._telemetry.record(ClientConfigured(self._client_id, self.group, version))
-                self._configured = True
-                self._publish()
-            case ConfigRejected(version=version, why=why) if self._life.state is LinkState.OPEN:
-                # It goes on by the configuration it had.
-                self._telemetry.record(ClientConfigured(self._client_id, self.group, version, rejected=why))
-                self._configured = True
-                self._publish()
-            case ConfigRejected(version=version, why=why):
-                self._telemetry.record(ClientConfigured(self._client_id, self.group, version, rejected=why))
-                self.tunnel.close(ErrorCode.REFUSED.value, f"the client rejected its configuration: {why}")
+                self._has_applied = True
+                self._registry.configured(self.tunnel_id, offered, digest)
+                self._decided(offered)
+            case ConfigRejected(version, digest, why) if offered := self._offers.answered(version, digest):
+                self._decided(offered, rejected=why or "no reason given")
             case _:
                 self.tunnel.close(ErrorCode.PROTOCOL_ERROR.value, f"unexpected {type(message).__name__}")
+
+    def _decided(self, version: int, *, rejected: str = "") -> None:
+        """The client has applied the configuration of this version, or says why not."""
+        self._telemetry.record(ClientConfigured(self._client_id, self.group, version, rejected=rejected))
+        if not self._has_applied:
+            self.tunnel.close(ErrorCode.REFUSED.value, f"the client rejected its configuration: {rejected}")
+            return
+        # With one that is rejected it goes on by the configuration it had.
+        self._configured = True
+        self._publish()
 
     # -- in and out of the registry
 
@@ -239,11 +247,12 @@ class ServerVisit(TunnelOwner):
             self._publish()
 
     def on_attached(self, *, resumed: bool) -> None:
+        self._answered = True
         if resumed:
             assert self._link is not None
             peer = self._link.peer
             self._telemetry.record(TunnelResumed(self._client_id, self.tunnel_id, peer.transport, peer.address))
-        if self._snapshot.hash not in self._offered:
+        if self._snapshot.version not in self._offers:
             # Changed while the client was being told.
             self._push()
         if self._configured:

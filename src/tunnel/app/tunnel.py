@@ -237,6 +237,13 @@ class Tunnel:
         else:
             self._link.close(Close(code, message))
 
+    def end_if_closed(self) -> bool:
+        """Whether ``close`` was called; then this ends it now, said or not."""
+        words = None if self._link is None else self._link.last_words
+        if words is not None:
+            self.end(words.message or words.code)
+        return words is not None
+
     # -- what is said
 
     def open(self, head: Opening, cost: int | None = None) -> SessionStream:
@@ -346,5 +353,12 @@ class Tunnel:
         except Exception:
             _logger.exception("the handler of a conversation failed")
             stream.reset(SessionError(ErrorCode.INTERNAL, "the conversation failed"))
+        except BaseExceptionGroup as group:
+            # On trio, what fails in tasks that are being cancelled comes together with their cancellation.
+            failed, rest = group.split(Exception)
+            if failed is not None:
+                _logger.exception("the handler of a conversation failed while it was cancelled")
+            if rest is not None:
+                raise rest from None
         finally:
             stream.finish()

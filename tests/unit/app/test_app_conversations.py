@@ -267,6 +267,27 @@ async def test_crash_of_a_handler_is_internal_and_tells_nothing(world: World, ca
     assert [record.getMessage() for record in caplog.records] == ["the handler of a conversation failed"]
 
 
+async def test_handler_that_fails_while_it_is_cancelled_costs_nobody_else(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail_on_leaving(stream: Stream) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.sleep_forever)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise RuntimeError("a bug")
+
+    upstream = FakeUpstream(fail_on_leaving)
+    async with world.pair(upstream) as server:
+        with anyio.move_on_after(1):
+            await server._target.handle(FakeStream(GET))
+        await until(lambda: not upstream.running)
+        upstream.handler = echo
+        assert (await ask(server)).status == 200
+    assert "a bug" in caplog.text
+
+
 async def test_handler_that_returns_without_an_answer_is_internal(world: World) -> None:
     async def nothing(stream: Stream) -> None:
         await anyio.lowlevel.checkpoint()

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from dependency_injector import providers
 from support.app_kit import (
+    TOKEN,
     FakeStream,
     FakeUpstream,
     Recorder,
@@ -22,11 +23,13 @@ from support.app_kit import (
     until,
 )
 
-from tunnel.adapters.memory.link import MemoryLink
+from tunnel.adapters.memory.link import MemoryLink, MemoryPair
 from tunnel.app.server import Server
+from tunnel.domain.configuration import GroupSnapshot
 from tunnel.domain.envelopes import (
     Close,
     ConfigApplied,
+    ConfigRejected,
     ConfigSyncResponse,
     Envelope,
     Error,
@@ -43,15 +46,23 @@ from tunnel.domain.envelopes import (
 )
 from tunnel.domain.errors import LinkEnd, LinkError, RegistrationRefused
 from tunnel.domain.identity import PeerInfo, Principal
-from tunnel.domain.limits import Limits
+from tunnel.domain.limits import MAX_TEXT_CHARS, Limits
 from tunnel.domain.rules.rule import Rule
 from tunnel.ports.authenticator import Authenticator
-from tunnel.ports.telemetry import ClientPublished, ConnectFailed, LinkLost, TunnelReady
+from tunnel.ports.telemetry import (
+    ClientConfigured,
+    ClientPublished,
+    ConnectFailed,
+    LinkLost,
+    RegistrationDenied,
+    TunnelReady,
+)
 from tunnel.ports.transport import Link, Transport
 
 pytestmark = pytest.mark.anyio
 
 GET = HttpRequest("GET", b"/", host=b"app.test", end=True)
+REGISTER = Register((1,), "raw", "web", bytes(16), TOKEN)
 
 
 async def said(link: MemoryLink) -> list[Payload]:
@@ -197,6 +208,24 @@ async def test_wrong_answer_to_the_configuration_closes_the_tunnel(world: World,
         assert isinstance(payloads[-1], Close)
         assert payloads[-1].code == "protocol_error"
     assert served.of(ClientPublished) == []
+
+
+@pytest.mark.rule("H27")
+@pytest.mark.parametrize("again", [ConfigApplied, ConfigRejected])
+async def test_configuration_is_answered_once(world: World, again: type[ConfigApplied | ConfigRejected]) -> None:
+    """Or a client could have the server write logs as fast as it can send."""
+    served = Recorder()
+    async with world.server(telemetry=served):
+        link = await register(world)
+        (envelope,) = (await link.receive()).envelopes
+        assert isinstance(envelope.payload, RegisterResponse)
+        digest = envelope.payload.config_hash
+        await link.send(uncounted(ConfigApplied(1, digest)))
+        await link.send(uncounted(again(1, digest) if again is ConfigApplied else ConfigRejected(1, digest, "no")))
+        payloads = await said(link)
+        assert isinstance(payloads[-1], Close)
+        assert (payloads[-1].code, payloads[-1].message) == ("protocol_error", f"unexpected {again.__name__}")
+    assert served.of(ClientConfigured) == [ClientConfigured("raw", "web", 1)]
 
 
 @pytest.mark.rule("H20")
@@ -420,6 +449,73 @@ async def test_limits_nobody_can_keep_to_are_refused_by_the_server(world: World)
         (error,) = await said(link)
         assert isinstance(error, Error)
         assert error.code == "protocol_error"
+
+
+async def test_client_that_was_authenticated_when_the_server_stopped_is_not_registered(world: World) -> None:
+    async with world.server() as server:
+        pass
+    pair = MemoryPair("edge")
+    await pair.client.send(uncounted(REGISTER))
+    await server._links.proxy(pair.server)
+    assert server.clients().clients == ()
+    assert server._links._visits == {}
+
+
+async def test_reason_of_a_refusal_quotes_no_more_than_anyone_reads(world: World) -> None:
+    """It is logged, and sent in one frame."""
+    served = Recorder()
+    async with world.server(telemetry=served):
+        (error,) = await said(await register(world, versions=(9,) * 100_000))
+        assert isinstance(error, Error)
+        (denied,) = served.of(RegistrationDenied)
+        assert len(denied.reason) == len(error.message) == MAX_TEXT_CHARS
+
+
+async def test_reason_of_a_server_is_cut_too(world: World) -> None:
+    dialled = Recorder()
+
+    async def script(link: Link) -> None:
+        await link.receive()
+        await link.send(uncounted(Error("refused", "r" * 100_000)))
+
+    async with ScriptedServer(world.network, script).running(), world.client(telemetry=dialled):
+        await until(lambda: dialled.of(ConnectFailed))
+    assert len(dialled.of(ConnectFailed)[0].reason) == MAX_TEXT_CHARS
+
+
+async def test_client_that_reads_nothing_is_not_asked_for_a_sign_of_life_ever_more(world: World) -> None:
+    """However often its process registers anew, and it keeps saying that it is there."""
+    async with world.server() as server:
+        first = await published(world, server)
+        (visit,) = server._links._visits.values()
+        for _ in range(20):
+            link = await register(world)
+            await link.receive()
+            link.abort()
+            await first.send(uncounted(Ping(1)))
+        assert [type(each) for each in visit.tunnel.mux._out._uncounted] == [Ping]
+        first.abort()
+
+
+async def test_server_that_reads_nothing_is_not_answered_ever_more(world: World) -> None:
+    """However often it sends a configuration."""
+    waiting: list[list[type]] = []
+
+    async def script(link: Link) -> None:
+        snapshot = GroupSnapshot.of(group())
+        await link.receive()
+        await link.send(uncounted(RegisterResponse("t", bytes(32), "s", 1, config_hash="another")))
+        for version in range(1, 20):
+            await link.send(uncounted(ConfigSyncResponse(version, str(version), snapshot.encode())))
+            await link.send(uncounted(ConfigSyncResponse(version, f"{version}, broken", b"{")))
+        await anyio.sleep(0.1)
+        visit = client._line.dialer._visit
+        assert visit is not None
+        waiting.append([type(each) for each in visit.tunnel.mux._out._uncounted])
+
+    async with ScriptedServer(world.network, script).running(), world.client() as client:
+        await until(lambda: waiting)
+    assert waiting == [[ConfigApplied, ConfigRejected, Ping]]
 
 
 async def test_process_that_dials_again_is_served_on_its_new_link_until_the_old_one_answers(world: World) -> None:

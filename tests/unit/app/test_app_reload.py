@@ -11,7 +11,20 @@ import anyio.lowlevel
 import msgspec
 import pytest
 from dependency_injector import providers
-from support.app_kit import OTHER_TOKEN, TOKEN, FakeStream, FakeUpstream, Recorder, World, ask, echo, group, until
+from support.app_kit import (
+    OTHER_TOKEN,
+    TOKEN,
+    FakeStream,
+    FakeUpstream,
+    Recorder,
+    World,
+    ask,
+    echo,
+    group,
+    register,
+    uncounted,
+    until,
+)
 
 from tunnel.app import prepared
 from tunnel.app.server import Server
@@ -691,6 +704,39 @@ async def test_conversation_on_a_listener_that_leaves_finishes(world: World) -> 
         await until(lambda: stream.ended, within_s=3)
         assert stream.answer is not None
         assert stream.answer.status == 200
+
+
+async def test_server_that_goes_back_to_what_it_had_meets_answers_to_all(world: World) -> None:
+    """Quickly, while the client had yet to answer the first."""
+    async with world.server(groups={"web": leading_to("http://127.0.0.1:1")}, rules=TO_WEB) as server:
+        link = await register(world)
+        told: list[ConfigSyncResponse] = []
+        await link.receive()
+        await link.receive()
+        for url in ("http://127.0.0.1:2", "http://127.0.0.1:1"):
+            await server.reload(other(server, groups={"web": leading_to(url)}))
+            (envelope,) = (await link.receive()).envelopes
+            assert isinstance(envelope.payload, ConfigSyncResponse)
+            told.append(envelope.payload)
+        second, third = told
+        for version, digest in ((1, third.hash), (2, second.hash), (3, third.hash)):
+            await link.send(uncounted(ConfigApplied(version, digest)))
+            await until(lambda expected=[(version, digest)]: applied_by(server) == expected, within_s=0.1)  # type: ignore[misc]
+        link.abort()
+
+
+async def test_push_of_the_same_contents_begins_anew(world: World) -> None:
+    """The server went back to a configuration of which one part was sent before it was replaced."""
+    targets = Targets()
+    async with world.server(), world.client(container=targets.container(world)) as client:
+        await client.ready()
+        latest = GroupSnapshot.of(leading_to("http://127.0.0.1:7"))
+        configuration = client._line.configuration
+        part, rest = latest.encode()[:10], latest.encode()[10:]
+        assert configuration.take(ConfigSyncResponse(7, latest.hash, part, more=True)) is None
+        assert configuration.take(ConfigSyncResponse(9, latest.hash, part, more=True)) is None
+        answer = configuration.take(ConfigSyncResponse(9, latest.hash, rest))
+        assert answer == ConfigApplied(9, latest.hash)
 
 
 async def test_push_that_overtakes_another_is_applied_whole(world: World) -> None:

@@ -10,7 +10,18 @@ import anyio
 import msgspec
 import pytest
 from dependency_injector import providers
-from support.app_kit import OTHER_TOKEN, FakeStream, FakeUpstream, Recorder, ScriptedServer, World, ask, group, until
+from support.app_kit import (
+    OTHER_TOKEN,
+    FakeStream,
+    FakeUpstream,
+    Recorder,
+    ScriptedServer,
+    World,
+    ask,
+    group,
+    uncounted,
+    until,
+)
 
 from tunnel.app.client import Client
 from tunnel.app.server import Server
@@ -18,12 +29,13 @@ from tunnel.domain.configuration import (
     AuthSettings,
     ClientSettings,
     GroupSettings,
+    GroupSnapshot,
     LimitsSettings,
     Secret,
     TargetPolicy,
     UpstreamSettings,
 )
-from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
+from tunnel.domain.envelopes import BodyChunk, ConfigSyncResponse, HttpRequest, HttpResponse, RegisterResponse
 from tunnel.domain.errors import ConfigurationError, ErrorCode, LinkEnd, LinkError, RegistrationRefused
 from tunnel.ports.target import Stream
 from tunnel.ports.telemetry import ConfigurationApplied, LinkLost, TunnelReady
@@ -435,6 +447,39 @@ async def test_closing_ends_a_reload_that_is_under_way(world: World) -> None:
         with pytest.raises(LinkError):
             await client.reload(client.settings)
     assert ends == [LinkEnd.CLOSED]
+
+
+async def test_client_can_be_left_while_a_reload_gives_up(world: World) -> None:
+    """Both close what they had, and neither trips over the other."""
+
+    async def never_ready(link: Link) -> None:
+        snapshot = GroupSnapshot.of(group())
+        await link.receive()
+        await link.send(uncounted(RegisterResponse("t", bytes(32), "s", 1, config_hash=snapshot.hash)))
+        await link.send(uncounted(ConfigSyncResponse(1, snapshot.hash, snapshot.encode())))
+        await anyio.sleep_forever()
+
+    class Lingering(FakeUpstream):
+        async def aclose(self) -> None:
+            await super().aclose()
+            await anyio.sleep(0.3 * self.closed)
+
+    async def reload(client: Client) -> None:
+        with pytest.raises(LinkError):
+            await client.reload(other(client, servers=("memory://other",)))
+
+    # Which of the two lines is closed first is not certain.
+    for _ in range(4):
+        async with (
+            anyio.create_task_group() as tasks,
+            world.server(),
+            ScriptedServer(world.network, never_ready, name="other").running(),
+            world.client(Lingering()) as client,
+        ):
+            await client.ready()
+            tasks.start_soon(reload, client)
+            await until(lambda lines=client._lines: [line.configuration.hash for line in lines].count("") == 0)  # type: ignore[misc]
+            await until(lambda lines=client._lines: len(lines) == 2)  # type: ignore[misc]
 
 
 async def test_token_that_was_not_resolved_is_a_configuration_error(world: World) -> None:

@@ -12,6 +12,7 @@ from support.app_kit import (
     FakeStream,
     FakeUpstream,
     Recorder,
+    ScriptedServer,
     World,
     ask,
     echo,
@@ -24,11 +25,31 @@ from support.app_kit import (
 from tunnel.adapters.memory.link import MemoryLink
 from tunnel.app.server import Server
 from tunnel.domain.configuration import LimitsSettings, UpstreamSettings
-from tunnel.domain.envelopes import BodyChunk, ConfigApplied, HttpRequest, HttpResponse, RegisterResponse, ResumeRequest
+from tunnel.domain.envelopes import (
+    BodyChunk,
+    ConfigApplied,
+    ConfigRejected,
+    ConfigSyncResponse,
+    Error,
+    HttpRequest,
+    HttpResponse,
+    Ping,
+    Pong,
+    RegisterResponse,
+    ResumeRequest,
+)
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, SessionError
 from tunnel.domain.registry import TunnelRecord
 from tunnel.ports.target import Stream
-from tunnel.ports.telemetry import ClientPublished, ClientUnpublished, LinkLost, TunnelDetached, TunnelResumed
+from tunnel.ports.telemetry import (
+    ClientPublished,
+    ClientUnpublished,
+    LinkLost,
+    TunnelDetached,
+    TunnelReady,
+    TunnelResumed,
+)
+from tunnel.ports.transport import Link
 
 pytestmark = pytest.mark.anyio
 
@@ -355,6 +376,97 @@ async def test_wrong_claim_is_registered_as_if_nothing_had_been_asked(world: Wor
         assert not again.resumed
         assert again.tunnel_id != response.tunnel_id
         link.abort()
+
+    await underway(world, script)
+
+
+@pytest.mark.rule("R14", "H23")
+async def test_superseded_process_that_was_not_told_so_yet_is_told_when_it_comes_back(world: World) -> None:
+    """It has left the link on which it is being told; resumed, it would believe that it serves."""
+    async with world.server() as server:
+        older, response = await answered(world, instance_id=b"a" * 16)
+        await older.send(uncounted(ConfigApplied(1, response.config_hash)))
+        await until(lambda: server.clients().clients and tunnel(server).published)
+        world.network.pairs()[0].stall()
+        newer, _ = await answered(world, instance_id=b"b" * 16)
+        resume = ResumeRequest(response.tunnel_id, response.resume_token, 1, 0)
+        again = await register(world, instance_id=b"a" * 16, config_hash=response.config_hash, resume=resume)
+        (envelope,) = (await again.receive()).envelopes
+        assert isinstance(envelope.payload, Error)
+        assert envelope.payload.code == "superseded"
+        for link in (older, newer, again):
+            link.abort()
+
+
+@pytest.mark.rule("H15")
+async def test_first_configuration_is_rejected_for_good_on_a_resumed_link_too(world: World) -> None:
+    """The client came back before the server had noticed, and before it had applied anything."""
+    served = Recorder()
+    async with world.server(telemetry=served) as server:
+        first, response = await answered(world)
+        resume = ResumeRequest(response.tunnel_id, response.resume_token, 1, 0)
+        link, again = await answered(world, resume=resume)
+        assert again.resumed
+        await link.receive()
+        await link.send(uncounted(ConfigRejected(1, again.config_hash, "no")))
+        await until(lambda: not server.clients().clients, within_s=2)
+        assert served.of(ClientPublished) == []
+        link.abort()
+        first.abort()
+
+
+async def test_client_that_never_applied_a_configuration_is_not_ready_because_it_rejects_one(world: World) -> None:
+    """Nor because it was resumed, and the server answers its pings."""
+    links: list[Link] = []
+
+    async def script(link: Link) -> None:
+        links.append(link)
+        resumed = len(links) == 2
+        await link.receive()
+        await link.send(uncounted(RegisterResponse("t", bytes(32), "s", 1, resumed=resumed, config_hash="h")))
+        if resumed:
+            await link.send(uncounted(ConfigSyncResponse(1, "h", b"garbage")))
+            while True:
+                payload = (await link.receive()).envelopes[0].payload
+                if isinstance(payload, Ping):
+                    await link.send(uncounted(Pong(payload.nonce)))
+
+    dialled = Recorder()
+    async with ScriptedServer(world.network, script).running(), world.client(telemetry=dialled):
+        await until(lambda: dialled.of(TunnelResumed))
+        await anyio.sleep(12)
+        assert len(links) == 2
+    assert dialled.of(TunnelReady) == []
+
+
+async def test_tunnel_outlives_an_attempt_that_stalls_in_the_handshake(world: World) -> None:
+    async def script(server: Server, response: RegisterResponse) -> None:
+        # Its configuration is another one, and there is no room for being told of it.
+        link = await register(world, resume=ResumeRequest(response.tunnel_id, response.resume_token, 1, 0))
+        world.network.pairs()[-1].slow_down(0, capacity_frames=0)
+        await anyio.sleep(11)
+        link.abort()
+        resume = ResumeRequest(response.tunnel_id, response.resume_token, 2, 0)
+        link, again = await answered(world, resume=resume, config_hash=response.config_hash)
+        assert again.resumed
+        link.abort()
+
+    await underway(world, script)
+
+
+async def test_tunnel_that_was_resumed_stays_when_another_of_the_same_process_can_serve(world: World) -> None:
+    """It was doubted while it was away; coming back is an answer."""
+
+    async def script(server: Server, response: RegisterResponse) -> None:
+        second, _ = await answered(world)
+        resume = ResumeRequest(response.tunnel_id, response.resume_token, 1, 0)
+        first, _ = await answered(world, resume=resume, config_hash=response.config_hash)
+        await second.send(uncounted(ConfigApplied(1, response.config_hash)))
+        await anyio.sleep(0.01)
+        (client,) = server.clients().clients
+        assert [each.published for each in client.tunnels] == [True, True]
+        first.abort()
+        second.abort()
 
     await underway(world, script)
 

@@ -41,6 +41,9 @@ _ATTACHED: Final = TunnelState.ATTACHED
 _ENDED: Final = TunnelState.ENDED
 # Looking up a member of an enum is slow, and every frame needs it.
 
+_MAX_GO_AWAYS: Final = 8
+"""How often a peer may say go_away, which costs a look at every session each time. Once is enough."""
+
 
 class Multiplexer:
     """Sessions, windows and numbered frames of one end of one tunnel, which is attached to a link from the start.
@@ -92,6 +95,7 @@ class Multiplexer:
         )
         self._inbox = Inbox(self._sessions, self._out, local, now)
         self._attachments = Attachments(min(local.resume_s, remote.resume_s), keeps_idle=opens_odd)
+        self._go_aways = 0
         self.opening_cost = remote.chunk_cost
         """Largest cost of an opening; larger heads are split."""
         self._control: dict[type, Callable[[Envelope, Received, float], None]] = {
@@ -332,6 +336,9 @@ class Multiplexer:
     def _on_go_away(self, envelope: Envelope, received: Received, now: float) -> None:
         payload = envelope.payload
         assert isinstance(payload, GoAway)
+        self._go_aways += 1
+        if self._go_aways > _MAX_GO_AWAYS:
+            raise PeerMistake("go_away came again and again")
         if self.state is not _ENDED:
             self.state = TRANSITIONS[self.state, TunnelInput.GO_AWAY]
             received.going_away = True

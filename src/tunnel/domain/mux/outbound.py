@@ -19,6 +19,8 @@ from collections import deque
 
 from tunnel.domain.envelopes import (
     KIND_OF,
+    ConfigApplied,
+    ConfigRejected,
     ConfigSyncResponse,
     Envelope,
     Error,
@@ -26,6 +28,7 @@ from tunnel.domain.envelopes import (
     GoAway,
     HeadPart,
     Payload,
+    Ping,
     Pong,
     StopSending,
     WindowUpdate,
@@ -93,9 +96,11 @@ class Outbound:
     # -- queues
 
     def uncounted(self, payload: Payload) -> None:
-        """Queue an envelope of the tunnel's own. A configuration takes the place of another one that still waits."""
-        if isinstance(payload, ConfigSyncResponse):
-            self._uncounted = deque(each for each in self._uncounted if not _outdated(each, payload))
+        """Queue an envelope of the tunnel's own. One that makes others pointless takes their place as they still wait.
+
+        So neither what the peer sends nor what the application does can pile up envelopes that it does not read.
+        """
+        self._uncounted = deque(each for each in self._uncounted if not _outdated(each, payload))
         self._uncounted.append(payload)
 
     def pong(self, payload: Pong) -> None:
@@ -332,5 +337,18 @@ class Outbound:
         envelopes.append(Envelope(session.id, KIND_OF[type(payload)], payload))
 
 
-def _outdated(waiting: Payload, configuration: ConfigSyncResponse) -> bool:
-    return isinstance(waiting, ConfigSyncResponse) and waiting.hash != configuration.hash
+def _outdated(waiting: Payload, payload: Payload) -> bool:
+    """Whether ``waiting`` need not be sent, as ``payload`` will be."""
+    match payload:
+        case ConfigSyncResponse(version=version, hash=digest):
+            return isinstance(waiting, ConfigSyncResponse) and (waiting.version, waiting.hash) != (version, digest)
+        case ConfigApplied():
+            return isinstance(waiting, ConfigApplied | ConfigRejected)
+        case ConfigRejected():
+            # What was applied before it has to be known: it stays in force.
+            return isinstance(waiting, ConfigRejected)
+        case Ping():
+            # Only the answer to the last one counts.
+            return isinstance(waiting, Ping)
+        case _:
+            return False

@@ -6,6 +6,7 @@ from mux_kit import CONTROL, GET, POST, SERVER, Ends, counted, multiplexer, open
 from tunnel.domain.envelopes import (
     BodyChunk,
     ConfigApplied,
+    ConfigRejected,
     ConfigSyncResponse,
     Error,
     Frame,
@@ -80,6 +81,31 @@ def test_pings_cannot_pile_up_answers() -> None:
     assert frame is not None
     assert [envelope.payload for envelope in frame.envelopes] == [Pong(999)]
     assert mux.next_frame(0.0) is None
+
+
+def waiting(*payloads: ConfigApplied | ConfigRejected | ConfigSyncResponse | Ping) -> list[object]:
+    """What is sent when all of these were queued before anything could be."""
+    mux = multiplexer()
+    for payload in payloads:
+        mux._out.uncounted(payload)
+    return [frame.envelopes[0].payload for frame in iter(lambda: mux.next_frame(0.0), None)]
+
+
+def test_pings_do_not_pile_up_where_nothing_is_read() -> None:
+    assert waiting(Ping(1), ConfigApplied(1, "a"), Ping(2)) == [ConfigApplied(1, "a"), Ping(2)]
+
+
+def test_answers_to_configurations_do_not_pile_up_where_nothing_is_read() -> None:
+    applied, rejected = ConfigApplied(1, "a"), ConfigRejected(2, "b", "no")
+    assert waiting(applied, rejected) == [applied, rejected]
+    assert waiting(applied, rejected, ConfigRejected(3, "c", "no")) == [applied, ConfigRejected(3, "c", "no")]
+    assert waiting(applied, rejected, ConfigApplied(3, "c")) == [ConfigApplied(3, "c")]
+
+
+@pytest.mark.rule("H17")
+def test_configuration_of_the_same_contents_and_a_higher_version_replaces_one_that_waits() -> None:
+    parts = [ConfigSyncResponse(version, "a", b"x", more=more) for version in (1, 3) for more in (True, False)]
+    assert waiting(*parts) == parts[2:]
 
 
 @pytest.mark.rule("N4")

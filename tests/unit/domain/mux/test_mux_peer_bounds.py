@@ -10,6 +10,7 @@ from tunnel.domain.envelopes import (
     Close,
     ConfigRejected,
     Error,
+    GoAway,
     GrpcFrame,
     GrpcFrameType,
     HeadPart,
@@ -326,6 +327,15 @@ def test_texts_of_a_close_are_cut() -> None:
 def test_reason_of_a_rejected_configuration_is_cut() -> None:
     received = multiplexer().receive(uncounted(ConfigRejected(7, "h", "w" * 5000)), 0.0)
     assert received.messages == [ConfigRejected(7, "h", "w" * MAX_TEXT_CHARS)]
+
+
+@pytest.mark.rule("G6")
+@pytest.mark.parametrize(("times", "violated"), [(8, False), (9, True)])
+def test_going_away_again_and_again_ends_the_tunnel(times: int, violated: bool) -> None:
+    """Each time all sessions are looked at, and a frame holds ten thousand."""
+    received = multiplexer().receive(counted(1, *[(0, GoAway(last)) for last in range(times, 0, -1)]), 0.0)
+    assert received.going_away
+    assert (received.violation is not None) == violated
 
 
 def test_heads_of_the_usual_size_still_pass() -> None:
