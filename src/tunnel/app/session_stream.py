@@ -143,8 +143,11 @@ class SessionStream(Stream):
 
     def finish(self) -> None:
         """The handler is done: stop what is unread, reset what is unended, free the slot."""
-        self._session.finish()
-        if self._session.control_queued:
+        session = self._session
+        session.finish()
+        # Nobody is told of it any more; and two objects that know each other are left to the cyclic collector.
+        session.owner = None
+        if session.control_queued:
             self._wake_writer()
         self._on_finished()
 
