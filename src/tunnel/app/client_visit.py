@@ -7,7 +7,8 @@ from collections.abc import Callable
 import anyio
 
 from tunnel.app.client_configuration import ClientConfiguration
-from tunnel.app.tunnel import Tunnel, TunnelOwner
+from tunnel.app.tunnel import Tunnel
+from tunnel.app.tunnel_owner import TunnelOwner
 from tunnel.domain.envelopes import ConfigApplied, ConfigRejected, ConfigSyncResponse, RegisterResponse, ResumeRequest
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError
 from tunnel.domain.identity import ClientId

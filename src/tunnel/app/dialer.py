@@ -12,6 +12,7 @@ from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.client_visit import ClientVisit
 from tunnel.app.handshake import FATAL_CODES, PROTOCOL_VERSION, check_limits, deadline, expect, say
 from tunnel.app.link_work import PeerClosed
+from tunnel.app.server_addresses import ServerAddresses
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.backoff import Backoff
 from tunnel.domain.configuration import LimitsSettings, Secret
@@ -30,8 +31,6 @@ from tunnel.ports.transport import Link, Transport
 __all__ = ["Dialer", "Identity"]
 
 _CLOSE_S: Final = 1.0
-_SAME_SERVER_S: Final = 5.0
-"""After a loss: how long only the server that has the other end of the tunnel is looked for."""
 _RESUME_PAUSE_S: Final = 2.0
 """Longest pause between attempts while a tunnel waits to be resumed, which it does not for ever."""
 
@@ -86,7 +85,7 @@ class Dialer:
         budget: Budget,
         on_ready: Callable[[bool], None],
     ) -> None:
-        self._servers = servers
+        self._addresses = ServerAddresses(servers)
         self._transports = transports
         self._identity = identity
         self._configuration = configuration
@@ -99,8 +98,6 @@ class Dialer:
         self._on_ready = on_ready
         self._tasks: TaskGroup | None = None
         self._visit: ClientVisit | None = None
-        self._seen: dict[str, str] = {}
-        """Which server process answered last at each address."""
         self._draining = False
         self._lasted_s = 0.0
 
@@ -169,14 +166,11 @@ class Dialer:
         visit = self._visit
         return visit if visit is not None and visit.tunnel.mux.detached else None
 
-    def _addresses(self) -> list[str]:
+    def _where(self) -> tuple[str, ...]:
         visit = self._detached
         if visit is None:
-            return list(self._servers)
-        same = [url for url in self._servers if self._seen.get(url) == visit.server_id]
-        if self._clock.now() - visit.lost_at < _SAME_SERVER_S:
-            return same
-        return same + [url for url in self._servers if url not in same]
+            return self._addresses.in_order()
+        return self._addresses.of(visit.server_id, lost_for_s=self._clock.now() - visit.lost_at)
 
     async def _round(self) -> tuple[str, str] | None:
         """Try the servers in order, and carry the first link that comes up to its end.
@@ -185,7 +179,7 @@ class Dialer:
             The last server and why it could not be used; None when a link came up.
         """
         failed: tuple[str, str] | None = None
-        for url in self._addresses():
+        for url in self._where():
             if not self._wanted:
                 return failed
             try:
@@ -257,7 +251,7 @@ class Dialer:
         Raises:
             LinkError: ``VIOLATED``: the server resumed what it was not asked for, or what is over by now.
         """
-        self._seen[url] = response.server_id
+        self._addresses.answered(url, response.server_id)
         visit = self._visit
         if response.resumed:
             if visit is None or visit.tunnel_id != response.tunnel_id or not visit.tunnel.mux.detached:

@@ -9,7 +9,8 @@ import anyio
 from tunnel.app.handshake import PROTOCOL_VERSION, config_parts, deadline, say
 from tunnel.app.link_work import PeerClosed
 from tunnel.app.snapshots import PublishedSnapshot
-from tunnel.app.tunnel import Tunnel, TunnelOwner
+from tunnel.app.tunnel import Tunnel
+from tunnel.app.tunnel_owner import TunnelOwner
 from tunnel.domain.configuration import LimitsSettings
 from tunnel.domain.envelopes import ConfigApplied, ConfigRejected, Register, RegisterResponse
 from tunnel.domain.errors import ErrorCode, LinkEnd

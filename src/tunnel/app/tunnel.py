@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from abc import abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 
 from tunnel.app.link_work import TICK_S, LinkWork, PeerClosed, TunnelClosed
 from tunnel.app.session_stream import SessionStream
 from tunnel.app.session_workers import SessionWorkers
+from tunnel.app.tunnel_owner import TunnelOwner
 from tunnel.domain.envelopes import Close, Opening
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, SendingStopped, SessionError
 from tunnel.domain.mux.inbox import Received
@@ -23,45 +23,13 @@ from tunnel.ports.target import ProxyTarget
 from tunnel.ports.telemetry import SessionFailed, Telemetry
 from tunnel.ports.transport import Link
 
-__all__ = ["Tunnel", "TunnelOwner"]
+__all__ = ["Tunnel"]
 
 _logger = logging.getLogger("tunnel.sessions")
 
 _RESUMABLE: Final = frozenset({LinkEnd.BROKEN, LinkEnd.ENDED, LinkEnd.CLOSED})
 """Ends of a link that its tunnel may outlive (docs/reference/protocol.md, ends of links). ``CLOSED`` is one that a
 listener closed, because it goes away."""
-
-
-class TunnelOwner(Protocol):
-    """Whoever registered a tunnel; told what becomes of it. Must neither block nor raise but for a peer's mistake."""
-
-    @abstractmethod
-    def on_message(self, message: TunnelMessage) -> None:
-        """The peer sent a message of the tunnel itself.
-
-        Raises:
-            LinkError: It must not have.
-        """
-
-    @abstractmethod
-    def on_go_away(self) -> None:
-        """The peer takes no more sessions."""
-
-    @abstractmethod
-    def on_pong(self) -> None:
-        """The peer answered a ping."""
-
-    @abstractmethod
-    def on_attached(self, *, resumed: bool) -> None:
-        """A link is attached: the first one, or with ``resumed`` another in the place of one that was lost."""
-
-    @abstractmethod
-    def on_detached(self, reason: str) -> None:
-        """The link was lost; another may come."""
-
-    @abstractmethod
-    def on_ended(self, reason: str) -> None:
-        """The tunnel is over. Called once, last."""
 
 
 class Tunnel:

@@ -13,7 +13,8 @@ from tunnel.adapters.clock import AnyioClock
 from tunnel.adapters.memory.link import MemoryPair
 from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.app.link_work import TunnelClosed
-from tunnel.app.tunnel import Tunnel, TunnelOwner
+from tunnel.app.tunnel import Tunnel
+from tunnel.app.tunnel_owner import TunnelOwner
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.limits import Limits
