@@ -95,6 +95,7 @@ def _ingress_options(settings: HttpIngressSettings | None, limits: LimitsSetting
         max_body_bytes=settings.max_body_bytes,
         max_header_bytes=settings.max_header_bytes,
         max_headers=limits.max_headers,
+        upload_stall_s=settings.upload_stall_s,
     )
 
 
@@ -145,6 +146,8 @@ def _http_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> 
         connect_timeout_s=settings.connect_timeout_s,
         first_byte_timeout_s=settings.first_byte_timeout_s,
         keepalive_s=settings.keepalive_s,
+        max_connections=settings.max_connections,
+        tls=settings.tls,
         host_header=settings.host_header,
     )
 

@@ -3,20 +3,31 @@
 A connection carries one exchange at a time and goes back to the pool when both sides of it are over. Whatever else
 happens, the visitor leaving, a cut response, a body longer than announced, closes the connection: only an exchange that
 ended well leaves it in a known state.
+
+A connection that is kept alive may be closed by the web server at any moment, so a request may meet one that is closed
+already. It is repeated, once and on a new connection, if that cannot do harm:
+
+1. not a byte of an answer has come;
+2. the method is idempotent, since the web server may have acted before it closed (RFC 9110 section 9.2.2);
+3. all of what was sent is at hand: the whole body came with the head, or no more of it was taken from the visitor.
+
+Any other request is given only to a connection of which the operating system knows nothing new.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from functools import cache
+from typing import Final
 
 from tunnel.adapters.http.upstream_address import UpstreamAddress
-from tunnel.adapters.http.upstream_connection import UpstreamConnection
+from tunnel.adapters.http.upstream_connection import StaleConnection, UpstreamConnection
+from tunnel.adapters.http.upstream_deadlines import Deadlines
 from tunnel.adapters.http.upstream_dialer import Permits, UpstreamDialer
 from tunnel.adapters.http.upstream_pool import UpstreamPool
-from tunnel.adapters.http.upstream_request import render_head
+from tunnel.adapters.http.upstream_request import HeadRenderer
+from tunnel.adapters.http.upstream_response import ResponseReader
+from tunnel.adapters.http.upstream_tls import tls_context
 from tunnel.adapters.http.upstream_upload import UpstreamUpload
+from tunnel.domain.configuration import UpstreamTlsSettings
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SendingStopped, SessionError
 from tunnel.domain.limits import KIB
@@ -25,28 +36,32 @@ from tunnel.ports.target import Stream, UpstreamTarget
 
 __all__ = ["HttpUpstream"]
 
+_DEFAULT_TLS: Final = UpstreamTlsSettings()
+
 
 class HttpUpstream(UpstreamTarget):
     """Answers HTTP conversations from one web server. Belongs to the event loop (asyncio's) it is first used on.
 
     Responses are forwarded as they arrive, whatever their content type; a slow visitor slows the web server down and
-    memory stays flat. A request that is whole and idempotent is repeated once, on a new connection, when an old one
-    turns out to have been closed by the web server without a byte of an answer.
+    memory stays flat.
 
     Args:
         target: ``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``.
         permits: Asked with host, port and each address the host resolved to; only permitted ones are dialled. Not
             asked for socket files.
-        connect_timeout_s: Seconds for name, connect and TLS together.
+        connect_timeout_s: Seconds for name, connect and TLS together; also for waiting until a connection is free.
         first_byte_timeout_s: Seconds from the end of the request to the head of the response; None: no limit.
-        keepalive_s: Seconds an idle connection stays usable; below what the web server allows. 0: not reused.
+        keepalive_s: Seconds an idle connection stays usable; less where the web server allows less. 0: not reused.
         host_header: None keeps the visitor's Host; ``"target"`` puts the target's authority; else this literal.
-        ssl_context: For https; None: the system's certificates, verified.
+        tls: What https requires of the web server.
+        max_connections: Most connections at the same time.
+        max_waiting: Most requests that wait for one.
         max_idle: Most idle connections kept.
         max_header_bytes: Largest head of a response, and largest trailers.
+        max_headers: Most fields of either.
 
     Raises:
-        ConfigurationError: ``target`` or ``host_header`` is malformed.
+        ConfigurationError: ``target``, ``host_header`` or ``tls.ca`` is malformed.
     """
 
     def __init__(
@@ -58,20 +73,32 @@ class HttpUpstream(UpstreamTarget):
         first_byte_timeout_s: float | None = None,
         keepalive_s: float = 4.0,
         host_header: str | None = None,
-        ssl_context: ssl.SSLContext | None = None,
+        tls: UpstreamTlsSettings = _DEFAULT_TLS,
+        max_connections: int = 1000,
+        max_waiting: int = 1000,
         max_idle: int = 256,
         max_header_bytes: int = 64 * KIB,
+        max_headers: int = 200,
     ) -> None:
         self._address = UpstreamAddress.parse(target)
+        self._heads = HeadRenderer(host=_host_override(host_header, self._address))
         self._first_byte_timeout_s = first_byte_timeout_s
-        self._host = _host_override(host_header, self._address)
+        self._first_bytes: Deadlines[UpstreamConnection] = Deadlines(UpstreamConnection.overdue)
         self._max_header_bytes = max_header_bytes
-        self._pool = UpstreamPool(keepalive_s=keepalive_s, max_idle=max_idle)
+        self._max_headers = max_headers
+        self._pool = UpstreamPool(
+            keepalive_s=keepalive_s,
+            max_idle=max_idle,
+            max_connections=max_connections,
+            max_waiting=max_waiting,
+            wait_s=connect_timeout_s,
+        )
         self._dialer = UpstreamDialer(
             self._address,
             permits=permits,
             connect_timeout_s=connect_timeout_s,
-            ssl_context=(ssl_context or _verifying_context()) if self._address.tls else None,
+            ssl_context=tls_context(tls) if self._address.tls else None,
+            server_name=tls.server_name,
         )
         self._closed = False
 
@@ -97,39 +124,80 @@ class HttpUpstream(UpstreamTarget):
         exchange with the web server is over already.
 
         Raises:
-            SessionError: ``upstream_unreachable``, ``upstream_timeout``, ``forbidden``; ``bad_request``,
-                ``protocol_error``: the request cannot be forwarded; ``refused``: closed, and nothing was sent.
+            SessionError: ``upstream_unreachable``, ``upstream_timeout``, ``forbidden``; ``overloaded``: all connections
+                are busy; ``bad_request``, ``protocol_error``: the request cannot be forwarded; ``refused``: closed, and
+                nothing was sent.
         """
         head = stream.head
         if not isinstance(head, HttpRequest) or head.protocol != "http":
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "this upstream answers HTTP requests only")
-        block, length_bytes = render_head(head, host=self._host)
-        repeatable = head.end and head.method in IDEMPOTENT_METHODS
-        connection = self._checkout(repeatable=repeatable) or await self._dial()
-        try:
-            await self._exchange(stream, connection, block, length_bytes=length_bytes)
-        except SessionError:
-            if not (repeatable and connection.went_stale):
-                raise
-        else:
-            return
-        await self._exchange(stream, await self._dial(), block, length_bytes=length_bytes)
+        block, length_bytes = self._heads.render(head)
+        idempotent = head.method in IDEMPOTENT_METHODS
+        connection = self._pool.checkout()
+        if connection is None or not (idempotent or connection.quiet):
+            connection = await self._obtain(connection, idempotent=idempotent)
+        while True:
+            upload: UpstreamUpload | None = None
+            if head.end:
+                connection.ask(block + head.body, head_request=head.method == "HEAD", whole=True)
+            else:
+                upload = UpstreamUpload(stream, connection, head, block, length_bytes=length_bytes)
+            use = connection.uses
+            try:
+                end = False
+                while not end:
+                    await connection.arrival()
+                    while not end and (envelope := connection.take()) is not None:
+                        end = envelope.end
+                        if end:
+                            self._pool.give_back(connection)  # before the last envelope is sent, which may take long
+                        await stream.send(envelope)
+                return
+            except SendingStopped:
+                return
+            except StaleConnection as exc:
+                stale = exc
+            finally:
+                if connection.busy and connection.uses == use:  # it may serve another by now
+                    self._pool.give_back(connection)
+                if upload is not None:
+                    await upload.stop()
+            if not (idempotent and connection.at_hand):
+                raise stale
+            self._pool.replace(connection)
+            connection = await self._dial()
 
     async def aclose(self) -> None:
         """Close every connection; conversations under way fail. Returns when the sockets are closed. Idempotent."""
         self._closed = True
         await self._dialer.aclose()
         await self._pool.aclose()
+        self._first_bytes.take_all()
 
-    def _checkout(self, *, repeatable: bool) -> UpstreamConnection | None:
-        while (connection := self._pool.checkout()) is not None:
-            if repeatable or connection.quiet:
-                return connection
+    async def _obtain(self, unfit: UpstreamConnection | None, *, idempotent: bool) -> UpstreamConnection:
+        """Another one than ``unfit``: idle, or dialled, or where there are enough the next that is given back."""
+        connection = unfit
+        while connection is not None:
             connection.abort()
-        return None
+            connection = self._pool.checkout()
+            if connection is not None and (idempotent or connection.quiet):
+                return connection
+        if not self._pool.reserve():
+            connection = await self._pool.wait()
+            if connection is not None:
+                if connection.usable and (idempotent or connection.quiet):
+                    return connection
+                self._pool.replace(connection)
+        return await self._dial()
 
     async def _dial(self) -> UpstreamConnection:
-        connection = await self._dialer.dial(self._connection)
+        """A new connection, for which a place is reserved."""
+        try:
+            connection = await self._dialer.dial(self._connection)
+        except BaseException:
+            self._pool.vacate()
+            raise
+        self._pool.place(connection)
         if self._closed:
             connection.abort()
             raise SessionError(ErrorCode.REFUSED, "the upstream is closed")
@@ -138,94 +206,11 @@ class HttpUpstream(UpstreamTarget):
     def _connection(self) -> UpstreamConnection:
         return UpstreamConnection(
             label=self._address.target,
-            max_header_bytes=self._max_header_bytes,
-            on_made=self._pool.adopt,
-            on_lost=self._pool.forget,
+            response=ResponseReader(max_header_bytes=self._max_header_bytes, max_headers=self._max_headers),
+            on_lost=self._pool.lost,
+            first_bytes=self._first_bytes,
+            first_byte_timeout_s=self._first_byte_timeout_s,
         )
-
-    async def _exchange(
-        self, stream: Stream, connection: UpstreamConnection, block: bytes, *, length_bytes: int
-    ) -> None:
-        head = stream.head
-        assert isinstance(head, HttpRequest)
-        connection.begin(head_request=head.method == "HEAD")
-        exchange = connection.uses
-        uploading: asyncio.Task[None] | None = None
-        try:
-            connection.write(block + head.body if head.end and head.body else block)
-            if head.end:
-                connection.sent(first_byte_timeout_s=self._first_byte_timeout_s)
-            else:
-                uploading = self._start_upload(stream, connection, head.body, length_bytes=length_bytes)
-            await self._forward_response(stream, connection)
-        finally:
-            if connection.busy and connection.uses == exchange:  # it may serve another by now
-                self._release(connection)
-            if uploading is not None:
-                await _stop(uploading)
-
-    def _start_upload(
-        self, stream: Stream, connection: UpstreamConnection, first: bytes, *, length_bytes: int
-    ) -> asyncio.Task[None]:
-        """Write what came with the head; the rest is written by a task, while the response may come already."""
-
-        def ended(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and (failure := task.exception()) is not None:
-                connection.fail(failure)
-
-        upload = UpstreamUpload(connection, length_bytes=length_bytes)
-        if first:
-            upload.write(first, end=False)
-        pumping = upload.pump(stream, first_byte_timeout_s=self._first_byte_timeout_s)
-        task = asyncio.get_running_loop().create_task(pumping)
-        task.add_done_callback(ended)
-        return task
-
-    async def _forward_response(self, stream: Stream, connection: UpstreamConnection) -> None:
-        """Send on what arrives. The connection is free for others before the last envelope is sent."""
-        while True:
-            envelope = connection.take()
-            if envelope is None:
-                await connection.readable()
-                continue
-            end = envelope.end
-            if end:
-                self._release(connection)
-            try:
-                await stream.send(envelope)
-            except SendingStopped:
-                return
-            if end:
-                return
-
-    def _release(self, connection: UpstreamConnection) -> None:
-        """Keep the connection if its exchange is over on both sides, close it otherwise. Once per exchange."""
-        if connection.finished and not self._closed:
-            self._pool.put(connection)
-        else:
-            connection.busy = False
-            connection.abort()
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    """Cancel ``task`` and return when it has ended, even when cancelled meanwhile; that is raised afterwards."""
-    task.cancel()
-    interruption: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as exc:
-            interruption = exc
-    if interruption is not None:
-        raise interruption
-
-
-@cache
-def _verifying_context() -> ssl.SSLContext:
-    """One for the process: each takes about a megabyte and some milliseconds to read the system's certificates."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _host_override(host_header: str | None, address: UpstreamAddress) -> bytes | None:

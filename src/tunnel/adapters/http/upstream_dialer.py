@@ -30,6 +30,7 @@ class UpstreamDialer:
         permits: Asked for each resolved address; not for socket files.
         connect_timeout_s: Seconds for everything up to a usable connection: name, connect, TLS.
         ssl_context: For TLS; None without.
+        server_name: The name that TLS asks for and verifies; None: the address's host.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class UpstreamDialer:
         permits: Permits,
         connect_timeout_s: float,
         ssl_context: ssl.SSLContext | None,
+        server_name: str | None = None,
     ) -> None:
         self._address = address
         self._permits = permits
         self._connect_timeout_s = connect_timeout_s
         self._ssl_context = ssl_context
+        self._server_name = None if ssl_context is None else server_name or address.host
         self._dialling: set[asyncio.Timeout] = set()
         self._settled: asyncio.Future[None] | None = None
         self._closed = False
@@ -124,8 +127,9 @@ class UpstreamDialer:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.sock_connect(sock, at)
-            name = self._address.host if self._ssl_context is not None else None
-            _, protocol = await loop.create_connection(factory, sock=sock, ssl=self._ssl_context, server_hostname=name)
+            _, protocol = await loop.create_connection(
+                factory, sock=sock, ssl=self._ssl_context, server_hostname=self._server_name
+            )
         except BaseException:
             sock.close()
             raise

@@ -12,11 +12,20 @@ What the parser leaves to its user is decided here:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from tunnel.adapters.http.fields import strip_hop_by_hop, tokens, values, without
+from tunnel.adapters.http.fields import strip_hop_by_hop, without
+from tunnel.adapters.http.upstream_fields import (
+    ends_with_connection,
+    has_unknown_coding,
+    idle_limit_s,
+    passed_on,
+    says_close,
+)
 from tunnel.domain.envelopes import Headers
 from tunnel.domain.errors import ErrorCode, SessionError
 
@@ -29,60 +38,74 @@ _TOO_LARGE: Final = "the upstream's header is too large"
 class ResponseReader:
     """Reads the responses of one connection.
 
-    ``begin`` for each exchange, then ``feed`` what arrives and ``finish`` when nothing more will. ``parts`` and
-    ``size_bytes`` are the body received and not yet taken; whoever takes it resets both.
+    ``begin`` for each exchange, then ``feed`` what arrives and ``finish`` when nothing more will.
+
+    Args:
+        max_header_bytes: Largest head, and largest trailers.
+        max_headers: Most fields of either.
 
     Attributes:
         status: 0 until the head of the final response is complete.
         headers: Of the response, without hop-by-hop fields.
         trailers: Complete with ``complete``.
+        size_bytes: Of the body received and not yet taken.
         complete: All of the response has arrived.
         reusable: The connection may carry another exchange; meaningful once complete.
-        heard: Some byte of an answer has arrived.
+        heard_bytes: Of the answer so far, as received.
+        permitted: The upstream asked for the body of the request.
+        idle_limit_s: How long an idle connection may be used, as far as the upstream has said.
     """
 
     __slots__ = (
         "_bodyless",
+        "_feed",
         "_fields",
         "_head_request",
         "_informational",
+        "_max_fields",
         "_max_header_bytes",
         "_other_bytes",
         "_parser",
+        "_parts",
         "_problem",
         "_received",
         "complete",
         "headers",
-        "heard",
-        "parts",
+        "heard_bytes",
+        "idle_limit_s",
+        "permitted",
         "reusable",
         "size_bytes",
         "status",
         "trailers",
     )
 
-    def __init__(self, *, max_header_bytes: int) -> None:
+    def __init__(self, *, max_header_bytes: int, max_headers: int) -> None:
         self._max_header_bytes = max_header_bytes
+        self._max_fields = 2 * max_headers
         self._parser: HttpResponseParser | None = None
-        self.begin(head_request=False)
-
-    def begin(self, *, head_request: bool) -> None:
-        """Forget the exchange before; ``head_request`` says that the next answers HEAD."""
-        self._head_request = head_request
+        self._feed: Callable[[bytes], None]
         self._bodyless = False
         self._informational = False
         self._fields: list[bytes] = []
         self._received: Headers = ()
-        self._other_bytes = 0
         self._problem = ""
-        self.status = 0
         self.headers: Headers = ()
-        self.trailers: Headers = ()
-        self.parts: list[bytes] = []
+        self._parts: list[bytes] = []
         self.size_bytes = 0
+        self.idle_limit_s = inf
+        self.begin(head_request=False)
+
+    def begin(self, *, head_request: bool) -> None:
+        """Start on the next response; all of the one before was taken. ``head_request``: this one answers HEAD."""
+        self._head_request = head_request
+        self._other_bytes = 0
+        self.status = 0
+        self.trailers: Headers = ()
         self.complete = False
         self.reusable = False
-        self.heard = False
+        self.heard_bytes = 0
+        self.permitted = False
 
     def feed(self, data: bytes) -> None:
         """Take in what arrived.
@@ -90,58 +113,68 @@ class ResponseReader:
         Raises:
             SessionError: ``upstream_unreachable``: this is no response that can be forwarded.
         """
-        self.heard = True
         before_bytes = self.size_bytes
-        parser = self._parser
-        if parser is None:
-            parser = self._parser = HttpResponseParser(self)
+        self.heard_bytes += len(data)
+        self._other_bytes += len(data)
+        if self._parser is None:
+            self._parser = HttpResponseParser(self)
+            self._feed = self._parser.feed_data
         try:
-            parser.feed_data(data)
+            self._feed(data)
         except HttpParserUpgrade:
             self._problem = self._problem or "the upstream switched protocols unasked"
         except HttpParserError as exc:
             self._fail_unless_complete(exc)
-        if self._bodyless:
-            self._parser = None
         if self._problem:
             raise _malformed(self._problem)
         if self.complete:
-            return
-        if self.size_bytes == before_bytes:
-            self._count_other(len(data))
-        else:
+            if self._bodyless:
+                self._forget_parser()
+        elif self.size_bytes != before_bytes:
             self._other_bytes = 0
+        elif self._other_bytes > self._max_header_bytes:
+            raise _malformed(_TOO_LARGE)
 
     def finish(self) -> None:
         """Nothing more will arrive, in an orderly way: completes a body that ends with the connection."""
         self.reusable = False
-        if self.status and not self.complete and self._ends_with_connection():
+        if self.status and not self.complete and ends_with_connection(self._received):
             self.complete = True
+
+    def take_body(self) -> bytes:
+        """All of the body that has arrived and was not taken; empty when there is none."""
+        parts = self._parts
+        if not parts:
+            return b""
+        self._parts = []
+        self.size_bytes = 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
         """Let go of the parser, which holds this reader and is held by it."""
-        self._parser = None
+        if self._parser is not None:
+            self._forget_parser()
 
     def on_message_begin(self) -> None:
         """A message starts; after a complete one it answers nothing that was asked."""
         if self.complete:
             self.reusable = False
-            self._fields = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or after the head a trailer."""
-        self._fields.append(name)
-        self._fields.append(value)
+        self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
         """The head is complete: of an informational response, or of the one that is forwarded."""
         if self.complete:
             return
-        status = self._parser.get_status_code() if self._parser is not None else 0
-        if status < 200 and status != 101:
-            self._informational = True
-        elif 200 <= status < 600:
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if 200 <= status < 600:
             self._take_head(status)
+        elif 100 <= status < 200 and status != 101:
+            self._informational = True
+            self.permitted = self.permitted or status == 100
         else:
             self._problem = f"the upstream answered with status {status}"
 
@@ -152,69 +185,75 @@ class ResponseReader:
         elif self._informational:
             self._problem = "the upstream sent an informational response with a body"
         else:
-            self.parts.append(data)
+            self._parts.append(data)
             self.size_bytes += len(data)
 
     def on_message_complete(self) -> None:
         """The message is complete; when it is the one that is forwarded, so is the response."""
-        if self._informational:
+        if self.complete:
+            # The parser agrees that a response such as 304 has no body, or read on after the end: see ``reusable``.
+            self._bodyless = False
+            self._fields = []
+        elif self._informational:
             self._informational = False
             self._fields = []
-        elif self.complete:
-            self._bodyless = False
-        elif self.status:
+        else:
             self.complete = True
-            self.reusable = self._parser is not None and self._parser.should_keep_alive()
-            self.trailers = strip_hop_by_hop(tuple(self._fields)) if self._fields else ()
+            assert self._parser is not None
+            self.reusable = self._parser.should_keep_alive()
+            if self._fields:
+                self._take_trailers()
 
     def _take_head(self, status: int) -> None:
         received = tuple(self._fields)
-        headers = strip_hop_by_hop(received)
         self._fields = []
-        if sum(map(len, received)) > self._max_header_bytes:
+        if len(received) > self._max_fields or (
+            # What arrived is an upper bound, which saves counting.
+            self._other_bytes > self._max_header_bytes and sum(map(len, received)) > self._max_header_bytes
+        ):
             self._problem = _TOO_LARGE
             return
-        if headers is not received and not self._decodable(received):
-            return
+        headers = passed_on(received)
+        if headers is not received:
+            names = {name.lower() for name in received[::2]}
+            if b"transfer-encoding" in names and has_unknown_coding(received):
+                self._problem = "the upstream used an unknown transfer coding"
+                return
+            if b"keep-alive" in names:
+                self.idle_limit_s = min(self.idle_limit_s, idle_limit_s(received))
         self._received = received
         self.headers = headers
         self.status = status
         if self._head_request or status == 204 or status == 304:
             self._complete_without_body(status)
 
+    def _take_trailers(self) -> None:
+        received = tuple(self._fields)
+        self._fields = []
+        if len(received) > self._max_fields or sum(map(len, received)) > self._max_header_bytes:
+            self._problem = _TOO_LARGE
+        else:
+            self.trailers = strip_hop_by_hop(received)
+
     def _complete_without_body(self, status: int) -> None:
         """Complete now. Unless the parser agrees in its next callback, it waits for a body and must be dropped."""
+        assert self._parser is not None
         self.complete = True
         self._bodyless = True
-        self.reusable = self._parser is not None and self._persists(self._parser.get_http_version())
+        self.reusable = self._parser.get_http_version() == "1.1" and not says_close(self._received)
         if status == 204:
             self.headers = without(self.headers, _CONTENT_LENGTH)
-
-    def _persists(self, version: str) -> bool:
-        options = tokens(values(self._received, b"connection"))
-        return version == "1.1" and b"close" not in options
-
-    def _decodable(self, received: Headers) -> bool:
-        """Whether the parser undoes all transfer codings: it knows chunked and no other."""
-        codings = values(received, b"transfer-encoding")
-        if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
-            self._problem = "the upstream used an unknown transfer coding"
-        return not self._problem
-
-    def _ends_with_connection(self) -> bool:
-        received = self._received
-        return not values(received, b"content-length") and not values(received, b"transfer-encoding")
-
-    def _count_other(self, size_bytes: int) -> None:
-        self._other_bytes += size_bytes
-        if self._other_bytes > self._max_header_bytes:
-            raise _malformed(_TOO_LARGE)
 
     def _fail_unless_complete(self, exc: HttpParserError) -> None:
         """Nonsense after a complete response spoils the connection only."""
         if not self.complete:
             raise _malformed("the upstream's response is malformed", detail=str(exc)) from exc
         self.reusable = False
+
+    def _forget_parser(self) -> None:
+        self._parser = None
+        self._bodyless = False
+        del self._feed
 
 
 def _malformed(message: str, *, detail: str = "") -> SessionError:

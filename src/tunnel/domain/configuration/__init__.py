@@ -32,6 +32,7 @@ from tunnel.domain.configuration.snapshot import GroupSnapshot
 from tunnel.domain.configuration.target_policy import TargetPolicy
 from tunnel.domain.configuration.target_url import TargetUrl, parse_target
 from tunnel.domain.configuration.tokens import AuthSettings, TokenSettings
+from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings
 
 __all__ = [
     "BUILT_IN_SCHEMES",
@@ -56,6 +57,7 @@ __all__ = [
     "TokenSettings",
     "TransportsSettings",
     "UpstreamSettings",
+    "UpstreamTlsSettings",
     "WebSocketTransportSettings",
     "check_scheme",
     "decode_client_settings",

@@ -14,6 +14,7 @@ from tunnel.domain.configuration.balance import DEFAULT_HASH_ON, Weight, check_b
 from tunnel.domain.configuration.ejection import EjectionSettings, check_ejection
 from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, unknown_name
 from tunnel.domain.configuration.target_url import parse_target
+from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings, check_upstream_tls
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.rules.rule import Rule
 from tunnel.domain.rules.validation import validate_rule
@@ -39,6 +40,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         connect_timeout_s: For connecting to a target.
         first_byte_timeout_s: From the request's end to the response's start; None: no limit.
         keepalive_s: How long an idle connection is kept. Below the 5 s after which common servers close theirs.
+        max_connections: To each target, from one client; further requests wait.
+        tls: What is required of targets that speak TLS.
         host_header: Host the target sees: None the visitor's, ``"target"`` its own, else this literal.
     """
 
@@ -50,6 +53,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     connect_timeout_s: _Timeout = 5.0
     first_byte_timeout_s: _Timeout | None = None
     keepalive_s: _Seconds = 4.0
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    tls: UpstreamTlsSettings = UpstreamTlsSettings()
     host_header: str | None = None
 
 
@@ -151,6 +156,7 @@ def _check_upstream(upstream: UpstreamSettings, path: str) -> None:
             raise unknown_name(target, upstream.targets, where, kind="target")
     check_balance(path, balance=upstream.balance, weights=upstream.weights, hash_on=upstream.hash_on)
     check_ejection(upstream.ejection, f"{path}.ejection")
+    check_upstream_tls(upstream.tls, f"{path}.tls")
     header = upstream.host_header
     if header is not None and not _HOST_HEADER.fullmatch(header):
         raise mistake(f"{path}.host_header", '"target" or a host such as "app.example.test"', got=header)

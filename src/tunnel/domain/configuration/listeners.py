@@ -70,6 +70,8 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         public_url: How visitors reach this listener, ``http(s)://HOST[:PORT]``; None: as it listens.
         max_body_bytes: Largest request body; None: any.
         max_header_bytes: Largest request head.
+        upload_stall_s: Seconds for which the application may take nothing of an upload, while nothing of its answer
+            moves either, before the request is given up; 0: for ever.
         trusted_proxies: Addresses and networks whose forwarded headers are believed.
         forwarded: Headers that tell the target about the visitor: ``X-Forwarded-*``, or ``Forwarded`` (RFC 7239).
     """
@@ -78,6 +80,7 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     public_url: str | None = None
     max_body_bytes: Annotated[int, Meta(ge=0)] | None = None
     max_header_bytes: Annotated[int, Meta(ge=KIB, le=MIB)] = 64 * KIB
+    upload_stall_s: Annotated[float, Meta(ge=0, le=86_400)] = 60
     trusted_proxies: tuple[str, ...] = ()
     forwarded: Literal["x", "rfc7239"] = "x"
 

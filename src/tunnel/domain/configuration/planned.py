@@ -38,18 +38,14 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     "ingress.tcp",
     "ingress.http.tls",
     "ingress.http.max_message_bytes",
-    "ingress.http.upload_stall_s",
     "admin",
     "auth.jwt",
     "auth.mtls",
     "forward",
-    "groups.*.upstreams.*.tls",
     "groups.*.upstreams.*.health",
     *(f"rules.*.{key}" for key in _RULE),
     *(f"groups.*.rules.*.{key}" for key in _RULE),
     *_LIMITS,
 )
 
-PLANNED_CLIENT_KEYS: Final = PlannedKeys(
-    "links", "entry", "fallback", "proxy", "tls", "upstreams.*.tls", "upstreams.*.health", *_LIMITS
-)
+PLANNED_CLIENT_KEYS: Final = PlannedKeys("links", "entry", "fallback", "proxy", "tls", "upstreams.*.health", *_LIMITS)

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import shutil
 import socket
-import ssl
 import struct
-import subprocess
 
 import pytest
-from upstream_kit import LOOPS, OK, FakeStream, ask, handling, pair, raw_server, request, upstream_of
+from upstream_kit import (
+    LOOPS,
+    OK,
+    FakeStream,
+    ask,
+    failure,
+    first_exchange,
+    handling,
+    later,
+    lost,
+    pair,
+    raw_server,
+    reached,
+    request,
+    said,
+    upstream_of,
+)
 
 from tunnel.adapters.http import upstream_dialer
 from tunnel.adapters.http.upstream import HttpUpstream
@@ -395,7 +408,7 @@ async def test_answer_not_yet_read_when_writing_fails_is_not_lost():
                 peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 peer.close()
-                connection.write(b"1\r\nx\r\n")  # fails before the loop has looked for input
+                connection.write_all((b"1\r\nx\r\n",))  # fails before the loop has looked for input
             assert stream.body == b"big"
             assert stream.ended
 
@@ -447,7 +460,7 @@ async def test_idle_connections_are_bounded_and_the_oldest_goes():
 
 @pytest.mark.parametrize("surprise", [b"HTTP/1.1 408 Timeout\r\n\r\n", b"\r\n", None])
 async def test_idle_connection_that_says_something_or_ends_is_not_reused(surprise):
-    async with pair() as (upstream, server):
+    async with pair(keepalive_s=60) as (upstream, server):
         visit = await first_exchange(upstream, server)
         if surprise is None:
             await visit.half_close()
@@ -456,6 +469,25 @@ async def test_idle_connection_that_says_something_or_ends_is_not_reused(surpris
         await visit.gone()
         await reached(lambda: upstream.open_connections == 0)
         await ask(upstream, lambda: said(server, OK))
+        assert server.count == 2
+
+
+async def test_answer_that_comes_before_the_request_is_no_answer():
+    async with pair(keepalive_s=60) as (upstream, server):
+        visit = await first_exchange(upstream, server)
+        await visit.say(OK)
+        await reached(lambda: upstream.open_connections == 0)
+        again = await ask(upstream, lambda: said(server, OK.replace(b"ok", b"42")))
+        assert again.body == b"42"
+        assert server.count == 2
+
+
+async def test_bytes_after_a_response_spoil_the_connection():
+    async with pair() as (upstream, server):
+        visit = await first_exchange(upstream, server, OK + OK)
+        await visit.gone()
+        again = await ask(upstream, lambda: said(server, OK.replace(b"ok", b"42")))
+        assert again.body == b"42"
         assert server.count == 2
 
 
@@ -482,6 +514,37 @@ async def test_idempotent_request_on_a_stale_connection_is_repeated_once(method)
         assert server.count == 2
 
 
+async def test_streamed_request_of_which_nothing_was_taken_is_repeated():
+    async with pair() as (upstream, server):
+        old = await first_exchange(upstream, server)
+        stream = FakeStream(request("PUT", end=False, body=b"ab"))
+        async with handling(upstream, stream):
+            first = await old.request() + await old.reader.readexactly(7)
+            old.reset()
+            fresh = await server.visit()
+            assert await fresh.request() + await fresh.reader.readexactly(7) == first
+            stream.push(BodyChunk(b"c", True))
+            assert await fresh.reader.readexactly(11) == b"1\r\nc\r\n0\r\n\r\n"
+            await fresh.say(OK)
+        assert stream.body == b"ok"
+        assert server.count == 2
+
+
+async def test_streamed_request_of_which_something_was_taken_is_not_repeated():
+    async with pair() as (upstream, server):
+        old = await first_exchange(upstream, server)
+        stream = FakeStream(request("PUT", end=False), [BodyChunk(b"ab")])
+
+        async def serve():
+            await old.request()
+            await old.reader.readexactly(7)
+            old.reset()
+
+        error = await failure(upstream, stream, serve)
+        assert error.code is ErrorCode.UPSTREAM_UNREACHABLE
+        assert server.count == 1
+
+
 async def test_repeated_request_is_not_repeated_again():
     async with pair() as (upstream, server):
         old = await first_exchange(upstream, server)
@@ -503,7 +566,7 @@ async def test_repeated_request_is_not_repeated_again():
     [
         request("POST"),
         request("PATCH", body=b"x"),
-        request("PUT", b"/", b"Content-Length", b"2", end=False, body=b"x"),
+        request("POST", b"/", b"Content-Length", b"2", end=False, body=b"x"),
     ],
 )
 async def test_request_that_cannot_be_repeated_fails(head):
@@ -522,7 +585,7 @@ async def test_request_that_cannot_be_repeated_fails(head):
 async def test_request_that_cannot_be_repeated_is_not_given_to_a_connection_already_closed():
     async with pair() as (upstream, server):
         old = await first_exchange(upstream, server)
-        connection = next(iter(upstream._pool._idle))
+        connection = next(iter(upstream._pool._open))
         old.writer.transport.abort()
         await reached(lambda: not (connection.quiet and connection.usable))
         await ask(upstream, lambda: said(server, OK), request("POST"))
@@ -668,67 +731,6 @@ async def test_socket_file():
             listener.close()  # its connections are the other server's to close
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate for localhost that signs itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    directory = tmp_path_factory.mktemp("tls")
-    key, pem = directory / "key.pem", directory / "cert.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subprocess.run([*command, "-days", "2", *subject, "-keyout", key, "-out", pem], check=True, capture_output=True)
-    return pem, key
-
-
-def speaking_tls(certificate):
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*certificate)
-    names = []
-    context.sni_callback = lambda sock, name, context: names.append(name)
-    return context, names
-
-
-def test_upstreams_share_the_systems_certificates(monkeypatch):
-    made = []
-    create = ssl.create_default_context
-    monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(create()) or made[-1])
-    for number in range(3):
-        HttpUpstream(target=f"https://{number}.test", permits=lambda *asked: True)
-    assert len(made) <= 1
-
-
-async def test_https_with_a_trusted_certificate_names_the_host_and_keeps_the_connection(certificate):
-    context, names = speaking_tls(certificate)
-    async with raw_server(ssl=context) as server:
-        port = int(server.target.rpartition(":")[2])
-        trusting = ssl.create_default_context(cafile=certificate[0])
-        async with upstream_of(f"https://localhost:{port}", ssl_context=trusting) as upstream:
-            visit = await first_exchange(upstream, server)
-            large = FakeStream(request("PUT", end=False), [BodyChunk(b"x" * 300_000), BodyChunk(b"", True)])
-            async with handling(upstream, large):
-                await visit.request()
-                framed = b"493e0\r\n" + b"x" * 300_000 + b"\r\n0\r\n\r\n"
-                assert await visit.reader.readexactly(len(framed)) == framed
-                await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"y" * 300_000)
-            assert large.body == b"y" * 300_000
-            assert server.count == 1
-    assert names == ["localhost"]
-
-
-async def test_https_with_an_unknown_certificate_is_upstream_unreachable(certificate):
-    asyncio.get_running_loop().set_debug(False)  # in debug mode the web server's side reports the failure, too
-    context, _ = speaking_tls(certificate)
-    async with raw_server(ssl=context) as server:
-        port = int(server.target.rpartition(":")[2])
-        async with upstream_of(f"https://localhost:{port}") as upstream:
-            with pytest.raises(SessionError) as raised:
-                await upstream.handle(FakeStream(request()))
-            assert upstream.open_connections == 0
-    assert raised.value.code is ErrorCode.UPSTREAM_UNREACHABLE
-    assert isinstance(raised.value.__cause__, ssl.SSLError)
-
-
 @pytest.mark.parametrize(
     ("host_header", "expected"), [(None, b"a.test"), ("b.test:81", b"b.test:81"), ("target", b"127.0.0.1:%d")]
 )
@@ -819,6 +821,25 @@ async def test_visitor_that_leaves_while_connecting_leaves_nothing():
         gc.collect()
 
 
+@pytest.mark.parametrize("steps", range(8))
+@pytest.mark.parametrize("by", ["cancelling", "closing"])
+async def test_dialling_that_is_interrupted_at_any_moment_leaves_nothing(steps, by):
+    async with pair() as (upstream, server):
+        task = asyncio.create_task(upstream.handle(FakeStream(request())))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if by == "closing":
+            await upstream.aclose()
+        else:
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await reached(lambda: upstream.open_connections == 0)
+        _, last = await asyncio.open_connection(*server.target.removeprefix("http://").split(":"))
+        while (visit := await server.visit()).writer.get_extra_info("peername") != last.get_extra_info("sockname"):
+            await visit.gone()
+        last.close()
+
+
 async def test_other_end_wanting_no_more_closes_the_connection():
     async with pair() as (upstream, server):
         stream = FakeStream(request())
@@ -901,49 +922,6 @@ async def test_many_exchanges_at_once_are_not_mixed_up():
 
 
 # -- shorthand ---------------------------------------------------------------------------------------------------
-
-
-async def said(server, answer):
-    visit = await server.visit()
-    await visit.answer(answer)
-    return visit
-
-
-async def lost(server):
-    visit = await server.visit()
-    await visit.gone()
-
-
-async def first_exchange(upstream, server, answer=OK):
-    visits = []
-
-    async def serve():
-        visits.append(await said(server, answer))
-
-    await ask(upstream, serve)
-    return visits[0]
-
-
-async def failure(upstream, stream, serve):
-    """The error that ``handle`` raises while ``serve`` plays the web server."""
-    task = asyncio.create_task(upstream.handle(stream))
-    await serve()
-    with pytest.raises(SessionError) as raised:
-        await task
-    return raised.value
-
-
-async def reached(condition):
-    """Let the loop run until the condition holds; the deadline is the caller's."""
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event
-        await asyncio.sleep(0)
-
-
-async def later(delay_s):
-    """Time that has to pass because a real timer is under test."""
-    passed = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(delay_s, passed.set_result, None)
-    await passed
 
 
 def linger_off(visit):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel.adapters.http.upstream_request import CHUNKED, render_head, render_trailers
+from tunnel.adapters.http.upstream_request import CHUNKED, HeadRenderer
+from tunnel.adapters.http.upstream_upload import render_trailers
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 
@@ -21,29 +22,35 @@ HOST = (b"Host", b"a.test")
 
 def test_fields_keep_order_case_and_repetition():
     head = get(b"x-B", b"1", *HOST, b"X-a", b"", b"x-b", b"2")
-    assert render_head(head, host=None)[0] == b"GET / HTTP/1.1\r\nx-B: 1\r\nHost: a.test\r\nX-a: \r\nx-b: 2\r\n\r\n"
+    assert (
+        HeadRenderer(host=None).render(head)[0]
+        == b"GET / HTTP/1.1\r\nx-B: 1\r\nHost: a.test\r\nX-a: \r\nx-b: 2\r\n\r\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("query", "expected"), [(None, b"/a%2F..//b"), (b"", b"/a%2F..//b?"), (b"q=%20?&x", b"/a%2F..//b?q=%20?&x")]
 )
 def test_path_and_query_are_written_as_received(query, expected):
-    block, _ = render_head(get(*HOST, path=b"/a%2F..//b", query=query), host=None)
+    block, _ = HeadRenderer(host=None).render(get(*HOST, path=b"/a%2F..//b", query=query))
     assert block.split(b" ")[1] == expected
 
 
 def test_missing_host_is_added_from_the_authority():
-    assert render_head(get(b"A", b"1"), host=None)[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\nA: 1\r\n\r\n"
-    assert render_head(get(), host=None)[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+    assert HeadRenderer(host=None).render(get(b"A", b"1"))[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\nA: 1\r\n\r\n"
+    assert HeadRenderer(host=None).render(get())[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
 
 def test_host_override_takes_the_visitors_place():
-    assert render_head(get(b"A", b"1", b"hOst", b"x"), host=b"b:1")[0] == b"GET / HTTP/1.1\r\nA: 1\r\nhOst: b:1\r\n\r\n"
+    assert (
+        HeadRenderer(host=b"b:1").render(get(b"A", b"1", b"hOst", b"x"))[0]
+        == b"GET / HTTP/1.1\r\nA: 1\r\nhOst: b:1\r\n\r\n"
+    )
 
 
 def test_hop_by_hop_fields_and_expect_are_left_out():
     fields = (b"Connection", b"x-one", b"X-One", b"1", b"TE", b"gzip", b"Expect", b"100-continue", b"Upgrade", b"h2c")
-    assert render_head(get(*HOST, *fields), host=None)[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+    assert HeadRenderer(host=None).render(get(*HOST, *fields))[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -58,23 +65,23 @@ def test_hop_by_hop_fields_and_expect_are_left_out():
     ],
 )
 def test_whole_body_gets_its_length(method, body, length, line):
-    block, announced = render_head(get(*HOST, method=method, body=body), host=None)
+    block, announced = HeadRenderer(host=None).render(get(*HOST, method=method, body=body))
     assert block == method.encode() + b" / HTTP/1.1\r\nHost: a.test\r\n" + line + b"\r\n"
     assert announced == length
 
 
 def test_streamed_body_without_length_is_chunked_and_with_length_is_not():
-    block, announced = render_head(get(*HOST, method="POST", end=False), host=None)
+    block, announced = HeadRenderer(host=None).render(get(*HOST, method="POST", end=False))
     assert block.endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
     assert announced == CHUNKED
-    block, announced = render_head(get(*HOST, b"content-length", b"7", method="POST", end=False), host=None)
+    block, announced = HeadRenderer(host=None).render(get(*HOST, b"content-length", b"7", method="POST", end=False))
     assert block.endswith(b"\r\ncontent-length: 7\r\n\r\n")
     assert announced == 7
 
 
 def test_whole_body_that_is_not_as_long_as_announced_is_a_protocol_error():
     with pytest.raises(SessionError) as raised:
-        render_head(get(*HOST, b"Content-Length", b"4", body=b"abc"), host=None)
+        HeadRenderer(host=None).render(get(*HOST, b"Content-Length", b"4", body=b"abc"))
     assert raised.value.code is ErrorCode.PROTOCOL_ERROR
 
 
@@ -104,7 +111,7 @@ def test_whole_body_that_is_not_as_long_as_announced_is_a_protocol_error():
 )
 def test_what_cannot_be_written_as_one_request_is_refused(head):
     with pytest.raises(SessionError) as raised:
-        render_head(head, host=None)
+        HeadRenderer(host=None).render(head)
     assert raised.value.code is ErrorCode.BAD_REQUEST
 
 
@@ -120,7 +127,7 @@ def test_trailers_follow_the_last_chunk_without_fields_that_frame_or_route():
 def test_no_field_can_add_a_line(fields, path):
     headers = HOST + tuple(item for pair in fields for item in pair)
     try:
-        block, _ = render_head(get(*headers, path=b"/" + path), host=None)
+        block, _ = HeadRenderer(host=None).render(get(*headers, path=b"/" + path))
     except SessionError:
         return
     assert block.count(b"\n") == block.count(b"\r\n") == block[:-2].count(b"\r\n") + 1
@@ -131,7 +138,7 @@ def test_no_field_can_add_a_line(fields, path):
 @pytest.mark.parametrize("fields", [(b"A",), (b"Connection", b"x", b"A"), (b"Content-Length",)], ids=str)
 def test_field_without_a_value_is_a_bad_request(host, fields):
     with pytest.raises(SessionError) as raised:
-        render_head(get(*HOST, *fields), host=host)
+        HeadRenderer(host=host).render(get(*HOST, *fields))
     assert raised.value.code is ErrorCode.BAD_REQUEST
     with pytest.raises(SessionError) as raised:
         render_trailers(fields)

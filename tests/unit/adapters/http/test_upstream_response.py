@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from math import inf
 
 import pytest
 from hypothesis import example, given
@@ -18,8 +19,10 @@ CHUNKED = (
 )
 
 
-def read(*pieces: bytes, head_request: bool = False, max_header_bytes: int = 1024) -> ResponseReader:
-    reader = ResponseReader(max_header_bytes=max_header_bytes)
+def read(
+    *pieces: bytes, head_request: bool = False, max_header_bytes: int = 1024, max_headers: int = 100
+) -> ResponseReader:
+    reader = ResponseReader(max_header_bytes=max_header_bytes, max_headers=max_headers)
     reader.begin(head_request=head_request)
     for piece in pieces:
         reader.feed(piece)
@@ -39,13 +42,14 @@ def test_chunked_response_reads_alike_however_it_is_split(cuts):
     assert reader.reusable
     assert reader.status == 200
     assert reader.headers == (b"Set-Cookie", b"a", b"set-cookie", b"b")
-    assert b"".join(reader.parts) == b"hello world"
+    assert reader.take_body() == b"hello world"
     assert reader.trailers == (b"X-Sum", b"1", b"x-sum", b"2")
 
 
 @given(st.lists(st.integers(min_value=0, max_value=400), max_size=30))
 def test_one_reader_reads_exchange_after_exchange(cuts):
     reader = read(*split(CHUNKED, cuts))
+    assert reader.take_body() == b"hello world"
     for head_request in (True, False, True):
         reader.begin(head_request=head_request)
         data = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + (b"" if head_request else b"abc")
@@ -53,7 +57,7 @@ def test_one_reader_reads_exchange_after_exchange(cuts):
             reader.feed(piece)
         assert reader.complete
         assert reader.reusable
-        assert b"".join(reader.parts) == (b"" if head_request else b"abc")
+        assert reader.take_body() == (b"" if head_request else b"abc")
         assert reader.trailers == ()
 
 
@@ -79,12 +83,12 @@ def test_answer_to_head_has_no_body_and_leaves_the_connection_usable(framing):
     assert reader.reusable
     reader.begin(head_request=False)
     reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-    assert (reader.complete, reader.parts) == (True, [b"ok"])
+    assert (reader.complete, reader.take_body()) == (True, b"ok")
 
 
 def test_body_sent_after_head_spoils_the_connection():
     reader = read(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", head_request=True)
-    assert (reader.complete, reader.reusable, reader.parts) == (True, False, [])
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_body_sent_after_head_spoils_the_connection():
 )
 def test_connection_that_closes_or_says_too_much_is_not_reused(data):
     reader = read(data)
-    assert (reader.complete, reader.reusable, reader.parts) == (True, False, [b"ok"])
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"ok")
     assert reader.headers == (b"Content-Length", b"2")
 
 
@@ -111,7 +115,7 @@ def test_body_that_ends_with_the_connection_is_complete_at_its_end_only():
     reader = read(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", b"some", b" more")
     assert not reader.complete
     reader.finish()
-    assert (reader.complete, reader.reusable, b"".join(reader.parts)) == (True, False, b"some more")
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"some more")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +175,52 @@ def test_what_is_not_body_is_limited(pieces):
     with pytest.raises(SessionError) as raised:
         read(*pieces)
     assert raised.value.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5 + b"Content-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: b\r\n" * 6 + b"\r\n",
+    ],
+)
+def test_fields_are_limited_in_number(data):
+    assert read(data, max_headers=6).complete
+    with pytest.raises(SessionError) as raised:
+        read(data, max_headers=5)
+    assert raised.value.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+def test_trailers_are_limited_also_where_they_share_a_read_with_body():
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with pytest.raises(SessionError):
+        read(head + b"1\r\nx\r\n0\r\nA: " + BIG * 4, BIG * 4 + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "limit_s"),
+    [
+        (b"timeout=5", 4.0),
+        (b"max=100, Timeout = 10", 8.0),
+        (b"timeout=0", 0.0),
+        (b"timeout", inf),
+        (b"xtimeout=3", inf),
+        (b"timeout=3x", inf),
+    ],
+)
+def test_idle_limit_is_a_part_of_what_the_upstream_allows(value, limit_s):
+    reader = read(b"HTTP/1.1 200 OK\r\nKeep-Alive: " + value + b"\r\nContent-Length: 0\r\n\r\n")
+    assert reader.idle_limit_s == limit_s
+    assert reader.headers == (b"Content-Length", b"0")
+
+
+def test_permission_for_the_body_is_noted_and_other_informational_responses_are_none():
+    assert not read(b"HTTP/1.1 103 Early\r\n\r\n").permitted
+    reader = read(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert (reader.permitted, reader.status) == (True, 0)
+    reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    reader.begin(head_request=False)
+    assert not reader.permitted
 
 
 def test_long_stream_of_small_chunks_is_not_taken_for_a_large_head():

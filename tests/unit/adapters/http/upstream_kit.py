@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 
+import pytest
+
 from tunnel.adapters.http.upstream import HttpUpstream
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse, SessionPayload, Trailers
 from tunnel.domain.errors import SessionError
@@ -214,3 +216,46 @@ async def ask(upstream: HttpUpstream, server_side: Callable[[], object], head: H
     async with handling(upstream, stream):
         await server_side()  # type: ignore[misc]
     return stream
+
+
+async def said(server, answer):
+    visit = await server.visit()
+    await visit.answer(answer)
+    return visit
+
+
+async def lost(server):
+    visit = await server.visit()
+    await visit.gone()
+
+
+async def first_exchange(upstream, server, answer=OK):
+    visits = []
+
+    async def serve():
+        visits.append(await said(server, answer))
+
+    await ask(upstream, serve)
+    return visits[0]
+
+
+async def failure(upstream, stream, serve):
+    """The error that ``handle`` raises while ``serve`` plays the web server."""
+    task = asyncio.create_task(upstream.handle(stream))
+    await serve()
+    with pytest.raises(SessionError) as raised:
+        await task
+    return raised.value
+
+
+async def reached(condition):
+    """Let the loop run until the condition holds; the deadline is the caller's."""
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0)
+
+
+async def later(delay_s):
+    """Time that has to pass because a real timer is under test."""
+    passed = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(delay_s, passed.set_result, None)
+    await passed

@@ -1,0 +1,56 @@
+"""What TLS requires of the targets of an upstream."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Final
+
+import msgspec
+
+from tunnel.domain.configuration.mistakes import mistake
+from tunnel.domain.errors import ConfigurationError
+
+__all__ = ["UpstreamTlsSettings", "check_upstream_tls"]
+
+_CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
+_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-9A-Fa-f:.]+")
+
+
+class UpstreamTlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[groups.NAME.upstreams.NAME.tls]``: for targets that begin with ``https:``.
+
+    Args:
+        ca: Certificates in PEM, one after another, the text itself: it is shipped to the clients. Whoever signed the
+            target's certificate must be among them. None: those of the client's system.
+        server_name: The name that is asked for (SNI) and that the certificate must be for. None: the target's host.
+        verify: Whether the certificate and its name are verified at all.
+    """
+
+    ca: str | None = None
+    server_name: str | None = None
+    verify: bool = True
+
+
+def check_upstream_tls(tls: UpstreamTlsSettings, path: str) -> None:
+    """Refuse what the types let pass.
+
+    Raises:
+        ConfigurationError: Naming the key below ``path``.
+    """
+    if tls.ca is not None:
+        _check_ca(tls.ca, f"{path}.ca")
+    if tls.server_name is not None and not _NAME.fullmatch(tls.server_name):
+        raise mistake(f"{path}.server_name", 'a host name such as "app.example.test"', got=tls.server_name)
+
+
+def _check_ca(ca: str, path: str) -> None:
+    expected = "certificates in PEM, the text from BEGIN CERTIFICATE to END CERTIFICATE"
+    found = _CERTIFICATE.findall(ca)
+    if not found:
+        raise ConfigurationError(f"expected {expected}", key_path=path)
+    for body in found:
+        try:
+            binascii.a2b_base64("".join(body.split()), strict_mode=True)
+        except ValueError as error:
+            raise ConfigurationError(f"expected {expected}: {error}", key_path=path) from error
