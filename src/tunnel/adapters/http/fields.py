@@ -10,7 +10,7 @@ from typing import Final
 
 from tunnel.domain.envelopes import Headers
 
-__all__ = ["pairs", "strip_hop_by_hop", "tokens", "values", "without"]
+__all__ = ["pairs", "strip_hop_by_hop", "tokens", "trailer_fields", "values", "without"]
 
 _CONNECTION: Final = b"connection"
 
@@ -49,6 +49,12 @@ _END_TO_END: Final = frozenset(
 
 RFC 9110 section 7.6.1 forbids naming fields meant for all recipients; attackers name them to have proxies drop them.
 """
+
+_HEAD_ONLY: Final = _END_TO_END | frozenset(
+    {b"content-range", b"expect", b"max-forwards", b"set-cookie", b"www-authenticate"}
+)
+"""What means something in a head alone: it frames, routes, authenticates, or controls. Taken from trailers, it would
+get past whoever looked at the head (RFC 9110 section 6.5.1)."""
 
 _PLAIN_OPTIONS: Final = frozenset({b"keep-alive", b"Keep-Alive", b"close", b"Close", b"upgrade", b"Upgrade"})
 """Values of Connection that name no field which is not removed anyway; looking here first saves a microsecond."""
@@ -99,6 +105,14 @@ def strip_hop_by_hop(headers: Headers) -> Headers:
         if not _PLAIN_OPTIONS.issuperset(options):
             removed = removed | (tokens(options) - _END_TO_END)
     return _leave_out(headers, names, removed)
+
+
+def trailer_fields(headers: Headers) -> Headers:
+    """``headers`` without those that may not be trailers: fields of one connection, and those that a head alone has.
+
+    Source: RFC 9110 section 6.5.1.
+    """
+    return without(strip_hop_by_hop(headers), _HEAD_ONLY)
 
 
 def _leave_out(headers: Headers, names: list[bytes], removed: frozenset[bytes] | set[bytes]) -> Headers:

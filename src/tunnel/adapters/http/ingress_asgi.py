@@ -3,37 +3,35 @@
 An exchange goes through these steps.
 
 1. The head is read and checked. What is wrong with it is answered, and no target hears of it.
-2. A body that directly follows the head is put into it; any other is left for the target to ask for.
+2. A small body that is announced is read and put into it; any other is left for the target to ask for.
 3. The target handles the stream.
-4. The visitor leaving cancels the target. Our own server does it (``ingress_types.DISCONNECT``). Under any other the
-   exchange has a task that waits for ``http.disconnect``, from when the request has been read: ASGI has one channel
-   for the body and the disconnect. Until then a target that does not read will not learn that the visitor has gone.
+4. The visitor leaving cancels the target. From when the request has been read, a task waits for ``http.disconnect``:
+   ASGI has one channel for the body and the disconnect. Until then a target that does not read will not learn that the
+   visitor has gone.
 5. What failed before a response began is answered with a problem document. A response begun and not ended is left as
    it is: returning without completing it makes servers drop the connection, so that the visitor sees it cut short.
+
+What ASGI does not tell, and what servers do on their own, is in the table of docs/reference/http.md.
 """
 
 from __future__ import annotations
 
 import logging
+from itertools import chain
 from typing import Final
+from urllib.parse import quote
 
 from anyio import create_task_group
 
-from tunnel.adapters.http.ingress_head import HeadersTooLarge, Unsupported, Upload, read_head
-from tunnel.adapters.http.ingress_response import ResponseWriter
+from tunnel.adapters.http.ingress_asgi_response import AsgiResponse
+from tunnel.adapters.http.ingress_head import Unsupported, Upload, read_head, refusal
+from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_stream import AsgiStream
-from tunnel.adapters.http.ingress_types import (
-    BODY_READY,
-    DISCONNECT,
-    AsgiReceive,
-    AsgiSend,
-    BodyReady,
-    IngressSettings,
-    Scope,
-)
+from tunnel.adapters.http.ingress_target import RequestTarget, read_target
+from tunnel.adapters.http.ingress_types import AsgiReceive, AsgiSend, IngressSettings, Scope
 from tunnel.adapters.http.problem import problem
-from tunnel.domain.envelopes import HttpRequest, HttpResponse
-from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
+from tunnel.domain.errors import SessionError
 from tunnel.ports.target import ProxyTarget
 
 __all__ = ["AsgiIngress"]
@@ -42,8 +40,8 @@ _logger: Final = logging.getLogger("tunnel.ingress")
 
 _DEFAULTS: Final = IngressSettings()
 
-_PROMPT: Final = frozenset({Upload.SOON, Upload.STREAMED})
-"""Bodies whose first part goes with the head if it is there already."""
+_PATH_SAFE: Final = "/~:@!$&'()*+,;=-._"
+"""What RFC 3986 section 3.3 allows unquoted in a path."""
 
 
 class AsgiIngress:
@@ -59,12 +57,8 @@ class AsgiIngress:
     """
 
     def __init__(self, target: ProxyTarget, *, settings: IngressSettings = _DEFAULTS) -> None:
-        self._target = target
         self._settings = settings
-
-    def follow(self, settings: IngressSettings) -> None:
-        """Go by other settings from the next request on."""
-        self._settings = settings
+        self._service = IngressService(target, settings)
 
     async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         """Serve one ASGI connection scope.
@@ -83,23 +77,14 @@ class AsgiIngress:
                 raise ValueError(f"unknown ASGI scope type {other!r}")
 
     async def _serve_http(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
-        response = ResponseWriter(scope, send)
+        response = AsgiResponse(scope, send)
+        settings = self._settings
         try:
-            head, upload = read_head(scope, self._settings)
+            head, upload = _read_scope(scope, settings)
         except SessionError as error:
-            await _answer(response, _refusal(error))
+            await _answer(response, refusal(error))
             return
-        extensions = scope.get("extensions") or {}
-        if DISCONNECT not in extensions:
-            await self._serve_watching(head, upload, receive, response)
-            return
-        ready: BodyReady = extensions[BODY_READY]
-        stream = AsgiStream(head, receive, response, max_body_bytes=self._settings.max_body_bytes)
-        await self._exchange(stream, read_first=upload in _PROMPT and ready())
 
-    async def _serve_watching(
-        self, head: HttpRequest, upload: Upload, receive: AsgiReceive, response: ResponseWriter
-    ) -> None:
         async def watch() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -107,45 +92,70 @@ class AsgiIngress:
                 exchange.cancel_scope.cancel()
 
         async with create_task_group() as exchange:
-            stream = AsgiStream(head, receive, response, max_body_bytes=self._settings.max_body_bytes)
+            stream = AsgiStream(head, receive, response, max_body_bytes=settings.max_body_bytes)
             stream.on_departure = exchange.cancel_scope.cancel
             stream.when_uploaded(lambda: exchange.start_soon(watch))
             await self._exchange(stream, read_first=upload is Upload.SOON)
             exchange.cancel_scope.cancel()
 
     async def _exchange(self, stream: AsgiStream, *, read_first: bool) -> None:
-        response = stream.response
+        error: SessionError | None
         try:
             if read_first:
                 await stream.read_first()
-            await self._target.handle(stream)
-            error = stream.error or _UNANSWERED
         except SessionError as exc:
-            error = stream.error or exc
-        except Exception:
-            _logger.exception("A target failed on %s %r", stream.head.method, stream.head.path)
-            error = _UNEXPECTED
-        if not response.started:
-            await _answer(response, problem(error))
+            error = exc
+        else:
+            error = await self._service.handle(stream)
+        if error is not None and not stream.response.started:
+            await _answer(stream.response, problem(error))
 
 
-_UNANSWERED: Final = SessionError(ErrorCode.INTERNAL, "the request was not answered")
-_UNEXPECTED: Final = SessionError(ErrorCode.INTERNAL, "the request could not be handled")
+def _read_scope(scope: Scope, settings: IngressSettings) -> tuple[HttpRequest, Upload]:
+    """``read_head`` of an ASGI scope, which cannot tell an empty query from none.
+
+    Raises:
+        SessionError: As ``read_head``.
+    """
+    headers: Headers = tuple(chain.from_iterable(scope["headers"]))
+    client = scope.get("client")
+    return read_head(
+        _read_target(scope),
+        headers,
+        method=scope["method"],
+        version=scope.get("http_version", "1.1"),
+        scheme=scope.get("scheme") or "http",
+        peer=client[0] if client else "",
+        settings=settings,
+    )
 
 
-async def _answer(response: ResponseWriter, answer: HttpResponse) -> None:
+def _read_target(scope: Scope) -> RequestTarget:
+    path = _raw_path(scope)
+    query: bytes | None = scope.get("query_string") or None
+    if path.startswith(b"/"):
+        return RequestTarget(path, query)
+    # Some servers give a URL as it came, others only its path.
+    return read_target(path if query is None else path + b"?" + query, scope["method"].encode())
+
+
+def _raw_path(scope: Scope) -> bytes:
+    """The path as received. Servers that do not tell it give it decoded, and perhaps without their mount point."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is not None:
+        return raw
+    path: str = scope["path"]
+    root: str = scope.get("root_path") or ""
+    if not path.startswith(root):
+        path = root + path
+    return quote(path, safe=_PATH_SAFE).encode()
+
+
+async def _answer(response: AsgiResponse, answer: HttpResponse) -> None:
     try:
         await response.write(answer)
     except SessionError as exc:
         _logger.debug("Nobody to tell that %s", exc)  # the visitor left
-
-
-def _refusal(error: SessionError) -> HttpResponse:
-    if isinstance(error, HeadersTooLarge):
-        return problem(error, status=431)
-    if isinstance(error, Unsupported):
-        return problem(error, status=501)
-    return problem(error)
 
 
 async def _refuse_websocket(scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
@@ -153,7 +163,7 @@ async def _refuse_websocket(scope: Scope, receive: AsgiReceive, send: AsgiSend) 
     if "websocket.http.response" not in (scope.get("extensions") or ()):
         await send({"type": "websocket.close", "code": 1011, "reason": "WebSocket is not supported here"})
         return
-    answer = _refusal(Unsupported(ErrorCode.BAD_REQUEST, "WebSocket is not supported here"))
+    answer = refusal(Unsupported("WebSocket is not supported here"))
     flat = iter(answer.headers)
     headers = list(zip(flat, flat, strict=True))
     await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})

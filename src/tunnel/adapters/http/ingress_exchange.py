@@ -1,107 +1,326 @@
-"""One exchange on a connection of our own listener: uvicorn's, with what it falls short of mended.
-
-- The visitor going cancels the exchange that is running. uvicorn only tells the one parsed last, which may be waiting
-  behind it.
-- A response that begins before the whole request body is in says ``Connection: close``: what is left of the body would
-  have to be read before the next request, and a body never asked for (Expect) may never come.
-- A response that is not completed closes the connection after what was sent of it, quietly: the application has its
-  reasons. A cancelled one drops the connection at once.
-"""
+"""One request on a connection of our own listener, and its response."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, Any, Final, cast
+from abc import abstractmethod
+from typing import Final, Protocol
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+import msgspec
 
-from tunnel.domain.envelopes import Headers
+from tunnel.adapters.http.ingress_head import Upload
+from tunnel.adapters.http.ingress_response import Framing, ResponseRules
+from tunnel.adapters.http.ingress_service import VisitorStream
+from tunnel.adapters.http.ingress_wire import (
+    CONTINUE,
+    LAST_CHUNK,
+    STATUS_START,
+    chunk,
+    render_head,
+    render_trailers,
+)
+from tunnel.adapters.http.problem import problem
+from tunnel.domain.envelopes import BodyChunk, Headers, HttpRequest, HttpResponse, SessionPayload, Trailers
+from tunnel.domain.errors import ErrorCode, SessionError
 
-if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application, ASGISendEvent
+__all__ = ["Connection", "Exchange"]
 
-__all__ = ["Exchange"]
+_NO_UPLOAD: Final = Upload.NONE
+_ON_DEMAND: Final = Upload.ON_DEMAND
+_OPEN: Final = Framing.OPEN
+"""Members of an enum are slow to look up, and these are in the way of every request."""
 
-_logger: Final = logging.getLogger("tunnel.ingress")
+_JOINED_BYTES: Final = 16 * 1024
+"""A chunk up to this size is copied into one piece with its frame: cheaper than handing on three."""
 
 
-class Exchange(RequestResponseCycle):
-    """One request and its response; uvicorn's ``RequestResponseCycle`` in every way but those above.
+class Connection(Protocol):
+    """What an exchange asks of its connection."""
+
+    @property
+    @abstractmethod
+    def writing_paused(self) -> bool:
+        """Whether the visitor is not ready for more."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Send ``data``, unless the connection is closing."""
+
+    @abstractmethod
+    def write_parts(self, parts: tuple[bytes, ...]) -> None:
+        """Send ``parts`` one after the other, as ``write``."""
+
+    @abstractmethod
+    def read_on(self) -> None:
+        """The exchange took what it had of its body, or waits for some."""
+
+    @abstractmethod
+    def finished(self, exchange: Exchange) -> None:
+        """The response of ``exchange`` is complete."""
+
+
+class Exchange(VisitorStream):
+    """A request, as a target sees it and as the connection feeds it.
+
+    Its body is taken in as far as the connection reads ahead, and read on as the target receives. ``send`` waits while
+    the visitor is not ready for more.
 
     Args:
-        arguments: Those of ``RequestResponseCycle``.
+        connection: The connection.
+        head: What ``read_head`` made of the request; for one it refused, enough to frame the answer.
+        upload: Where the body is.
+        http10: The visitor speaks HTTP/1.0: knows no chunks, and keeps a connection only if told so.
+        keep_alive: The visitor may send another request on this connection.
+        max_body_bytes: Largest request body; None means no limit.
     """
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.task: asyncio.Task[None] | None = None
-        """What runs it, once something does."""
-        self.linger = False
-        """Set with the end of the response when the rest of the request body is to be read and dropped."""
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_expects",
+        "_head",
+        "_http10",
+        "_limit",
+        "_parts",
+        "_reader",
+        "_spoken_bytes",
+        "_taken",
+        "_trailers",
+        "_writer",
+        "buffered_bytes",
+        "error",
+        "keep_alive",
+        "refusal",
+        "rules",
+        "uploaded",
+    )
 
-    def is_body_ready(self) -> bool:
-        """``ingress_types.BodyReady`` of this request."""
-        return bool(self.body) or not self.more_body
+    def __init__(
+        self,
+        connection: Connection,
+        head: HttpRequest,
+        upload: Upload,
+        *,
+        http10: bool,
+        keep_alive: bool,
+        max_body_bytes: int | None,
+    ) -> None:
+        self._connection = connection
+        self._head = head
+        self._http10 = http10
+        self._limit = max_body_bytes
+        self._expects = upload is _ON_DEMAND
+        self._chunked = False
+        self._taken = 0
+        self._spoken_bytes = 0  # of the response, by probes
+        self._parts: list[bytes] = []
+        self._trailers: Headers = ()
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self.rules = ResponseRules(head.method)
+        self.error: SessionError | None = None
+        self.keep_alive = keep_alive
+        """Whether the connection goes on after the response."""
+        self.refusal: HttpResponse | None = None
+        """The answer, when no target is to hear of the request."""
+        self.uploaded = upload is _NO_UPLOAD
+        """Whether all of the request has arrived."""
+        self.buffered_bytes = 0
+        """Of the body, arrived and not taken by the target."""
 
-    def disconnect(self) -> None:
-        """The visitor has gone: cancel. Idempotent; does nothing once the response is complete."""
-        if self.response_complete or self.disconnected:
+    @property
+    def head(self) -> HttpRequest:
+        return self._head
+
+    @property
+    def answered(self) -> bool:
+        return self.rules.ended
+
+    # -- the target's side
+
+    async def receive(self) -> BodyChunk | Trailers:
+        while True:
+            if self.error is not None:
+                raise self._why()
+            if self._parts or self.uploaded:
+                return self._take()
+            if self._expects:
+                self._expects = False
+                if not self.rules.started:
+                    self._connection.write(CONTINUE)
+            self._connection.read_on()
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+
+    async def send(self, payload: SessionPayload) -> None:
+        if self.error is not None:
+            raise self._why()
+        if not self.rules.admit(payload):
             return
-        self.disconnected = True
-        self.message_event.set()
-        if self.task is not None:
-            self.task.cancel()
+        if self._connection.writing_paused and not (type(payload) is HttpResponse and payload.end):
+            await self._writable()
+        if type(payload) is HttpResponse:
+            self._write_head(payload)
+        elif type(payload) is BodyChunk:
+            self._write_body(self.rules.body(payload), end=payload.end)
+        elif type(payload) is Trailers:
+            self._write_trailers(payload)
 
-    async def run_asgi(self, app: ASGI3Application) -> None:
-        try:
-            await app(self.scope, self.receive, self.send)
-        except Exception:
-            _logger.exception("The ingress application failed on %s", self.scope["method"])
-            self.transport.close()
-        except BaseException:
-            self.transport.abort()
-            raise
+    def reset(self, error: SessionError) -> None:
+        if self.error is not None or self.rules.ended:
+            return
+        self.error = error
+        _wake(self._reader)
+        _wake(self._writer)
+
+    def answer(self, response: HttpResponse) -> None:
+        """Write a whole response of our own, which is right, in place of the target's. Before that has begun."""
+        self._write_head(response)
+
+    # -- the connection's side
+
+    def begin(self) -> None:
+        """Put what has arrived of the body into the head. Before any target sees it."""
+        if self._parts or (self.uploaded and not self._head.end):
+            try:
+                first = self._take()
+            except SessionError as exc:
+                self.refusal = problem(exc)
+                return
+            if type(first) is BodyChunk:
+                self._head = msgspec.structs.replace(self._head, body=first.data, end=first.end)
+
+    def feed(self, data: bytes) -> None:
+        """A piece of the body arrived."""
+        self._parts.append(data)
+        self.buffered_bytes += len(data)
+        _wake(self._reader)
+
+    def feed_end(self, trailers: Headers) -> None:
+        """The end of the request arrived."""
+        self.uploaded = True
+        self._trailers = trailers
+        _wake(self._reader)
+
+    def wake_writer(self) -> None:
+        """The visitor is ready for more."""
+        _wake(self._writer)
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether the end of the connection is all that tells the end of the response body."""
+        return self._http10 and self.rules.started and self.rules.framing is _OPEN
+
+    def probe(self) -> bool:
+        """Write one byte that changes nothing of what is said, for the network to tell whether anybody is there.
+
+        Before a response it is the next of those that all responses begin with; between chunks another zero before the
+        next chunk's size.
+
+        Returns:
+            Whether there was such a byte.
+
+        Source: RFC 9112 section 7.1: a chunk size is any number of hexadecimal digits.
+        """
+        if not self.rules.started:
+            byte = STATUS_START[self._spoken_bytes : self._spoken_bytes + 1]
+            self._spoken_bytes += len(byte)
         else:
-            if not self.response_complete and not self.disconnected:
-                self.transport.close()
-        finally:
-            self.task = None
-            cast("dict[str, Any]", self.scope).pop("extensions", None)  # they refer back to this object
-            self.on_response = _nothing
+            byte = b"0" if self._chunked else b""
+        if byte:
+            self._connection.write(byte)
+        return bool(byte)
 
-    async def send(self, message: ASGISendEvent) -> None:
-        if self.more_body:
-            if message["type"] == "http.response.start":
+    # -- inside
+
+    def _take(self) -> BodyChunk | Trailers:
+        parts = self._parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.buffered_bytes = 0
+        if self._limit is not None:
+            self._taken += len(data)
+            if self._taken > self._limit:
+                self.reset(SessionError(ErrorCode.TOO_LARGE, "the request body is too large"))
+                raise self._why()
+        if self._trailers and not data:
+            return Trailers(self._trailers)
+        self._connection.read_on()
+        return BodyChunk(data, self.uploaded and not self._trailers)
+
+    async def _writable(self) -> None:
+        while self._connection.writing_paused:
+            self._writer = asyncio.get_running_loop().create_future()
+            try:
+                await self._writer
+            finally:
+                self._writer = None
+            if self.error is not None:
+                raise self._why()
+
+    def _write_head(self, head: HttpResponse) -> None:
+        rules = self.rules
+        headers, body = rules.head(head)
+        extra = b""
+        if not self.uploaded:
+            # What is left of the body would have to be read before another request, and may never be sent.
+            self.keep_alive = False
+        if rules.framing is _OPEN:
+            if self._http10:
                 self.keep_alive = False
-            elif not message.get("more_body", False):
-                # Closing with input unread resets the connection, and the visitor may lose the response to that.
-                self.keep_alive = self.linger = True
-        await super().send(message)
+            else:
+                self._chunked = True
+                extra = b"transfer-encoding: chunked\r\n"
+        if not self.keep_alive:
+            extra += b"connection: close\r\n"
+        elif self._http10:
+            extra += b"connection: keep-alive\r\n"
+        rules.started = True
+        text = render_head(head.status, headers, extra)
+        if self._spoken_bytes:
+            text = text[self._spoken_bytes :]
+        if head.end:
+            self._connection.write(text + body)
+            self._end()
+        else:
+            self._connection.write(text)
+            self._write_body(body, end=False)
 
-    def respond(self, status: int, headers: Headers, body: bytes) -> bool:
-        """``ingress_types.Respond`` of this request."""
-        if self.flow.write_paused or self.response_started:
-            return False
-        if self.disconnected:
-            return True
-        lines = [STATUS_LINE[status]]
-        for position in range(0, len(headers), 2):
-            lines += (headers[position], b": ", headers[position + 1], b"\r\n")
-        if self.more_body or not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines += (b"\r\n", body)
-        self.transport.write(b"".join(lines))
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        if self.more_body:
-            self.linger = True
-        elif not self.keep_alive:
-            self.transport.close()
-        self.message_event.set()
-        self.on_response()
-        return True
+    def _write_body(self, data: bytes, *, end: bool) -> None:
+        if not self._chunked:
+            if data:
+                self._connection.write(data)
+        elif data:
+            parts = chunk(data) if not end else (*chunk(data), LAST_CHUNK)
+            if len(data) <= _JOINED_BYTES:
+                self._connection.write(b"".join(parts))
+            else:
+                self._connection.write_parts(parts)
+        elif end:
+            self._connection.write(LAST_CHUNK)
+        if end:
+            self._end()
+
+    def _write_trailers(self, trailers: Trailers) -> None:
+        """Trailers need chunks; elsewhere they are left out (RFC 9110 section 6.5.1)."""
+        headers = self.rules.trailers(trailers)
+        if self._chunked:
+            self._connection.write(render_trailers(headers))
+        self._end()
+
+    def _end(self) -> None:
+        self.rules.ended = True
+        self._connection.finished(self)
+
+    def _why(self) -> SessionError:
+        """The reset's error, afresh: the same exception raised in two tasks would mix their tracebacks."""
+        assert self.error is not None
+        return SessionError(self.error.code, self.error.message, detail=self.error.detail)
 
 
-def _nothing() -> None:
-    """Called instead of the protocol by what still arrives once the application has returned."""
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

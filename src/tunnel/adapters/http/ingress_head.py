@@ -1,18 +1,19 @@
-"""From an ASGI scope to the head of a request."""
+"""From what was parsed of a request to the head that is forwarded. The rules are the same under every server."""
 
 from __future__ import annotations
 
 from enum import Enum
-from itertools import chain
 from typing import Final
-from urllib.parse import quote
 
 from tunnel.adapters.http.fields import strip_hop_by_hop, tokens, values, without
-from tunnel.adapters.http.ingress_types import IngressSettings, Scope
-from tunnel.domain.envelopes import Headers, HttpRequest
+from tunnel.adapters.http.ingress_census import CODING, EXPECT, HOP, HOST, LENGTH, MAX_FIELDS, UPGRADE, census, tally
+from tunnel.adapters.http.ingress_target import RequestTarget
+from tunnel.adapters.http.ingress_types import IngressSettings
+from tunnel.adapters.http.problem import problem
+from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, SessionError
 
-__all__ = ["HeadersTooLarge", "Unsupported", "Upload", "read_head"]
+__all__ = ["HeadersTooLarge", "Unsupported", "Upload", "read_head", "refusal"]
 
 _AT_ONCE_BYTES: Final = 32 * 1024
 """A declared body up to this size is taken to follow its head directly, so that both make one envelope."""
@@ -20,14 +21,8 @@ _AT_ONCE_BYTES: Final = 32 * 1024
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
 """Methods whose requests seldom have content. Over HTTP/2, where nothing need announce a body, they are asked."""
 
-_PATH_SAFE: Final = "/~:@!$&'()*+,;=-._"
-"""What RFC 3986 section 3.3 allows unquoted in a path."""
-
 _MAX_LENGTH_DIGITS: Final = 19
 """Digits of the largest 63-bit number; what is longer announces no body that anybody has."""
-
-_TELLING: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
-"""Fields that tell of a body or of another protocol. Without them, an HTTP/1 request is all head."""
 
 _FRAMED: Final = frozenset({"1.0", "1.1"})
 """Versions in which a body is announced by a field (RFC 9112 section 6.3)."""
@@ -40,7 +35,16 @@ class HeadersTooLarge(SessionError):
 
 
 class Unsupported(SessionError):
-    """The request asks for a protocol, or comes in a transfer coding, that this version does not know: 501."""
+    """The request asks for what this version does not know.
+
+    Args:
+        message: As of ``SessionError``; the code is ``bad_request``.
+        status: HTTP status.
+    """
+
+    def __init__(self, message: str, *, status: int = 501) -> None:
+        super().__init__(ErrorCode.BAD_REQUEST, message)
+        self.status = status
 
 
 class Upload(Enum):
@@ -56,11 +60,44 @@ class Upload(Enum):
     """The visitor waits to be asked for it (RFC 9110 section 10.1.1)."""
 
 
-def read_head(scope: Scope, settings: IngressSettings) -> tuple[HttpRequest, Upload]:
+_NO_UPLOAD: Final = Upload.NONE
+"""Members of an enum are slow to look up, and this one is in the way of every request."""
+
+
+def refusal(error: SessionError) -> HttpResponse:
+    """The whole answer to a request whose head ``read_head`` refused."""
+    match error:
+        case HeadersTooLarge():
+            return problem(error, status=431)
+        case Unsupported():
+            return problem(error, status=error.status)
+        case _:
+            return problem(error)
+
+
+def read_head(
+    target: RequestTarget,
+    headers: Headers,
+    *,
+    method: str,
+    version: str,
+    scheme: str,
+    peer: str,
+    settings: IngressSettings,
+) -> tuple[HttpRequest, Upload]:
     """The head that is forwarded, without any body yet, and where its body is.
 
-    Hop-by-hop fields and Expect are left out; X-Forwarded-* or Forwarded are set. ``end`` is set when there is no
-    body. ``query`` is None for an empty query, which ASGI cannot tell from none.
+    Hop-by-hop fields and Expect are left out; X-Forwarded-* or Forwarded are set. The authority of a URL stands in
+    place of Host. ``end`` is set when there is no body.
+
+    Args:
+        target: What is asked for.
+        headers: Names in lower case.
+        method: As received.
+        version: Of HTTP: ``1.1``.
+        scheme: ``http`` or ``https``, of the connection.
+        peer: IP address of the visitor; empty when it has none.
+        settings: Limits, and what is told of the visitor.
 
     Raises:
         HeadersTooLarge: Too many fields, or too many bytes of them.
@@ -70,62 +107,79 @@ def read_head(scope: Scope, settings: IngressSettings) -> tuple[HttpRequest, Upl
 
     Source: RFC 9112 sections 3.2, 6.1 and 6.3.
     """
-    fields = scope["headers"]
-    if len(fields) > settings.max_headers:
-        raise HeadersTooLarge(ErrorCode.TOO_LARGE, "too many header fields")
-    headers: Headers = tuple(chain.from_iterable(fields))
-    query: bytes = scope.get("query_string") or b""
-    path = _raw_path(scope)
-    if sum(map(len, headers)) + len(path) + len(query) > settings.max_header_bytes:
-        raise HeadersTooLarge(ErrorCode.TOO_LARGE, "the header fields are too large")
-
     names = headers[::2]
-    host = _host(scope, headers, names)
-    upload = Upload.NONE
-    if not _TELLING.isdisjoint(names) or scope.get("http_version", "1.1") not in _FRAMED:
-        upload = _upload(scope, headers, settings.max_body_bytes)
-        headers = without(headers, _EXPECT)
-    client = scope.get("client")
-    headers = settings.forwarder.forward(
-        strip_hop_by_hop(headers), peer=client[0] if client else "", scheme=scope.get("scheme") or "http", host=host
-    )
-    return HttpRequest(scope["method"], path, query or None, host, headers, end=upload is Upload.NONE), upload
+    if len(names) > settings.max_headers:  # before they are counted by kind
+        raise HeadersTooLarge(ErrorCode.TOO_LARGE, "too many header fields")
+    kinds = census(names)
+    upload = _NO_UPLOAD
+    host = headers[2 * names.index(b"host") + 1] if kinds & MAX_FIELDS else b""
+    if kinds != HOST or version not in _FRAMED:  # nearly always they are: one Host, and the rest is for both ends
+        _check_host(kinds, version)
+        upload = _upload(headers, kinds, method=method, version=version, limit=settings.max_body_bytes)
+        if tally(kinds, HOP):
+            headers = strip_hop_by_hop(headers)
+        if tally(kinds, EXPECT):
+            headers = without(headers, _EXPECT)
+    if target.authority is not None:
+        host = target.authority
+        headers = _with_host(headers, host)
+    headers = settings.forwarder.forward(headers, peer=peer, scheme=scheme, host=host)
+    # With what was added, since whoever is behind us has limits too.
+    if len(headers) > 2 * settings.max_headers:
+        raise HeadersTooLarge(ErrorCode.TOO_LARGE, "too many header fields")
+    target_bytes = len(target.url) or len(target.path) + len(target.query or b"")
+    if sum(map(len, headers)) + target_bytes > settings.max_header_bytes:
+        raise HeadersTooLarge(ErrorCode.TOO_LARGE, "the header fields are too large")
+    end = upload is _NO_UPLOAD
+    return HttpRequest(method, target.path, target.query, host, headers, b"", end, "http", target.url), upload
 
 
-def _host(scope: Scope, headers: Headers, names: Headers) -> bytes:
-    match names.count(b"host"):
-        case 1:
-            return headers[names.index(b"host") * 2 + 1]
-        case 0:
-            if scope.get("http_version", "1.1") == "1.1":
-                raise SessionError(ErrorCode.BAD_REQUEST, "the Host header field is missing")
-            return b""
-        case _:
-            raise SessionError(ErrorCode.BAD_REQUEST, "more than one Host header field")
+def _check_host(kinds: int, version: str) -> None:
+    hosts = tally(kinds, HOST)
+    if hosts > 1:
+        raise SessionError(ErrorCode.BAD_REQUEST, "more than one Host header field")
+    if not hosts and version == "1.1":
+        raise SessionError(ErrorCode.BAD_REQUEST, "the Host header field is missing")
 
 
-def _upload(scope: Scope, headers: Headers, limit: int | None) -> Upload:
-    version = scope.get("http_version", "1.1")
-    if version == "1.1" and _asks_for_websocket(headers):
-        raise Unsupported(ErrorCode.BAD_REQUEST, "WebSocket is not supported here")
-    lengths = set(values(headers, b"content-length"))
-    codings = values(headers, b"transfer-encoding")
+def _with_host(headers: Headers, host: bytes) -> Headers:
+    """``headers`` with ``host`` as the value of Host, if they have one."""
+    changed = list(headers)
+    for position in range(0, len(headers), 2):
+        if headers[position] == b"host":
+            changed[position + 1] = host
+    return tuple(changed)
+
+
+def _upload(headers: Headers, kinds: int, *, method: str, version: str, limit: int | None) -> Upload:
+    if version == "1.1" and tally(kinds, UPGRADE) and _asks_for_websocket(headers):
+        raise Unsupported("WebSocket is not supported here")
+    lengths = set(values(headers, b"content-length")) if tally(kinds, LENGTH) else ()
+    coded = tally(kinds, CODING) > 0
+    if coded and version == "1.0":
+        # RFC 9112 section 6.1: somebody before us may have framed it otherwise.
+        raise SessionError(ErrorCode.BAD_REQUEST, "HTTP/1.0 has no transfer codings")
     if not lengths:
-        if not codings:
+        if not coded:
             if version in _FRAMED:
                 return Upload.NONE
-            if scope["method"] in _WITHOUT_BODY:
+            if method in _WITHOUT_BODY:
                 return Upload.SOON
-        elif version in _FRAMED and [coding.strip(b" \t").lower() for coding in codings] != [b"chunked"]:
-            raise Unsupported(ErrorCode.BAD_REQUEST, "the only transfer coding supported here is chunked")
+        elif version == "1.1" and _codings(headers) != [b"chunked"]:
+            raise Unsupported("the only transfer coding supported here is chunked")
         upload = Upload.STREAMED
-    elif len(lengths) > 1 or codings:
+    elif len(lengths) > 1 or coded:
         raise SessionError(ErrorCode.BAD_REQUEST, "the length of the request body is ambiguous")
     else:
-        upload = _declared_upload(lengths.pop(), limit)
-    if upload is not Upload.NONE and b"expect" in headers[::2]:
+        upload = _declared_upload(next(iter(lengths)), limit)
+    # What HTTP/1.0 expects is to be ignored (RFC 9110 section 10.1.1).
+    if upload is not Upload.NONE and version != "1.0" and tally(kinds, EXPECT):
         return Upload.ON_DEMAND
     return upload
+
+
+def _codings(headers: Headers) -> list[bytes]:
+    return [coding.strip(b" \t").lower() for coding in values(headers, b"transfer-encoding")]
 
 
 def _asks_for_websocket(headers: Headers) -> bool:
@@ -142,15 +196,3 @@ def _declared_upload(length: bytes, limit: int | None) -> Upload:
     if limit is not None and size > limit:
         raise SessionError(ErrorCode.TOO_LARGE, "the request body is too large")
     return Upload.SOON if size <= _AT_ONCE_BYTES else Upload.STREAMED
-
-
-def _raw_path(scope: Scope) -> bytes:
-    """The path as received. Servers that do not tell it give it decoded, and perhaps without their mount point."""
-    raw: bytes | None = scope.get("raw_path")
-    if raw is not None:
-        return raw
-    path: str = scope["path"]
-    root: str = scope.get("root_path") or ""
-    if not path.startswith(root):
-        path = root + path
-    return quote(path, safe=_PATH_SAFE).encode()

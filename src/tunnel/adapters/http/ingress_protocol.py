@@ -1,50 +1,77 @@
-"""Connections of our own listener: uvicorn's httptools protocol with what it falls short of mended.
+"""Connections of our own listener: uvicorn's httptools protocol without its ASGI, and mended where it falls short.
 
-Besides what ``ingress_exchange`` mends:
+The parser's callbacks become an ``Exchange`` each, which the target is given in a task of the connection; the response
+is written from the call that sends it. Besides being faster than ASGI's messages, this way:
 
 - A malformed request is answered with a problem document, and never in the middle of another response.
 - A head that does not end is refused with 431 before it fills memory, and one that does not come is not waited for:
   half of one is answered with 408, none with nothing.
-- Trailers are dropped, since ASGI cannot tell them, rather than taken for headers. What comes in a body without being
-  body, trailers and chunk headers, is bounded as a head is: the parser keeps a field until it is complete.
+- Trailers are kept apart from the head. What comes in a body without being body, trailers and chunk headers, is bounded
+  as a head is: the parser keeps a field until it is complete.
 - Requests that wait behind another are bounded: one read can hold thousands.
-- After an upgrade that is not taken up, the connection goes on as HTTP/1.1 without a warning in the log.
+- A visitor that ends its input after a request gets its answer; one that has left cancels its target.
+- An upload that its target leaves waiting is given up at ``upload_stall_s``: until it is read, nobody can tell whether
+  the visitor is still there.
+- After an upgrade that is not taken up, the connection goes on as HTTP/1.1.
 - After a response that left request body unread, what still comes of it is dropped for a while before the connection
   is closed, since closing at once would reset it and cost the visitor the response.
 
-Relies on these of uvicorn, which tests pin: the callbacks of ``HttpToolsProtocol``, its attributes ``cycle``,
-``pipeline``, ``flow``, ``parser``, ``tasks``, and the arguments of ``RequestResponseCycle``.
+Relies on these of uvicorn, which tests pin: ``HttpToolsProtocol`` makes ``parser``, ``flow`` and ``client``, keeps
+``server_state.connections`` and ``server_state.tasks``, and calls ``shutdown``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import struct
+from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from tunnel.adapters.http.ingress_exchange import Exchange
-from tunnel.adapters.http.ingress_types import BODY_READY, DISCONNECT, RESPOND
+from tunnel.adapters.http.fields import trailer_fields
+from tunnel.adapters.http.ingress_departure import Departure
+from tunnel.adapters.http.ingress_exchange import Connection, Exchange
+from tunnel.adapters.http.ingress_head import HeadersTooLarge, Unsupported, Upload, read_head, refusal
+from tunnel.adapters.http.ingress_service import IngressService
+from tunnel.adapters.http.ingress_target import read_target
+from tunnel.adapters.http.ingress_timer import Deadline
+from tunnel.adapters.http.ingress_wire import render_head
+from tunnel.adapters.http.ingress_workers import RequestWorkers
 from tunnel.adapters.http.problem import problem
+from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.flow_control import FlowControl
 
 __all__ = ["IngressProtocol"]
 
-_LINGER_S: Final = 2.0
-"""How long the rest of an unwanted upload is read and dropped: some round trips, for the visitor to see the answer."""
+_LINGER_S: Final = 30.0
+"""How long the rest of an unwanted upload is read and dropped, at most; as long as nginx does."""
 
+_LINGER_QUIET_S: Final = 5.0
+"""How long, when nothing comes of it."""
 
 _MAX_WAITING: Final = 32
-"""Requests that may wait behind the one being answered; more than clients that pipeline at all are known to send."""
+"""Requests that may wait for their turn; more than clients that pipeline at all are known to send."""
+
+_READ_AHEAD_REQUESTS: Final = 8
+"""With that many waiting no more is read, so that clients who pipeline more are slowed down and not turned away."""
+
+_READ_AHEAD_BYTES: Final = 64 * 1024
+"""Of a body; with more no more is read until the target takes it."""
+
+_RESET: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+"""SO_LINGER on, for 0 seconds: closing resets the connection."""
+
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 
 
 class _Part(Enum):
@@ -57,21 +84,43 @@ class _Part(Enum):
     """Body, chunk headers, trailers."""
 
 
+class _Due(Enum):
+    """What the connection's deadline is for."""
+
+    NOTHING = "nothing"
+    HEAD = "head"
+    """A head to be complete, or the first to begin."""
+    REQUEST = "request"
+    """Another request to begin."""
+    UPLOAD = "upload"
+    """The target to take what has been read of a body."""
+    END = "end"
+    """The visitor to have sent or dropped what nobody wants, and to have read its answer."""
+
+
 _NONE: Final = _Part.NONE
 _HEAD: Final = _Part.HEAD
 _REST: Final = _Part.REST
+_NOTHING: Final = _Due.NOTHING
+_REQUEST: Final = _Due.REQUEST
+_END: Final = _Due.END
 """Members of an enum are slow to look up, and these are in the way of every request."""
 
 
-class IngressProtocol(HttpToolsProtocol):
-    """One connection of a visitor."""
+class IngressProtocol(HttpToolsProtocol, Connection):
+    """One connection of a visitor.
 
-    max_header_bytes = 64 * 1024
-    """A head that has not ended after that many bytes, and the first read, is refused. So are that many bytes in reads
-    after the head that bring no body with them."""
+    Args:
+        config: uvicorn's.
+        server_state: uvicorn's: connections and tasks register there.
+        app_state: uvicorn's; not used.
+        service: Handles the requests.
+    """
 
     head_timeout_s = 10.0
     """From the connection being made, or a head beginning that is not complete in the same read, to its end."""
+
+    flow: FlowControl
 
     def __init__(
         self,
@@ -79,30 +128,51 @@ class IngressProtocol(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        service: IngressService,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._running: Exchange | None = None
-        self._linger: asyncio.TimerHandle | None = None
-        self._head_deadline: asyncio.TimerHandle | None = None
+        self._service = service
+        self._peer = ""
+        self._url = b""
+        self._fields: list[bytes] = []
         self._part = _NONE
         self._fruitless_bytes = 0
         """Received since anything was complete: a head, or a piece of body."""
+        self._latest: Exchange | None = None
+        """Whose body comes next; None when nobody wants it."""
+        self._running: Exchange | None = None
+        """Whose response comes next, or is under way."""
+        self._waiting: deque[Exchange] = deque()
+        self._workers = RequestWorkers(self.loop, self.tasks, serve=self._serve, following=self._next)
+        self._deadline = Deadline(self.loop, self._overdue)
+        self._due = _NOTHING
+        self._linger_until = 0.0
+        self._deaf = False
+        """The input cannot be made sense of any more."""
+        self._departure: Departure | None = None
+        self._moved = False
+        """Something was written since this was last cleared."""
+
+    # -- asyncio's side
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._peer = self.client[0] if self.client else ""
+        self._await(_Due.HEAD, self.head_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_awaiting_head()
-        if self._linger is not None:
-            self._linger.cancel()
-        if self._running is not None:
-            self._running.disconnect()
-        self.pipeline.clear()
+        self._deadline.close()
+        if self._departure is not None:
+            self._departure.close()
+        self._depart()
+        self._workers.close()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        if self._deaf:
+            self._linger_on()
+            return
         self._fruitless_bytes += len(data)
         while True:
             try:
@@ -111,132 +181,251 @@ class IngressProtocol(HttpToolsProtocol):
                 data = data[upgrade.args[0] :]  # not taken up: what follows is HTTP/1.1 still
                 if data:
                     continue
-            except httptools.HttpParserError:
-                self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request is malformed"), status=400)
+            except httptools.HttpParserError as error:
+                self._advance()
+                self._refuse(*_reason(error))
                 return
             break
-        if self._part is not _NONE and self._fruitless_bytes > self.max_header_bytes:
-            self._refuse(SessionError(ErrorCode.TOO_LARGE, "the header fields are too large"), status=431)
-        elif self._head_deadline is None and (self._running is None or self._part is _HEAD):
-            self._await_head()  # with nothing running, blank lines came, which begin no head
+        if self._waiting and self._running is None:
+            self._advance()
+        if self._part is _NONE:
+            return
+        if self._fruitless_bytes > self._service.settings.max_header_bytes:
+            self._refuse(SessionError(ErrorCode.TOO_LARGE, "the header fields are too large"), 431)
+        elif self._part is _HEAD and self._due is not _Due.HEAD:
+            self._await(_Due.HEAD, self.head_timeout_s)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The visitor says no more: what it has asked for completely is answered."""
+        if self._due is _END or self.transport.is_closing():
+            return False
+        if self._part is not _NONE:
+            self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request ends before it is complete"), 400)
+            if self.transport.is_closing():
+                return True
+        last = self._last()
+        if last is None:
+            return False
+        last.keep_alive = False
+        self._moved = False
+        self._departure = Departure(self.loop, probe=self._probe, depart=self.transport.abort)
+        return True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._running is not None:
+            self._running.wake_writer()
+        else:
+            self._advance()
+
+    def shutdown(self) -> None:
+        """Called by the server: close, when what has been asked for is answered."""
+        last = self._last()
+        if last is None:
+            self.transport.close()
+        else:
+            last.keep_alive = False
+
+    # -- the parser's side
 
     def on_message_begin(self) -> None:
         self._part = _HEAD
         self._fruitless_bytes = 0
-        super().on_message_begin()
+        self._url = b""
+        self._fields = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        fields = self._fields
+        fields.append(name.lower())
+        fields.append(value.strip(b" \t"))  # the parser keeps blanks at the end (RFC 9110 section 5.5)
 
     def on_headers_complete(self) -> None:
+        fields = tuple(self._fields)
+        self._fields = []  # for trailers
         self._part = _REST
         self._fruitless_bytes = 0
-        self.headers = []  # trailers will come in here, where nobody looks
-        if self._head_deadline is not None:
-            self._stop_awaiting_head()
-        if self._linger is not None or self.transport.is_closing():
+        if self._due is _END or self.transport.is_closing():
+            self._latest = None
             return
-        if len(self.pipeline) >= _MAX_WAITING:
-            raise _PipelineFull  # the parser stops here and says that the input is malformed
-        version = self.parser.get_http_version()
-        url = httptools.parse_url(self.url)
-        path = url.path or b"/"
-        scope = cast("dict[str, Any]", self.scope)
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = version
-        scope["path"] = unquote(path.decode("ascii"))
-        scope["raw_path"] = path
-        scope["query_string"] = url.query or b""
+        if len(self._waiting) >= _MAX_WAITING:
+            raise _PipelineFull
+        self._due = _NOTHING
+        self._deadline.clear()
+        parser = self.parser
+        method = parser.get_method()
+        version = parser.get_http_version()
+        settings = self._service.settings
+        refused = None
+        try:
+            if version not in _VERSIONS:
+                raise Unsupported("only HTTP/1.0 and HTTP/1.1 are spoken here", status=505)
+            head, upload = read_head(
+                read_target(self._url, method),
+                fields,
+                method=method.decode(),
+                version=version,
+                scheme=self.scheme or "http",
+                peer=self._peer,
+                settings=settings,
+            )
+        except SessionError as error:
+            head, upload, refused = HttpRequest(method.decode()), Upload.STREAMED, refusal(error)
         exchange = Exchange(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,  # Config(access_log=False) would silence uvicorn's logger for the whole process
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
+            self,
+            head,
+            upload,
+            http10=version == "1.0",
+            # How a request that was refused ends is not certain.
+            keep_alive=refused is None and parser.should_keep_alive(),
+            max_body_bytes=settings.max_body_bytes,
         )
-        scope["extensions"] = {RESPOND: exchange.respond, DISCONNECT: {}, BODY_READY: exchange.is_body_ready}
-        busy = self.cycle is not None and not self.cycle.response_complete
-        self.cycle = exchange
-        if busy:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((exchange, self.app))
-        else:
-            self._start(exchange, self.app)
+        exchange.refusal = refused
+        self._latest = exchange
+        self._waiting.append(exchange)
+        if len(self._waiting) > _READ_AHEAD_REQUESTS:
+            self.flow.pause_reading()  # does nothing when it is
 
     def on_body(self, body: bytes) -> None:
         self._fruitless_bytes = 0
-        if self._takes_body():
-            self.cycle.body += body
-            if len(self.cycle.body) > HIGH_WATER_LIMIT:
-                self.flow.pause_reading()
-            self.cycle.message_event.set()
+        exchange = self._latest
+        if exchange is None or exchange.answered:
+            if self._due is _END:
+                self._linger_on()
+            return
+        exchange.feed(body)
+        if self._is_full() and not self.flow.read_paused:
+            self.flow.pause_reading()
+            self._moved = False
+            stall_s = self._service.settings.upload_stall_s
+            if stall_s:
+                self._await(_Due.UPLOAD, stall_s)
 
     def on_message_complete(self) -> None:
+        exchange = self._latest
+        if exchange is None:
+            if self._due is _END:
+                self.transport.close()
+        elif not exchange.uploaded:
+            trailers = tuple(self._fields)
+            settings = self._service.settings
+            if len(trailers) // 2 > settings.max_headers or sum(map(len, trailers)) > settings.max_header_bytes:
+                raise HeadersTooLarge(ErrorCode.TOO_LARGE, "the trailer fields are too large")
+            exchange.feed_end(trailer_fields(trailers))
         self._part = _NONE
-        if self._takes_body():
-            self.cycle.more_body = False
-            self.cycle.message_event.set()
-        elif self._linger is not None:
-            self.transport.close()
 
-    def on_response_complete(self) -> None:
-        self.server_state.total_requests += 1
-        exchange, self._running = self._running, None
-        if self.transport.is_closing():
-            return
-        self._unset_keepalive_if_required()
-        following = self.pipeline.pop() if self.pipeline else None
-        if not self.pipeline:  # more than wait already are not read
-            self.flow.resume_reading()
-        if exchange is not None and exchange.linger:
-            self._close_lingering(exchange)
-        elif following is not None:
-            self._start(cast("Exchange", following[0]), following[1])
-        elif self._head_deadline is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+    # -- the exchange's side
 
-    def _takes_body(self) -> bool:
-        return self._linger is None and not self.cycle.response_complete
+    @property
+    def writing_paused(self) -> bool:
+        return self.flow.write_paused
 
-    def _await_head(self) -> None:
-        self._head_deadline = self.loop.call_later(self.head_timeout_s, self._head_overdue)
+    def write(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+            self._moved = True
 
-    def _stop_awaiting_head(self) -> None:
-        if self._head_deadline is not None:
-            self._head_deadline.cancel()
-            self._head_deadline = None
+    def write_parts(self, parts: tuple[bytes, ...]) -> None:
+        if not self.transport.is_closing():
+            self.transport.writelines(parts)
+            self._moved = True
 
-    def _head_overdue(self) -> None:
-        self._head_deadline = None
-        if self.transport.is_closing():
-            return
+    def read_on(self) -> None:
         if self.flow.read_paused:
-            self._await_head()  # it may have arrived: it is we who do not read
-        elif self._part is _HEAD:
-            self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request took too long to arrive"), status=408)
-        else:
-            self.transport.close()
+            if self._due is _Due.UPLOAD:
+                self._due = _NOTHING
+                self._deadline.clear()
+            self._resume_reading()
 
-    def _start(self, exchange: Exchange, app: ASGI3Application) -> None:
-        self._running = exchange
-        task = exchange.task = self.loop.create_task(exchange.run_asgi(app))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def finished(self, exchange: Exchange) -> None:
+        self._running = None
+        if self._latest is exchange and exchange.uploaded:
+            self._latest = None
+        self.server_state.total_requests += 1
+        self.read_on()
+        if not exchange.keep_alive:
+            self._close_after(exchange)
+        elif self._waiting:
+            # The worker takes it up at once, unless the target stays with what it has answered.
+            self.loop.call_soon(self._advance)
+        elif self._due is _NOTHING:
+            self._await(_REQUEST, self.timeout_keep_alive)
 
-    def _close_lingering(self, exchange: Exchange) -> None:
-        """Say that no more comes, and close when the visitor has done so, has sent the rest, or takes too long."""
-        if not exchange.more_body or not self.transport.can_write_eof():
-            self.transport.close()
+    # -- handling requests
+
+    def _advance(self) -> None:
+        """Have the next request handled, if there is one and it is its turn."""
+        exchange = self._next()
+        if exchange is not None:
+            self._workers.submit(exchange)
+
+    def _next(self) -> Exchange | None:
+        """Take up the next request, if it is its turn, answering what is refused."""
+        waiting = self._waiting
+        while waiting and self._running is None and not self.flow.write_paused and not self.transport.is_closing():
+            exchange = self._running = waiting.popleft()
+            if self.flow.read_paused:
+                self._resume_reading()
+            if not exchange.head.end:
+                exchange.begin()
+            if exchange.refusal is None:
+                return exchange
+            exchange.answer(exchange.refusal)
+        return None
+
+    async def _serve(self, exchange: Exchange) -> None:
+        try:
+            error = await self._service.handle(exchange)
+        except BaseException:
+            if not exchange.answered:
+                self.transport.abort()
+            raise
+        if error is None:
             return
-        self._linger = self.loop.call_later(_LINGER_S, self.transport.abort)
-        self.transport.write_eof()
+        if exchange.rules.started:
+            self._running = None
+            self._cut(exchange)
+        else:
+            exchange.answer(problem(error))
 
-    def _refuse(self, error: SessionError, *, status: int) -> None:
+    def _cut(self, exchange: Exchange) -> None:
+        """End the connection so that the response is seen not to be whole."""
+        if exchange.ends_with_connection:
+            # Only a reset tells. What of the response is still on its way is lost to it.
+            accepted = self.transport.get_extra_info("socket")
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
+        else:
+            self.transport.close()  # what was sent arrives
+
+    def _depart(self) -> None:
+        """Nobody waits for an answer any more."""
+        running, self._running = self._running, None
+        self._latest = None
+        self._waiting.clear()
+        if running is not None:
+            self._workers.cancel()
+
+    def _last(self) -> Exchange | None:
+        """The last request that is not answered."""
+        return self._waiting[-1] if self._waiting else self._running
+
+    # -- reading
+
+    def _is_full(self) -> bool:
+        """Whether as much has been read ahead as may be."""
+        buffered_bytes = self._running.buffered_bytes if self._running is not None else 0
+        for exchange in self._waiting:
+            buffered_bytes += exchange.buffered_bytes
+        return buffered_bytes > _READ_AHEAD_BYTES or len(self._waiting) > _READ_AHEAD_REQUESTS
+
+    def _resume_reading(self) -> None:
+        if not self._deaf and not self._is_full():
+            self.flow.resume_reading()
+
+    def _refuse(self, error: SessionError, status: int) -> None:
         """Answer input that is no request, after the answers to the requests before it.
 
         1. The rest of an unwanted upload is malformed: nobody is interested.
@@ -245,31 +434,91 @@ class IngressProtocol(HttpToolsProtocol):
         3. What follows complete requests is malformed, late or too much: the last of them is answered and the
            connection is closed.
         """
-        if self._linger is not None:
+        self._deaf = True
+        if self._due is _END or self.transport.is_closing():
             self.transport.close()
             return
-        last = self.cycle
-        if last is not None and not last.response_complete:
-            if last.more_body and self.pipeline:
-                self.pipeline.popleft()
-                last = self.cycle = self.pipeline[0][0] if self.pipeline else cast("Exchange", self._running)
-            if not last.more_body:
-                last.keep_alive = False
-                self.flow.pause_reading()
-                return
-            if last.response_started:
-                self.transport.close()
-                return
-        self._write_refusal(error, status=status)
-
-    def _write_refusal(self, error: SessionError, *, status: int) -> None:
+        if self._waiting and not self._waiting[-1].uploaded:
+            self._waiting.pop()
+        last = self._last()
+        if last is not None and last.uploaded:
+            last.keep_alive = False
+            self.flow.pause_reading()
+            return
+        self._depart()
+        if last is not None and last.rules.started:
+            self._cut(last)
+            return
         answer = problem(error, status=status)
-        lines = [b"HTTP/1.1 %d \r\n" % status]
-        for position in range(0, len(answer.headers), 2):
-            lines += [answer.headers[position], b": ", answer.headers[position + 1], b"\r\n"]
-        lines += [b"connection: close\r\n\r\n", answer.body]
-        self.transport.write(b"".join(lines))
-        self.transport.close()
+        self.write(render_head(status, answer.headers, b"connection: close\r\n") + answer.body)
+        self._close_lingering()
+
+    # -- deadlines and ends
+
+    def _await(self, due: _Due, delay_s: float) -> None:
+        self._due = due
+        self._deadline.set(delay_s)
+
+    def _overdue(self) -> None:
+        due, self._due = self._due, _NOTHING
+        if self.transport.is_closing() and due is not _END:
+            return
+        match due:
+            case _Due.HEAD if self.flow.read_paused:
+                self._await(due, self.head_timeout_s)  # it may have arrived: it is we who do not read
+            case _Due.HEAD if self._part is _HEAD:
+                self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request took too long to arrive"), 408)
+            case _Due.HEAD | _Due.REQUEST:
+                self.transport.close()
+            case _Due.UPLOAD if self._moved or self._latest is not self._running:
+                self._moved = False
+                self._await(due, self._service.settings.upload_stall_s)
+            case _Due.UPLOAD:
+                self._refuse(SessionError(ErrorCode.UPSTREAM_TIMEOUT, "the request body was not taken in time"), 504)
+            case _Due.END if self.transport.get_write_buffer_size():
+                self._await(due, _LINGER_QUIET_S)  # a visitor that reads slowly is not cut off
+            case _Due.END:
+                self.transport.abort()
+            case _Due.NOTHING:
+                pass
+            case _:
+                assert_never(due)
+
+    def _close_after(self, exchange: Exchange) -> None:
+        self._waiting.clear()
+        if exchange.uploaded:
+            self.transport.close()
+        else:
+            self._close_lingering()
+
+    def _close_lingering(self) -> None:
+        """Say that no more comes, and close when the visitor has done so, has sent the rest, or takes too long."""
+        self._latest = None
+        if not self.transport.can_write_eof() or self._departure is not None:
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._linger_until = self.loop.time() + _LINGER_S
+        self._await(_END, min(_LINGER_S, _LINGER_QUIET_S))
+
+    def _linger_on(self) -> None:
+        self._await(_END, max(0.0, min(_LINGER_QUIET_S, self._linger_until - self.loop.time())))
+
+    def _probe(self) -> bool:
+        """``Departure``'s."""
+        running = self._running
+        sent = running is None or self._moved or self.transport.get_write_buffer_size() > 0 or running.probe()
+        self._moved = False
+        return sent
+
+
+def _reason(error: httptools.HttpParserError) -> tuple[SessionError, int]:
+    """What to tell of what stopped the parser: a callback that raised, or its own findings."""
+    cause = error.__context__
+    if isinstance(cause, HeadersTooLarge):
+        return cause, 431
+    return SessionError(ErrorCode.BAD_REQUEST, "the request is malformed"), 400
 
 
 class _PipelineFull(Exception):

@@ -8,18 +8,18 @@ from typing import TypeVar
 import msgspec
 from anyio import CancelScope, sleep_forever
 
-from tunnel.adapters.http.ingress_response import ResponseWriter
+from tunnel.adapters.http.ingress_asgi_response import AsgiResponse
+from tunnel.adapters.http.ingress_service import VisitorStream
 from tunnel.adapters.http.ingress_types import AsgiReceive
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.ports.target import Stream
 
 __all__ = ["AsgiStream"]
 
 T = TypeVar("T")
 
 
-class AsgiStream(Stream):
+class AsgiStream(VisitorStream):
     """What a target sees of one request.
 
     The request body is read from the server only as the target receives it, so the server's own flow control slows the
@@ -37,7 +37,7 @@ class AsgiStream(Stream):
         self,
         head: HttpRequest,
         receive: AsgiReceive,
-        response: ResponseWriter,
+        response: AsgiResponse,
         *,
         max_body_bytes: int | None,
     ) -> None:
@@ -49,13 +49,16 @@ class AsgiStream(Stream):
         self._uploaded: Callable[[], object] | None = None
         self.response = response
         self.on_departure: Callable[[], None] | None = None
-        """Called when the visitor is found gone while the body is read; is to cancel the target. None: others do."""
+        """Called when the visitor is found gone while the body is read; is to cancel the target."""
         self.error: SessionError | None = None
-        """Why the conversation was reset, once it was."""
 
     @property
     def head(self) -> HttpRequest:
         return self._head
+
+    @property
+    def answered(self) -> bool:
+        return self.response.ended
 
     def when_uploaded(self, callback: Callable[[], object]) -> None:
         """Have ``callback`` called when all of the request is read: at once if it is."""

@@ -1,4 +1,4 @@
-"""What passes between an ASGI server and the ingress, and what our own server tells beyond ASGI.
+"""What passes between an ASGI server and the ingress, and what the ingress goes by.
 
 Source: ASGI specification 3.0, HTTP & WebSocket protocol 2.5.
 """
@@ -6,23 +6,17 @@ Source: ASGI specification 3.0, HTTP & WebSocket protocol 2.5.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from tunnel.adapters.http.forwarded import Forwarder
-from tunnel.domain.envelopes import Headers
 
 __all__ = [
-    "BODY_READY",
-    "DISCONNECT",
-    "RESPOND",
     "AsgiReceive",
     "AsgiSend",
-    "BodyReady",
     "IngressSettings",
     "Message",
-    "Respond",
     "Scope",
 ]
 
@@ -30,29 +24,6 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 AsgiReceive: TypeAlias = Callable[[], Awaitable[Message]]
 AsgiSend: TypeAlias = Callable[[Message], Awaitable[None]]
-
-DISCONNECT: Final = "tunnel.disconnect"
-"""Key in ``scope["extensions"]`` by which a server promises to cancel the application when the visitor leaves.
-
-It cancels the task that runs the application, once, as soon as the visitor has gone before the response is complete. So
-nothing need wait for ``http.disconnect``. Measured: a cancel scope in each request's fresh task costs 12 us, cancelling
-the task nothing.
-"""
-
-BODY_READY: Final = "tunnel.body_ready"
-"""Key in ``scope["extensions"]`` of a ``BodyReady``; offered together with ``DISCONNECT``."""
-
-BodyReady: TypeAlias = Callable[[], bool]
-"""Whether ``receive()`` would return at once, with part of the request body or with its end."""
-
-
-RESPOND: Final = "tunnel.respond"
-"""Key in ``scope["extensions"]`` of a ``Respond``. Writing a whole response at once saves a system call, and the checks
-that servers make of each message."""
-
-Respond: TypeAlias = Callable[[int, Headers, bytes], bool]
-"""Writes a whole response: status, checked fields that frame the body, body. False, with nothing written, when the
-visitor is not ready for it; it then has to go through ``send``."""
 
 
 class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,10 +33,13 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
         max_body_bytes: Largest request body; None means no limit.
         max_header_bytes: Largest request head: names and values of all fields, and the target.
         max_headers: Most header fields of a request.
+        upload_stall_s: Seconds that a target may leave an upload waiting, while nothing of the answer moves either; 0
+            means for ever. Holds on our own listener.
         forwarder: Sets X-Forwarded-* or Forwarded.
     """
 
     max_body_bytes: int | None = None
     max_header_bytes: int = 64 * 1024
     max_headers: int = 200
+    upload_stall_s: float = 60.0
     forwarder: Forwarder = msgspec.field(default_factory=Forwarder)

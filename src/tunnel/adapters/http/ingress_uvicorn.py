@@ -8,13 +8,14 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Generator
-from typing import Final, Self
+from functools import partial
+from typing import Final, Self, cast
 
 import uvicorn
 from anyio import CancelScope
 
-from tunnel.adapters.http.ingress_asgi import AsgiIngress
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
+from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.domain.errors import ListenError
 from tunnel.ports.ingress import Ingress
@@ -85,7 +86,7 @@ class UvicornIngress(Ingress):
             return
         self.bind()
         assert self._socket is not None
-        server = self._server = _Server(AsgiIngress(target, settings=self._settings), self._settings, started)
+        server = self._server = _Server(IngressService(target, self._settings), started)
         try:
             await server.serve(sockets=[self._socket])
         finally:
@@ -96,7 +97,7 @@ class UvicornIngress(Ingress):
     def follow(self, successor: Self) -> None:
         self._settings = successor._settings
         if self._server is not None:
-            self._server.follow(self._settings)
+            self._server.service.settings = self._settings
 
     def drain(self, grace_s: float) -> None:
         self._drained = True
@@ -109,15 +110,12 @@ class UvicornIngress(Ingress):
 class _Server(uvicorn.Server):
     """uvicorn's server without its signals, its ticking, and its way to shut down, which leaves connections open."""
 
-    def __init__(self, app: AsgiIngress, settings: IngressSettings, accepting: Callable[[], None]) -> None:
-        self._app = app
-        # A class of its own, since that is all of a protocol that uvicorn lets us give settings to.
-        self._protocol: type[IngressProtocol] = type("_Protocol", (IngressProtocol,), {})
-        self._protocol.max_header_bytes = settings.max_header_bytes
+    def __init__(self, service: IngressService, accepting: Callable[[], None]) -> None:
+        self.service = service
         super().__init__(
             uvicorn.Config(
-                app,
-                http=self._protocol,
+                _no_application,
+                http=cast("type[asyncio.Protocol]", partial(IngressProtocol, service=service)),
                 ws="none",
                 loop="none",
                 lifespan="off",
@@ -133,11 +131,6 @@ class _Server(uvicorn.Server):
         self._accepting = accepting
         self._leaving = asyncio.Event()
         self._deadline: float | None = None
-
-    def follow(self, settings: IngressSettings) -> None:
-        """Go by other settings from the next request on, on open connections too."""
-        self._app.follow(settings)
-        self._protocol.max_header_bytes = settings.max_header_bytes
 
     def drain(self, grace_s: float) -> None:
         """Begin to shut down, or bring forward when a shutdown that has begun cuts what is left."""
@@ -188,6 +181,11 @@ class _Server(uvicorn.Server):
     def _stop_accepting(self) -> None:
         for server in getattr(self, "servers", ()):
             server.close()
+
+
+async def _no_application(scope: object, receive: object, send: object) -> None:
+    """In place of the ASGI application, which our connections have no use for."""
+    raise AssertionError("connections of our own call no ASGI application")
 
 
 def _listening_socket(listen: str) -> socket.socket:

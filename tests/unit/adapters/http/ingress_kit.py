@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from tunnel.adapters.http.ingress_types import BODY_READY, DISCONNECT, Message
+from tunnel.adapters.http.ingress_types import Message
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.ports.target import ProxyTarget, Stream
 
@@ -43,11 +43,10 @@ class Target(ProxyTarget):
 class Visitor:
     """An ASGI server with one request: gives ``parts`` of its body, and keeps what is sent."""
 
-    def __init__(self, parts: Iterable[bytes] = (), *, more: bool = False, own: bool = False, **scope: Any) -> None:
+    def __init__(self, parts: Iterable[bytes] = (), *, more: bool = False, **scope: Any) -> None:
         self.sent: list[Message] = []
         self.reads = 0
         self._feed, self._events = anyio.create_memory_object_stream[Message](math.inf)
-        self.cancellation = anyio.CancelScope()
         bodies = list(parts) or [b""]
         for number, body in enumerate(bodies):
             self.give(body, more=more or number < len(bodies) - 1)
@@ -65,16 +64,12 @@ class Visitor:
             "server": ("192.0.2.2", 80),
         } | scope
         self.scope["headers"] = list(self.scope["headers"])
-        if own:
-            self.scope["extensions"] = {DISCONNECT: {}, BODY_READY: self._is_ready}
 
     def give(self, body: bytes, *, more: bool) -> None:
         self._feed.send_nowait({"type": "http.request", "body": body, "more_body": more})
 
     def leave(self) -> None:
         self._feed.send_nowait({"type": "http.disconnect"})
-        if DISCONNECT in self.scope.get("extensions", ()):
-            self.cancellation.cancel()
 
     async def receive(self) -> Message:
         self.reads += 1
@@ -105,11 +100,8 @@ class Visitor:
     def complete(self) -> bool:
         return bool(self.sent) and self.sent[-1].get("more_body") is False
 
-    def _is_ready(self) -> bool:
-        return self._events.statistics().current_buffer_used > 0
-
 
 async def visit(app: Any, visitor: Visitor) -> None:
-    with anyio.fail_after(DEADLINE_S), visitor.cancellation:
+    with anyio.fail_after(DEADLINE_S):
         await app(visitor.scope, visitor.receive, visitor.send)
     visitor.close()

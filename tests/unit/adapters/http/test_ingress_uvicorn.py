@@ -8,16 +8,14 @@ import logging
 import signal
 import socket
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import pytest
 from ingress_kit import DEADLINE_S, Target
+from listener_kit import CHUNKED_POST, GET, echo, forever, hello, running, tell_path, within
 
-from tunnel.adapters.http import ingress_protocol, ingress_uvicorn
-from tunnel.adapters.http.ingress_exchange import Exchange
+from tunnel.adapters.http import ingress_departure, ingress_protocol, ingress_uvicorn
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
@@ -27,9 +25,6 @@ from tunnel.ports.target import Stream
 
 pytestmark = pytest.mark.anyio
 
-GET = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
-CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
-
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
@@ -38,120 +33,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     return "asyncio", {"use_uvloop": request.param}
 
 
-@dataclass
-class Visitor:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    def say(self, data: bytes) -> None:
-        self.writer.write(data)
-
-    async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
-        async with asyncio.timeout(DEADLINE_S):
-            raw = await self.reader.readuntil(b"\r\n\r\n")
-        first, *lines = raw[:-4].split(b"\r\n")
-        fields = [tuple(line.split(b": ", 1)) for line in lines]
-        return int(first.split(b" ")[1]), fields  # type: ignore[return-value]
-
-    async def response(self) -> tuple[int, dict[bytes, bytes], bytes]:
-        status, fields = await self.head()
-        headers = dict(fields)
-        return status, headers, await self.bytes(int(headers[b"content-length"]))
-
-    async def bytes(self, size: int) -> bytes:
-        async with asyncio.timeout(DEADLINE_S):
-            return await self.reader.readexactly(size)
-
-    async def rest(self) -> bytes:
-        """What comes until the server closes."""
-        async with asyncio.timeout(DEADLINE_S):
-            return await self.reader.read()
-
-    def leave(self) -> None:
-        self.writer.transport.abort()
-
-
-@dataclass
-class Running:
-    ingress: UvicornIngress
-    serving: asyncio.Task[None]
-    visitors: list[Visitor]
-
-    async def visitor(self, *, limit: int = 2**16) -> Visitor:
-        host, port = self.ingress.address.rsplit(":", 1)
-        visitor = Visitor(*await asyncio.open_connection(host.strip("[]"), int(port), limit=limit))
-        self.visitors.append(visitor)
-        return visitor
-
-    def connection(self) -> IngressProtocol:
-        """The only one, as the server sees it."""
-        assert self.ingress._server is not None
-        (connection,) = self.ingress._server.server_state.connections
-        assert isinstance(connection, IngressProtocol)
-        return connection
-
-    async def forgotten(self) -> None:
-        """The server has no connection any more."""
-        assert self.ingress._server is not None
-        async with asyncio.timeout(DEADLINE_S):
-            while self.ingress._server.server_state.connections:  # noqa: ASYNC110
-                await asyncio.sleep(0)
-
-    async def served(self) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            await self.serving
-
-
-@contextlib.asynccontextmanager
-async def running(
-    script: Callable[[Stream], Awaitable[None]] | Target, *, listen: str = "127.0.0.1:0", **settings: Any
-) -> AsyncIterator[Running]:
-    ingress = UvicornIngress(listen, settings=IngressSettings(**settings))
-    ingress.bind()
-    started = asyncio.Event()
-    target = script if isinstance(script, Target) else Target(script)
-    serving = asyncio.create_task(ingress.serve(target, started.set))
-    run = Running(ingress, serving, [])
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            await started.wait()
-        yield run
-    finally:
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
-        for visitor in run.visitors:
-            visitor.writer.close()
-            with contextlib.suppress(OSError):
-                await visitor.writer.wait_closed()
-
-
-async def within(waiting: Awaitable[Any]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        await waiting
-
-
-async def hello(stream: Stream) -> None:
-    await stream.send(HttpResponse(200, (), b"hello", end=True))
-
-
-async def tell_path(stream: Stream) -> None:
-    assert isinstance(stream.head, HttpRequest)
-    await stream.send(HttpResponse(200, (), stream.head.path, end=True))
-
-
-async def echo(stream: Stream) -> None:
-    assert isinstance(stream.head, HttpRequest)
-    body, end = stream.head.body, stream.head.end
-    while not end:
-        chunk = await stream.receive()
-        assert isinstance(chunk, BodyChunk)
-        body, end = body + chunk.data, chunk.end
-    await stream.send(HttpResponse(200, (), body, end=True))
-
-
-async def forever(stream: Stream) -> None:
-    await anyio.sleep_forever()
+@pytest.fixture(autouse=True)
+def soon_departed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingress_departure, "_WAITS_S", (0.02, 0.02))
 
 
 # Connections
@@ -190,7 +74,7 @@ async def test_pipeline_has_an_end() -> None:
     async with running(script) as run:
         visitor = await run.visitor(limit=2**20)
         visitor.say(b"".join(b"GET /%d HTTP/1.1\r\nHost: a.test\r\n\r\n" % number for number in range(1000)))
-        served = ingress_protocol._MAX_WAITING + 1
+        served = ingress_protocol._MAX_WAITING
         for number in range(served):
             assert (await visitor.response())[2] == b"/%d" % number
         with contextlib.suppress(ConnectionResetError):  # closing with input unread resets
@@ -263,12 +147,10 @@ async def test_connection_that_is_done_leaves_no_garbage_in_cycles() -> None:
                 visitor.say(GET)
                 await visitor.response()
             await asyncio.sleep(0)
-            exchanges = [each for each in gc.get_objects() if isinstance(each, Exchange)]
         finally:
             gc.enable()
 
     assert [ref() for ref in made] == [None] * 3
-    assert len(exchanges) == 1  # the last, which the connection still refers to
 
 
 # Responses on the wire
@@ -567,24 +449,6 @@ async def test_trailers_are_not_taken_for_headers(*, apart: bool) -> None:
         assert (b"x-admin" in names, names.count(b"host")) == (False, 1)
 
 
-async def test_trailers_leave_the_scope_alone() -> None:
-    scopes: list[Any] = []
-    reading = anyio.Event()
-
-    async def script(stream: Stream) -> None:
-        reading.set()
-        await echo(stream)
-
-    async with running(script) as run:
-        visitor = await run.visitor()
-        visitor.say(CHUNKED_POST)
-        await within(reading.wait())
-        scopes.append(run.connection().cycle.scope)
-        visitor.say(b"0\r\nx-late: 1\r\n\r\n")
-        await visitor.response()
-    assert [name for name, _ in scopes[0]["headers"]] == [b"host", b"transfer-encoding"]
-
-
 @pytest.mark.parametrize(
     ("start", "more"),
     [(b"0\r\nx: ", b"y" * 500), (b"0\r\n", b"x: y\r\n" * 100), (b"1;x=", b"y" * 500)],
@@ -651,6 +515,7 @@ async def test_other_transfer_codings_are_501() -> None:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(IngressProtocol, "head_timeout_s", 0.1)
+    monkeypatch.setattr(ingress_uvicorn, "_KEEPALIVE_S", 0.1)
 
 
 @pytest.mark.usefixtures("brief")
@@ -734,20 +599,6 @@ async def test_head_that_came_has_no_deadline() -> None:
         assert (await visitor.response())[2] == b"hello"
         visitor.say(GET)
         assert (await visitor.response())[2] == b"hello"
-
-
-async def test_heads_that_arrive_whole_have_no_timer() -> None:
-    async with running(hello) as run:
-        visitor = await run.visitor()
-        visitor.say(GET)
-        await visitor.response()
-        connection = run.connection()
-        deadlines: list[object] = []
-        connection._await_head = lambda: deadlines.append(1)  # type: ignore[method-assign]
-        for _ in range(3):
-            visitor.say(GET)
-            await visitor.response()
-        assert (connection._head_deadline, deadlines) == (None, [])
 
 
 # Visitors that leave

@@ -1,0 +1,297 @@
+"""The table of docs/reference/http.md: what holds on our own listener, and what of it under other ASGI servers.
+
+Every cell is compared with what the server does. A cell begins with ``yes`` where the row holds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+PAGE = Path(__file__).parents[4] / "docs/reference/http.md"
+HEADING = "## Mounted elsewhere"
+DEADLINE_S = 10.0
+QUIET_S = 0.3
+"""A server that has said nothing for that long after the answer has no more to say."""
+
+PYTHON = [sys.executable, "-m"]
+COMMANDS: dict[str, list[str]] = {
+    "own listener": [sys.executable, "mounted_app.py", "127.0.0.1:{port}"],
+    "uvicorn": [*PYTHON, "uvicorn", "mounted_app:app", "--port", "{port}", "--http", "httptools"],
+    "hypercorn": [*PYTHON, "hypercorn", "mounted_app:app", "--bind", "127.0.0.1:{port}"],
+    "granian": [*PYTHON, "granian", "mounted_app:app", "--interface", "asgi", "--port", "{port}", "--no-ws"],
+}
+GET = b"GET %b HTTP/1.1\r\nHost: a.test\r\n\r\n"
+CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self, command: list[str]) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            self._address = unused.getsockname()
+        command = [part.format(port=self._address[1]) for part in command]
+        self._process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            assert self._process.poll() is None
+            try:
+                self.connect().close()
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            else:
+                return
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self._address, DEADLINE_S)
+
+    def ask(self, data: bytes, *, quiet_s: float = QUIET_S) -> Answer:
+        """What comes back until the server closes or has said all."""
+        with self.connect() as visitor:
+            visitor.sendall(data)
+            return Answer.read(visitor, quiet_s=quiet_s)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(DEADLINE_S)
+
+
+class Answer:
+    def __init__(self, raw: bytes, end: str) -> None:
+        self.raw = raw
+        self.end = end
+        """``open``, ``closed`` or ``reset``."""
+
+    @classmethod
+    def read(cls, visitor: socket.socket, *, quiet_s: float) -> Answer:
+        raw = b""
+        visitor.settimeout(DEADLINE_S)
+        try:
+            while data := visitor.recv(65536):
+                raw += data
+                visitor.settimeout(quiet_s)
+        except TimeoutError:
+            return cls(raw, "open")
+        except ConnectionResetError:
+            return cls(raw, "reset")
+        return cls(raw, "closed")
+
+    @property
+    def status(self) -> int:
+        found = re.findall(rb"^HTTP/1\.[01] (\d+)", self.raw, re.MULTILINE)
+        return int(found[-1]) if found else 0
+
+    @property
+    def head(self) -> bytes:
+        return self.raw.partition(b"\r\n\r\n")[0].lower()
+
+    @property
+    def body(self) -> bytes:
+        return self.raw.partition(b"\r\n\r\n")[2]
+
+    @property
+    def shown(self) -> dict[str, object]:
+        shown: dict[str, object] = json.loads(self.body)
+        return shown
+
+
+def request_trailers(server: Server) -> bool:
+    answer = server.ask(CHUNKED_POST + b"3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")
+    return answer.shown["trailers"] == ["x-sum", "1"]
+
+
+def trailers_apart(server: Server) -> bool:
+    answer = server.ask(CHUNKED_POST + b"3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")
+    return "x-sum" not in answer.shown["names"]  # type: ignore[operator]
+
+
+def response_trailers(server: Server) -> bool:
+    answer = server.ask(b"GET /trailers HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\n\r\n")
+    return answer.body == b"3\r\none\r\n0\r\nx-sum: 1\r\n\r\n"
+
+
+def url_authority(server: Server) -> bool:
+    return server.ask(GET % b"http://b.test/x").shown["host"] == "b.test"
+
+
+def empty_query(server: Server) -> bool:
+    return server.ask(GET % b"/x?").shown["query"] == ""
+
+
+def raw_path(server: Server) -> bool:
+    shown = server.ask(GET % b"/a%2Fb/%7e?c=%20").shown
+    return (shown["path"], shown["query"]) == ("/a%2Fb/%7e", "c=%20")
+
+
+def http10_without_chunks(server: Server) -> bool:
+    return server.ask(b"GET /streamed HTTP/1.0\r\nHost: a.test\r\n\r\n").body == b"onetwo"
+
+
+def http10_kept(server: Server) -> bool:
+    answer = server.ask(b"GET /early HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n")
+    return answer.end == "open" and b"connection: keep-alive" in answer.head
+
+
+def http10_cut(server: Server) -> bool:
+    return server.ask(b"GET /cut HTTP/1.0\r\nHost: a.test\r\n\r\n").end == "reset"
+
+
+def cut(server: Server) -> bool:
+    answer = server.ask(GET % b"/cut")
+    return (answer.body, answer.end) == (b"4\r\npart\r\n", "closed")
+
+
+def no_host(server: Server) -> bool:
+    return server.ask(b"GET / HTTP/1.1\r\n\r\n").status == 400
+
+
+def two_hosts(server: Server) -> bool:
+    return server.ask(b"GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n").status == 400
+
+
+def two_lengths(server: Server) -> bool:
+    head = b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return server.ask(head + b"3\r\nabc\r\n0\r\n\r\n").status == 400
+
+
+def bare_line_feeds(server: Server) -> bool:
+    return server.ask(b"GET / HTTP/1.1\nHost: a.test\n\n").status == 400
+
+
+def other_versions(server: Server) -> bool:
+    return server.ask(b"GET / HTTP/2.0\r\nHost: a.test\r\n\r\n").status == 505
+
+
+def malformed(server: Server) -> bool:
+    answer = server.ask(b"\x16\x03\x01\r\n\r\n")
+    return answer.status == 400 and b"application/problem+json" in answer.head
+
+
+def malformed_body(server: Server) -> bool:
+    return server.ask(CHUNKED_POST + b"zz\r\n").status == 400
+
+
+def large_head(server: Server) -> bool:
+    answer = server.ask(b"GET / HTTP/1.1\r\nHost: a.test\r\nX: " + b"y" * 9000 + b"\r\n\r\n")
+    return answer.status == 431 and b"application/problem+json" in answer.head
+
+
+def endless_head(server: Server) -> bool:
+    with server.connect() as visitor:
+        visitor.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\nX: ")
+        for _ in range(64):
+            if select.select([visitor], [], [], 0.005)[0]:
+                return visitor.recv(65536).startswith(b"HTTP/1.1 431")
+            visitor.sendall(b"y" * 16384)
+    return False
+
+
+def expectation(server: Server) -> bool:
+    head = b"POST /early HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+    return b"HTTP/1.1 100" not in server.ask(head).raw
+
+
+def unread_body(server: Server) -> bool:
+    answer = server.ask(b"POST /early HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\nabc", quiet_s=1)
+    return (answer.status, answer.end) == (200, "closed")
+
+
+def half_closed(server: Server) -> bool:
+    with server.connect() as visitor:
+        visitor.sendall(GET % b"/slow")
+        visitor.shutdown(socket.SHUT_WR)
+        return Answer.read(visitor, quiet_s=DEADLINE_S).body == b"slow"
+
+
+def departed(server: Server) -> bool:
+    def left() -> int:
+        return int(server.ask(GET % b"/left", quiet_s=0.02).body)
+
+    before = left()
+    with server.connect() as visitor:
+        visitor.sendall(GET % b"/forever")
+        time.sleep(0.05)
+    deadline = time.monotonic() + 1
+    while left() == before and time.monotonic() < deadline:
+        pass
+    return left() == before + 1
+
+
+CHECKS: dict[str, Callable[[Server], bool]] = {
+    "Path and query are forwarded as they came": raw_path,
+    "An empty query is told from none": empty_query,
+    "The authority of a URL stands in place of Host": url_authority,
+    "Request trailers are forwarded": request_trailers,
+    "Request trailers are not taken for headers": trailers_apart,
+    "Response trailers are sent": response_trailers,
+    "A response that breaks off is seen not to be whole": cut,
+    "On HTTP/1.0 too": http10_cut,
+    "HTTP/1.0 gets no chunks": http10_without_chunks,
+    "HTTP/1.0 connections are kept when asked for": http10_kept,
+    "A request without Host is `400`": no_host,
+    "Two Host fields are `400`": two_hosts,
+    "A length together with a transfer coding is `400`": two_lengths,
+    "Bare line feeds are `400`": bare_line_feeds,
+    "Malformed chunks are `400`": malformed_body,
+    "Other versions are `505`": other_versions,
+    "What the parser refuses gets a problem document": malformed,
+    "A head over `max_header_bytes` is `431`": large_head,
+    "A head without end is `431`": endless_head,
+    "100 Continue is sent only when the application reads": expectation,
+    "A connection with unread body is closed": unread_body,
+    "A visitor that ends its input gets its answer": half_closed,
+    "A visitor that leaves cancels the target within a second": departed,
+}
+
+
+def table() -> tuple[list[str], dict[str, list[str]]]:
+    """Names of the servers, and the cells of each row."""
+    section = PAGE.read_text().partition(f"\n{HEADING}\n")[2].partition("\n## ")[0]
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        for line in section.splitlines()
+        if line.startswith("| ")
+    ]
+    return head[1:], {row[0]: row[1:] for row in rows}
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, Server]]:
+    name: str = request.param
+    if name in ("hypercorn", "granian") and importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    running = Server(COMMANDS[name])
+    try:
+        running.wait()
+        yield name, running
+    finally:
+        running.stop()
+
+
+def test_every_row_is_checked() -> None:
+    servers, rows = table()
+    assert (servers, list(rows)) == (list(COMMANDS), list(CHECKS))
+
+
+@pytest.mark.parametrize("row", CHECKS)
+def test_row_is_what_the_server_does(row: str, server: tuple[str, Server]) -> None:
+    name, running = server
+    servers, rows = table()
+    cell = rows[row][servers.index(name)]
+    assert CHECKS[row](running) == cell.startswith("yes")
