@@ -45,8 +45,8 @@ soak: $(INSTALLED) ## twenty thousand simulated days of faults (the tests have a
 simulate: $(INSTALLED) ## run one simulated day again and print what happened (SEED=17)
 	PYTHONPATH=tests $(BIN)/python tests/simulation/simulation.py $(SEED)
 
-bench: $(RUNTIME) ## small GETs through the tunnel beside ssh -R (ARGS="--only websocket,ssh --rounds 3")
-	$(BIN)/python bench/ssh_compare.py $(ARGS)
+bench: $(RUNTIME) ## measure the tunnel beside ssh -R and other ways to the same upstream (ARGS="--quick")
+	$(BIN)/python -m bench $(ARGS)
 
 proto: $(INSTALLED) ## generate the protobuf code anew
 	$(BIN)/python scripts/generate_proto.py

@@ -1,0 +1,1 @@
+"""Measures the tunnel beside other ways to the same upstream, on one machine in one run: ``python -m bench``."""

@@ -1,0 +1,76 @@
+"""The ways to the upstream, and the names of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from bench.processes import Processes
+from bench.upstreams import Upstreams
+
+__all__ = ["REFERENCES", "TITLES", "Entrance", "Lane", "StartLane"]
+
+TITLES: Final = {
+    "grpc": "tunnel, gRPC",
+    "websocket": "tunnel, WebSocket",
+    "memory": "tunnel, memory",
+    "ssh": "ssh -R",
+    "frp": "frp",
+    "chisel": "chisel",
+    "piko": "piko",
+    "rathole": "rathole",
+    "uvicorn": "uvicorn alone",
+    "direct": "direct",
+    "rules-10": "10 rules",
+    "rules-1000": "1,000 rules",
+    "rules-10000": "10,000 rules",
+}
+"""Every lane, in the order of the tables."""
+
+REFERENCES: Final = ("ssh", "direct")
+"""The lanes that all others are compared with."""
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Where visitors come in.
+
+    Args:
+        address: ``host:port``.
+        fields: Header fields that each request must have, for peers that route by one.
+    """
+
+    address: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One way to the upstream, running.
+
+    Args:
+        name: A key of ``TITLES``.
+        plain: Leads to the upstream of fixed answers.
+        streams: Leads to the upstream of uploads and events; often the same address.
+        publisher: ``host:port`` where events are published, past the lane.
+        processes: Its own processes by role, each the root of a tree.
+        upstream: The upstream's process behind each entrance, by ``plain`` and ``streams``; empty where the lane is its
+            own upstream.
+    """
+
+    name: str
+    plain: Entrance
+    streams: Entrance
+    publisher: str
+    processes: Mapping[str, int] = field(default_factory=dict)
+    upstream: Mapping[str, int] = field(default_factory=dict)
+
+    def measured(self, entrance: str) -> dict[str, int]:
+        """The processes that work when visitors use ``entrance``, by role."""
+        behind = {"upstream": self.upstream[entrance]} if entrance in self.upstream else {}
+        return {**self.processes, **behind}
+
+
+StartLane = Callable[[Upstreams, Processes], Lane]
+"""Starts a lane, and returns when it can be used. Raises ``NotFound`` or ``Failed``."""
