@@ -1,0 +1,232 @@
+"""Server and client in this process, over one transport, with raw sockets for visitors and upstreams.
+
+Both run on an event loop in a thread of its own, whose clock tests can put forward. So a test is a plain script of what
+either end says and hears, and waits for no timeout. ``fidelity_settings`` tells which hosts there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from dependency_injector import providers
+from fidelity_settings import Ports, client_settings, server_settings
+from fidelity_sockets import DEADLINE_S, RawSocket, RawUpstream
+
+import tunnel
+from tunnel.adapters.clock import AnyioClock
+from tunnel.app.container import ClientContainer, ServerContainer
+from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.ports.target import Stream, UpstreamTarget
+
+SECRET = "10.1.2.3:4567 /etc/secret"
+"""Detail of every failure of ``failing.test``, for operators only."""
+
+_ROUNDS = 5
+"""Of the event loop: timers are looked at once a round, and what they start takes some."""
+
+_names = (f"fidelity-{number}" for number in itertools.count())
+
+T = TypeVar("T")
+
+
+class Failing(UpstreamTarget):
+    """``/CODE`` fails with that code, ``/CODE/begun`` after the first bytes of a response."""
+
+    async def handle(self, stream: Stream) -> None:
+        assert isinstance(stream.head, HttpRequest)
+        _, code, *begun = stream.head.path.decode().split("/")
+        if begun:
+            await stream.send(HttpResponse(200, (b"content-type", b"text/plain")))
+            await stream.send(BodyChunk(b"begun", False))
+        raise SessionError(ErrorCode(code), "it failed", detail=SECRET)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Its clock can be put forward."""
+
+    ahead_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_s
+
+
+class Wire:
+    """One server with its client over ``transport``; shared by all tests, which leave nothing behind."""
+
+    def __init__(self, transport: str) -> None:
+        self.transport = transport
+        self.app = RawUpstream()
+        self.kept = RawUpstream()
+        self.stalled = RawUpstream(receive_bytes=4096)
+        self._full = RawUpstream(backlog=0)
+        # A backlog of 0 takes one connection.
+        self._filling = socket.create_connection(("127.0.0.1", self._full.port))
+        # Bound and not listening: nobody else can come to listen there.
+        self._refusing = socket.socket()
+        self._refusing.bind(("127.0.0.1", 0))
+        ports = (self.app.port, self.kept.port, self.stalled.port, self._full.port)
+        self.ports = Ports(*ports, self._refusing.getsockname()[1])
+        self._name = next(_names)
+        self._opened: list[RawSocket] = []
+        self._loop = _Loop()
+        self._thread = threading.Thread(target=self._run, name=f"wire-{transport}", daemon=True)
+        self._ready = threading.Event()
+        self._stopping = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._server: tunnel.Server
+
+    # -- lifetime
+
+    def __enter__(self) -> Wire:
+        self._thread.start()
+        assert self._ready.wait(2 * DEADLINE_S), "neither ready nor failed"
+        self._check()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(2 * DEADLINE_S)
+        for each in (self.app, self.kept, self.stalled, self._full):
+            each.socket.close()
+        self._filling.close()
+        self._refusing.close()
+        self._check()
+
+    @contextmanager
+    def scene(self) -> Iterator[Wire]:
+        """One test: afterwards its connections are closed, and no conversation is under way any more."""
+        try:
+            yield self
+        finally:
+            opened, self._opened = self._opened, []
+            for each in opened:
+                each.reset()
+            self.within(self._calm())
+            for listening in (self.app, self.kept, self.stalled):
+                listening.discard()
+
+    # -- the two ends
+
+    def visitor(self, *, source: str = "127.0.0.1") -> RawSocket:
+        """A connection to the ingress, from the address ``source``."""
+        host, _, port = self._server.addresses["ingress.http"].rpartition(":")
+        sock = socket.create_connection((host, int(port)), timeout=DEADLINE_S, source_address=(source, 0))
+        return self._keep(RawSocket(sock))
+
+    def visit(self, data: bytes, *, source: str = "127.0.0.1") -> RawSocket:
+        """A visitor who begins by saying ``data``."""
+        visitor = self.visitor(source=source)
+        visitor.say(data)
+        return visitor
+
+    def upstream(self, at: RawUpstream | None = None) -> RawSocket:
+        """The next connection that ``at`` gets; None: the upstream of ``app.test``."""
+        return self._keep((at or self.app).accept())
+
+    def check_untouched(self) -> None:
+        """The upstream of ``app.test`` has got nothing: what is asked now is the first that it gets."""
+        visitor = self.visit(b"GET /untouched HTTP/1.1\r\nHost: app.test\r\n\r\n")
+        upstream = self.upstream()
+        assert upstream.head().startswith(b"GET /untouched ")
+        upstream.say(b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert visitor.head() == b"HTTP/1.1 204 No Content\r\n\r\n"
+
+    # -- what is between them
+
+    def pass_time(self, seconds: float) -> None:
+        """Have the server and the client find that so much time has passed, and do what is due."""
+
+        async def skip() -> None:
+            self._loop.ahead_s += seconds
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(0)
+
+        self.within(skip())
+
+    def within(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` where the server and the client run."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(2 * DEADLINE_S)
+
+    @contextmanager
+    def reloaded(self, **ingress: object) -> Iterator[None]:
+        """Other settings of the ingress, for a while."""
+        before = self._server.settings
+        other = server_settings(self.transport, self.ports, name=self._name, ingress=ingress)
+        self.within(self._server.reload(other))
+        try:
+            yield
+        finally:
+            self.within(self._server.reload(before))
+
+    @contextmanager
+    def frail_client(self) -> Iterator[None]:
+        """A client of the group ``frail``, which is lost at the end: it closes without finishing anything."""
+        leaving = asyncio.Event()
+        ready: Future[None] = Future()
+
+        async def run() -> None:
+            async with self._client("frail") as client:
+                await client.ready()
+                ready.set_result(None)
+                await leaving.wait()
+
+        running = asyncio.run_coroutine_threadsafe(run(), self._loop)
+        ready.result(DEADLINE_S)
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(leaving.set)
+            running.result(DEADLINE_S)
+
+    # -- inside
+
+    def _keep(self, each: RawSocket) -> RawSocket:
+        self._opened.append(each)
+        return each
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        except BaseException as failure:  # noqa: BLE001 - raised where the tests are
+            self._failure = failure
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        container = ServerContainer()
+        container.clock.override(providers.Singleton(AnyioClock))
+        settings = server_settings(self.transport, self.ports, name=self._name, ingress={})
+        async with tunnel.Server(settings, container=container) as self._server, self._client("web") as client:
+            await client.ready()
+            self._ready.set()
+            await self._stopping.wait()
+
+    def _client(self, group: str) -> tunnel.Client:
+        container = ClientContainer()
+        container.clock.override(providers.Singleton(AnyioClock))
+        container.targets.providers["unix"].override(providers.Factory(lambda *_: Failing()))
+        address = self._server.addresses[f"transport.{self.transport}"]
+        settings = client_settings(self.transport, address, group=group, ports=self.ports)
+        return tunnel.Client(settings, container=container)
+
+    async def _calm(self) -> None:
+        """Return when no client has a conversation, which the server tells nobody."""
+        while any(client.in_flight for client in self._server.clients().clients):  # noqa: ASYNC110
+            await asyncio.sleep(0)
