@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,12 @@ class Visitor:
             await self.writer.wait_closed()
         except OSError:
             pass
+
+    async def vanish(self) -> None:
+        """Reset the connection: unlike an end of what is sent, that cannot be taken for a visitor who still listens."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await self.leave()
 
     async def send_head(self, method: str, target: str, headers: Headers = (), *, host: str = HOST) -> None:
         lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers)]

@@ -163,6 +163,8 @@ def test_visitor_that_leaves_while_waiting_for_a_client_is_forgotten(deploy, ups
         async with await Visitor.connect(topology.ingress) as visitor:
             await visitor.send_head("GET", f"/slow?id={exchange}")
             await fetch(topology.ingress, "/", host="nobody.example.test")
+            await visitor.vanish()
+            await fetch(topology.ingress, "/", host="nobody.example.test")
         await asyncio.to_thread(topology.start_client)
         await asyncio.to_thread(topology.wait_for_client)
         assert await answers(topology.ingress)
