@@ -330,6 +330,28 @@ class TransportContract:
                 tasks.start_soon(receive_all, index, link)
         assert received == {0: frames, 1: frames}
 
+    @pytest.mark.rule("W1")
+    async def test_frames_pushed_and_sent_arrive_in_one_order(
+        self, harness: TransportHarness, from_server: bool
+    ) -> None:
+        frames = [chunk_frame(seq, 20_000) for seq in range(1, 201)]
+        pushed = 0
+        async with harness.connected_pair() as pair, anyio.create_task_group() as tasks:
+            sender, receiver = reversed(pair) if from_server else pair
+
+            async def send_all() -> None:
+                nonlocal pushed
+                for frame in frames:
+                    if frame.seq % 3 and sender.ready:
+                        sender.push(frame)
+                        pushed += 1
+                    else:
+                        await sender.send(frame)
+
+            tasks.start_soon(send_all)
+            assert [await receiver.receive() for _ in frames] == frames
+        assert pushed
+
     async def test_every_field_of_a_frame_arrives(self, harness: TransportHarness, from_server: bool) -> None:
         async with harness.connected_pair() as pair:
             sender, receiver = reversed(pair) if from_server else pair
@@ -458,6 +480,35 @@ class TransportContract:
             for seq in range(1, clogged.handed_over + 50):
                 assert (await clogged.receiver.receive()).seq == seq
             assert not clogged.stopped.is_set()
+
+    async def test_link_whose_peer_does_not_read_stops_being_ready_within_bounds(
+        self, harness: TransportHarness, from_server: bool
+    ) -> None:
+        async with harness.connected_pair() as pair:
+            sender, receiver = reversed(pair) if from_server else pair
+            pushed = quiet = 0
+            with anyio.fail_after(DEADLINE_S):
+                # The transport's own tasks need their turns, and moving bytes needs the system's.
+                while quiet < 50:
+                    if sender.ready:
+                        pushed += 1
+                        quiet = 0
+                        sender.push(chunk_frame(pushed, 16_384))
+                    else:
+                        quiet += 1
+                        await anyio.sleep(harness.capabilities.quiet_s / 50)
+            assert pushed
+            assert pushed * 16_384 <= harness.capabilities.buffered_bytes
+            for seq in range(1, pushed + 1):
+                assert (await receiver.receive()).seq == seq
+
+    async def test_link_that_ended_is_not_ready(self, harness: TransportHarness) -> None:
+        async with harness.connected_pair() as (client, server):
+            await server.aclose()
+            await end_of(client.receive)
+            for link in (client, server):
+                await send_until_end(link)
+                assert not link.ready
 
     async def test_small_frames_are_bounded_too(self, harness: TransportHarness) -> None:
         async with harness.clogged_pair(frame_bytes=4096) as clogged:

@@ -46,6 +46,14 @@ class CountingLink(Link):
         self._crossed.note(frame)
         await self._link.send(frame)
 
+    @property
+    def ready(self) -> bool:
+        return self._link.ready
+
+    def push(self, frame: Frame) -> None:
+        self._crossed.note(frame)
+        self._link.push(frame)
+
     async def receive(self) -> Frame:
         frame = await self._link.receive()
         self._crossed.note(frame)

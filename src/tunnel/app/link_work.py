@@ -26,6 +26,10 @@ TICK_S: Final = 0.001
 """Shortest sleep: a deadline that rounding keeps a hair away would otherwise be waited for without end."""
 _CLOSE_S: Final = 1.0
 """For the last words on a link whose peer may not read."""
+_EARLY: Final = 16
+"""Sessions with something to say from which a frame is sent at once. When all that one round of the event loop brings
+goes out as one frame, all conversations move together: while this process works the peer has nothing to do, and while
+the peer works this one has not. Smaller frames cost more than the overlap brings (docs/performance.md)."""
 
 
 class PeerClosed(LinkError):
@@ -71,6 +75,8 @@ class LinkWork:
         self._writer = signals()
         self._timer = signals()
         self._attachment = 0
+        self._sending = False
+        """Whether the writer has a frame in hand, which nothing may overtake."""
         self._scope = anyio.CancelScope()
         self._sleeping_until = float("inf")
         self.last_words: Close | None = None
@@ -128,7 +134,29 @@ class LinkWork:
 
     def wake_writer(self) -> None:
         """Something may be there to be sent."""
-        self._writer.notify()
+        if self._tunnel.mux.waiting >= _EARLY and not self._sending and self._link.ready:
+            self._send_early()
+        else:
+            self._writer.notify()
+
+    def _send_early(self) -> None:
+        """Send a frame now, and leave the rest to the writer, which otherwise runs once everybody has spoken."""
+        mux = self._tunnel.mux
+        if not self._attachment or mux.attachment != self._attachment or self.last_words is not None:
+            self._writer.notify()
+            return
+        try:
+            frame = mux.next_frame(self._clock.now())
+        except ControlOverflow:
+            # Nobody here can be told; it happens to the writer again, who ends the link.
+            self._writer.notify()
+            return
+        if mux.framed:
+            self._tunnel.framed()
+        if frame is not None:
+            self._link.push(frame)
+        if mux.sendable:
+            self._writer.notify()
 
     # -- the tasks
 
@@ -176,11 +204,13 @@ class LinkWork:
             if frame is None:
                 await self._writer.wait()
                 continue
+            self._sending = True
             try:
                 await link.send(frame)
             except LinkError:
                 # The reader comes upon the same end, after what the peer said before it.
                 return
+            self._sending = False
             if self.last_words is not None and frame.envelopes and type(frame.envelopes[0].payload) is Close:
                 raise TunnelClosed(self.last_words)
 

@@ -40,6 +40,23 @@ class Link(Protocol):
             LinkError: The link ended.
         """
 
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether a frame handed over now would be on its way at once.
+
+        False while ``send`` would wait, or what was sent before still waits behind this interface, and once the link
+        has ended. A transport that cannot tell says False.
+        """
+
+    @abstractmethod
+    def push(self, frame: Frame) -> None:
+        """Hand one frame over without waiting: what ``send`` does, for a caller that cannot wait.
+
+        Only called while ``ready``, and while no ``send`` is under way. Should the link end over it, the next ``send``
+        and ``receive`` say so.
+        """
+
     @abstractmethod
     async def receive(self) -> Frame:
         """The next frame. Frames received before the peer's orderly end are returned before that end is raised.

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from support.app_kit import Recorder
+from support.app_kit import Recorder, until
 
 from tunnel.adapters.clock import AnyioClock
-from tunnel.adapters.memory.link import MemoryPair
+from tunnel.adapters.memory.link import MemoryLink, MemoryPair
 from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.app.link_work import TunnelClosed
 from tunnel.app.tunnel import Tunnel
@@ -62,6 +62,48 @@ async def servers_end(**limits: float) -> AsyncIterator[tuple[Tunnel, Owner, any
         tasks.start_soon(tunnel.run)
         yield tunnel, owner, tasks
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def attached() -> AsyncIterator[tuple[Tunnel, MemoryLink]]:
+    """The server's end with a link, and the client's end of that link."""
+    async with servers_end() as (tunnel, owner, tasks):
+        pair = MemoryPair("a")
+
+        async def carry() -> None:
+            await tunnel.carry(pair.server, greet=nothing)
+
+        tasks.start_soon(carry)
+        await until(lambda: owner.told)
+        await anyio.wait_all_tasks_blocked()
+        yield tunnel, pair.client
+
+
+async def test_frames_leave_before_everybody_has_spoken() -> None:
+    async with attached() as (tunnel, link):
+        for _ in range(40):
+            tunnel.open(GET)
+        # Nothing else has run yet.
+        first, second = await link.receive(), await link.receive()
+        rest = await link.receive()
+    assert [len(frame.envelopes) for frame in (first, second, rest)] == [16, 16, 8]
+    assert [frame.seq for frame in (first, second, rest)] == [1, 2, 3]
+    ids = [envelope.session_id for frame in (first, second, rest) for envelope in frame.envelopes]
+    assert ids == [2 * number for number in range(1, 41)]
+
+
+async def test_nothing_overtakes_the_frame_in_the_writers_hand() -> None:
+    async with attached() as (tunnel, link):
+        for _ in range(4):
+            # More than the link takes at a time: the writer is left waiting with one.
+            tunnel.open(GET)
+            await anyio.wait_all_tasks_blocked()
+        frames = [await link.receive()]
+        for _ in range(40):
+            tunnel.open(GET)
+        while sum(len(frame.envelopes) for frame in frames) < 44:
+            frames.append(await link.receive())
+    assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
 
 
 async def test_link_that_is_overtaken_as_its_greeting_ends_is_not_attached() -> None:

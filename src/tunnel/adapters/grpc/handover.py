@@ -38,18 +38,29 @@ class Handover(Generic[T]):
     def closed(self) -> bool:
         return self._end is not None
 
+    @property
+    def idle(self) -> bool:
+        """Whether the other side waits for an item, or is about to."""
+        return self._end is None and not self._items and not self._busy
+
+    def offer(self, item: T) -> bool:
+        """Pass ``item`` on if ``put`` would neither wait nor raise, and tell whether it was."""
+        if self._end is not None or len(self._items) >= self._capacity:
+            return False
+        self._items.append(item)
+        _wake(self._getter)
+        return True
+
     async def put(self, item: T) -> None:
         """Pass ``item`` on; waits while ``capacity`` items wait. Cancelled, the item was not passed.
 
         Raises:
             LinkError: That given to ``close``.
         """
-        while self._end is None and len(self._items) >= self._capacity:
+        while not self.offer(item):
+            if self._end is not None:
+                raise _again(self._end)
             await self._wait_to_put()
-        if self._end is not None:
-            raise _again(self._end)
-        self._items.append(item)
-        _wake(self._getter)
 
     async def deliver(self, item: T) -> None:
         """Hand ``item`` over, and return once the other side is done with it: when it asks for the next.

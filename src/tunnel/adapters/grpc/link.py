@@ -97,12 +97,23 @@ class GrpcLink(Link):
         return self._peer
 
     async def send(self, frame: Frame) -> None:
-        data = encode_frame(frame)
-        if len(data) > MAX_FRAME_BYTES + _SLACK_BYTES:
-            self._drop(LinkError(LinkEnd.VIOLATED, f"a frame of {len(data)} bytes was to be sent"))
+        data = self._encode(frame)
         # Returns when gRPC has taken it: what becomes ready meanwhile makes one frame instead of several, and messages
         # are what gRPC is slow at.
         await self._outbound.deliver(data)
+
+    @property
+    def ready(self) -> bool:
+        return self._outbound.idle
+
+    def push(self, frame: Frame) -> None:
+        self._outbound.offer(self._encode(frame))
+
+    def _encode(self, frame: Frame) -> bytes:
+        data = encode_frame(frame)
+        if len(data) > MAX_FRAME_BYTES + _SLACK_BYTES:
+            self._drop(LinkError(LinkEnd.VIOLATED, f"a frame of {len(data)} bytes was to be sent"))
+        return data
 
     async def receive(self) -> Frame:
         return await self._inbound.get()

@@ -62,15 +62,21 @@ class _Lane:
         while True:
             if self.sender_end is not None:
                 raise _link_error(self.sender_end)
-            if self.silent:
-                return
-            if len(self.frames) < self.capacity_frames:
+            if self.silent or len(self.frames) < self.capacity_frames:
                 break
             if self._writable is None:
                 self._writable = anyio.Event()
             await self._writable.wait()
-        self.frames.append((anyio.current_time() + self.delay_s if self.delay_s else 0.0, frame))
-        self._wake_receiver()
+        self.push(frame)
+
+    @property
+    def ready(self) -> bool:
+        return self.sender_end is None and len(self.frames) < self.capacity_frames
+
+    def push(self, frame: Frame) -> None:
+        if not self.silent:
+            self.frames.append((anyio.current_time() + self.delay_s if self.delay_s else 0.0, frame))
+            self._wake_receiver()
 
     async def receive(self) -> Frame:
         while True:
@@ -162,6 +168,13 @@ class MemoryLink(Link):
 
     async def send(self, frame: Frame) -> None:
         await self._outgoing.send(frame)
+
+    @property
+    def ready(self) -> bool:
+        return self._outgoing.ready
+
+    def push(self, frame: Frame) -> None:
+        self._outgoing.push(frame)
 
     async def receive(self) -> Frame:
         return await self._incoming.receive()

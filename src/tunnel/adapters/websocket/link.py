@@ -69,6 +69,18 @@ class WebSocketLink(Link):
             connection.wire.abort()
             raise LinkError(LinkEnd.BROKEN, "writing to the connection failed") from exc
 
+    @property
+    def ready(self) -> bool:
+        connection = self._connection
+        return connection.writable.is_set() and self._own_end is None and connection.state is State.OPEN
+
+    def push(self, frame: Frame) -> None:
+        try:
+            broadcast((self._connection,), encode_frame(frame), raise_exceptions=True)
+        except ExceptionGroup:
+            # The next call finds the connection lost, and says so.
+            self._connection.wire.abort()
+
     async def receive(self) -> Frame:
         if self._own_end is not None:
             raise LinkError(*self._own_end)

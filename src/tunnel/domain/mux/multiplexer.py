@@ -357,6 +357,11 @@ class Multiplexer:
         """Whether ``next_frame`` may have something; False is certain."""
         return not self.detached and self._out.pending
 
+    @property
+    def waiting(self) -> int:
+        """Sessions with an opening or data that may be framed, credit and the link's pacing permitting."""
+        return self._out.waiting
+
     def next_frame(self, now: float) -> Frame | None:
         """The frame to hand to the link next, None when nothing may go now.
 

@@ -169,6 +169,11 @@ class Outbound:
         )
 
     @property
+    def waiting(self) -> int:
+        """Sessions with an opening or data that may be framed."""
+        return len(self._openings) + len(self._ring)
+
+    @property
     def idle(self) -> bool:
         """Whether everything counted was sent and acknowledged."""
         return not (self._control or self._openings or self._ring or self._go_away or len(self.retention))

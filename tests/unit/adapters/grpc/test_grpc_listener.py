@@ -26,21 +26,21 @@ def blocking_stub(channel: grpc.Channel, method: str, request: type, response: t
     return open_method(f"/{SERVICE}/{method}", request.SerializeToString, response.FromString)
 
 
-def held_open(frame: Any, replied: threading.Event) -> Iterator[Any]:
+def held_open(frame: Any, answered: threading.Event) -> Iterator[Any]:
     yield frame
-    replied.wait(5)
+    answered.wait(5)
 
 
 def test_plain_stubs_can_call_every_method() -> None:
+    answered = threading.Event()
+
     def call(address: str) -> tuple[Any, Any, list[Any]]:
         with grpc.insecure_channel(address) as channel:
             register = blocking_stub(channel, "Register", pb.Register, pb.RegisterResponse)
             config_sync = blocking_stub(channel, "ConfigSync", pb.ConfigSyncRequest, pb.ConfigSyncResponse)
             proxy = blocking_stub(channel, "Proxy", pb.TunnelFrame, pb.TunnelFrame)
-            replied = threading.Event()
-            replies = proxy(held_open(pb.TunnelFrame(seq=1, ack=7), replied), timeout=5)
+            replies = proxy(held_open(pb.TunnelFrame(seq=1, ack=7), answered), timeout=5)
             frames = [next(replies)]
-            replied.set()
             return (
                 register(pb.Register(versions=[1], client_id="c", group_id="g", credential="secret"), timeout=5),
                 config_sync(pb.ConfigSyncRequest(client_id="c", group_id="g"), timeout=5),
@@ -54,6 +54,7 @@ def test_plain_stubs_can_call_every_method() -> None:
             server = await service.links.get()
             await server.send(chunk(2))
             assert (await server.receive()).ack == 7
+            answered.set()
             # A half that is closed without a word is a loss as far as anybody can tell.
             assert await end_of(server.receive()) is LinkEnd.BROKEN
             registered, synced, frames = await calling
