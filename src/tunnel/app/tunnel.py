@@ -282,7 +282,8 @@ class Tunnel:
         framed = self.mux.framed
         for session in framed:
             stream = session.owner
-            if isinstance(stream, SessionStream):
+            # Not isinstance: asking that of None takes long, the class being derived from a protocol.
+            if type(stream) is SessionStream:
                 stream.framed()
         framed.clear()
 
@@ -304,7 +305,7 @@ class Tunnel:
 
     def _tell(self, session: Session) -> None:
         stream = session.owner
-        if isinstance(stream, SessionStream):
+        if type(stream) is SessionStream:
             stream.changed()
 
     async def _handle(self, stream: SessionStream) -> None:
