@@ -6,33 +6,16 @@ Source: RFC 9457.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
 from tunnel.domain.envelopes import Headers, HttpResponse
-from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.error_statuses import HTTP_STATUS
+from tunnel.domain.errors import SessionError
 
 __all__ = ["PROBLEM_STATUS", "RETRY_AFTER_S", "problem"]
 
-PROBLEM_STATUS: Final[Mapping[ErrorCode, int]] = {
-    ErrorCode.BAD_REQUEST: 400,
-    ErrorCode.ROUTE_NOT_FOUND: 404,
-    ErrorCode.NO_CLIENT: 503,
-    ErrorCode.PEER_LOST: 502,
-    ErrorCode.UPSTREAM_UNREACHABLE: 502,
-    ErrorCode.UPSTREAM_TIMEOUT: 504,
-    ErrorCode.TOO_LARGE: 413,
-    ErrorCode.OVERLOADED: 503,
-    ErrorCode.UNAUTHENTICATED: 401,
-    ErrorCode.FORBIDDEN: 403,
-    ErrorCode.PROTOCOL_ERROR: 502,
-    ErrorCode.FLOW_CONTROL: 502,
-    ErrorCode.REFUSED: 502,
-    ErrorCode.SUPERSEDED: 502,
-    ErrorCode.CANCELLED: 502,
-    ErrorCode.INTERNAL: 500,
-}
+PROBLEM_STATUS: Final = HTTP_STATUS
 """The status each code is answered with, unless the caller knows better (431 rather than 413, 501)."""
 
 RETRY_AFTER_S: Final = 1
