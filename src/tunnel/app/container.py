@@ -28,6 +28,7 @@ from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.domain.limits import MIB
+from tunnel.domain.metrics import Counters
 from tunnel.domain.mux.budget import Budget
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
@@ -166,6 +167,7 @@ class ServerContainer(containers.DeclarativeContainer):
     signals: providers.Provider[SignalFactory] = providers.Callable(signals_of_running_loop)
     random: providers.Provider[random.Random] = providers.Singleton(random.Random)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
+    counters: providers.Provider[Counters] = providers.Singleton(Counters)
     budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
     network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
     authenticator: providers.Provider[Authenticator] = providers.Factory(_authenticator)
@@ -185,6 +187,7 @@ class ClientContainer(containers.DeclarativeContainer):
     signals: providers.Provider[SignalFactory] = providers.Callable(signals_of_running_loop)
     random: providers.Provider[random.Random] = providers.Singleton(random.Random)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
+    counters: providers.Provider[Counters] = providers.Singleton(Counters)
     budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
     network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
     transports: providers.Aggregate[Transport] = providers.Aggregate(
