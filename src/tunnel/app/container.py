@@ -17,6 +17,7 @@ parts are added by ``set_providers``. Packages add to ``transports`` by an entry
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
@@ -30,6 +31,7 @@ from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.domain.limits import MIB
 from tunnel.domain.metrics import Counters
 from tunnel.domain.mux.budget import Budget
+from tunnel.domain.request_ids import RequestIds
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.ingress import Ingress
@@ -85,33 +87,41 @@ def _memory_listener(settings: MemoryTransportSettings, network: MemoryNetwork) 
     return MemoryListener(settings.name, network)
 
 
-def _ingress_options(settings: HttpIngressSettings | None, limits: LimitsSettings) -> IngressSettings:
+def _request_ids() -> RequestIds:
+    return RequestIds(secrets.token_hex(8))
+
+
+def _ingress_options(
+    settings: HttpIngressSettings | None, limits: LimitsSettings, request_ids: RequestIds
+) -> IngressSettings:
     from tunnel.adapters.http.forwarded import Forwarder
     from tunnel.adapters.http.ingress_types import IngressSettings
 
     if settings is None:
-        return IngressSettings(max_headers=limits.max_headers)
+        return IngressSettings(max_headers=limits.max_headers, request_ids=request_ids)
     return IngressSettings(
         forwarder=Forwarder(settings.forwarded, settings.trusted_proxies),
         max_body_bytes=settings.max_body_bytes,
         max_header_bytes=settings.max_header_bytes,
         max_headers=limits.max_headers,
         upload_stall_s=settings.upload_stall_s,
+        request_ids=None if settings.request_id == "off" else request_ids,
+        keep_request_ids=settings.request_id == "keep",
     )
 
 
-def _http_ingress(settings: HttpIngressSettings, limits: LimitsSettings) -> Ingress:
+def _http_ingress(settings: HttpIngressSettings, limits: LimitsSettings, request_ids: RequestIds) -> Ingress:
     from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 
-    return UvicornIngress(settings.listen, name="http", settings=_ingress_options(settings, limits))
+    return UvicornIngress(settings.listen, name="http", settings=_ingress_options(settings, limits, request_ids))
 
 
 def _asgi_ingress(
-    target: ProxyTarget, settings: HttpIngressSettings | None, limits: LimitsSettings
+    target: ProxyTarget, settings: HttpIngressSettings | None, limits: LimitsSettings, request_ids: RequestIds
 ) -> Callable[..., Any]:
     from tunnel.adapters.http.ingress_asgi import AsgiIngress
 
-    return AsgiIngress(target, settings=_ingress_options(settings, limits))
+    return AsgiIngress(target, settings=_ingress_options(settings, limits, request_ids))
 
 
 def _authenticator(settings: AuthSettings) -> Authenticator:
@@ -171,13 +181,16 @@ class ServerContainer(containers.DeclarativeContainer):
     budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
     network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
     authenticator: providers.Provider[Authenticator] = providers.Factory(_authenticator)
+    request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)
     listeners: providers.Aggregate[Listener] = providers.Aggregate(
         grpc=providers.Factory(_grpc_listener),
         websocket=providers.Factory(_websocket_listener),
         memory=providers.Factory(_memory_listener, network=network),
     )
-    ingresses: providers.Aggregate[Ingress] = providers.Aggregate(http=providers.Factory(_http_ingress))
-    asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(_asgi_ingress)
+    ingresses: providers.Aggregate[Ingress] = providers.Aggregate(
+        http=providers.Factory(_http_ingress, request_ids=request_ids),
+    )
+    asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(_asgi_ingress, request_ids=request_ids)
 
 
 class ClientContainer(containers.DeclarativeContainer):

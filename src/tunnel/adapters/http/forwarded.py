@@ -62,8 +62,7 @@ class Forwarder:
             scheme: ``http`` or ``https``.
             host: The request's authority; empty when it has none.
         """
-        if "." in peer and peer.startswith("::ffff:"):
-            peer = peer[7:]  # an IPv4 visitor of a socket that listens on both
+        peer = _plain(peer)
         trusted = bool(self._networks) and self._is_listed(peer)
         if not trusted:
             headers = _without_claims(headers)
@@ -74,12 +73,21 @@ class Forwarder:
         headers += (b"x-forwarded-for", (peer or _UNKNOWN).encode(), b"x-forwarded-proto", scheme.encode())
         return (*headers, b"x-forwarded-host", host) if host else headers
 
+    def trusts(self, peer: str) -> bool:
+        """Whether ``peer``, an IP address without port, is a trusted proxy."""
+        return bool(self._networks) and self._is_listed(_plain(peer))
+
     def _match(self, peer: str) -> bool:
         try:
             address = ipaddress.ip_address(peer)
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def _plain(peer: str) -> str:
+    """Without what a socket that listens on both puts before the address of an IPv4 visitor."""
+    return peer[7:] if "." in peer and peer.startswith("::ffff:") else peer
 
 
 def _network(text: str) -> _Network:

@@ -77,12 +77,15 @@ class AsgiIngress:
                 raise ValueError(f"unknown ASGI scope type {other!r}")
 
     async def _serve_http(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
-        response = AsgiResponse(scope, send)
         settings = self._settings
+        client = scope.get("client")
+        peer = client[0] if client else ""
+        request_id, headers = settings.identify(tuple(chain.from_iterable(scope["headers"])), peer)
+        response = AsgiResponse(scope, send, request_id)
         try:
-            head, upload = _read_scope(scope, settings)
+            head, upload = _read_scope(scope, headers, peer, settings)
         except SessionError as error:
-            await _answer(response, refusal(error))
+            await _answer(response, refusal(error, request_id=request_id))
             return
 
         async def watch() -> None:
@@ -92,7 +95,14 @@ class AsgiIngress:
                 exchange.cancel_scope.cancel()
 
         async with create_task_group() as exchange:
-            stream = AsgiStream(head, receive, response, max_body_bytes=settings.max_body_bytes)
+            stream = AsgiStream(
+                head,
+                receive,
+                response,
+                max_body_bytes=settings.max_body_bytes,
+                request_id=request_id,
+                peer=peer,
+            )
             stream.on_departure = exchange.cancel_scope.cancel
             stream.when_uploaded(lambda: exchange.start_soon(watch))
             await self._exchange(stream, read_first=upload is Upload.SOON)
@@ -108,24 +118,22 @@ class AsgiIngress:
         else:
             error = await self._service.handle(stream)
         if error is not None and not stream.response.started:
-            await _answer(stream.response, problem(error))
+            await _answer(stream.response, problem(error, request_id=stream.request_id))
 
 
-def _read_scope(scope: Scope, settings: IngressSettings) -> tuple[HttpRequest, Upload]:
+def _read_scope(scope: Scope, headers: Headers, peer: str, settings: IngressSettings) -> tuple[HttpRequest, Upload]:
     """``read_head`` of an ASGI scope, which cannot tell an empty query from none.
 
     Raises:
         SessionError: As ``read_head``.
     """
-    headers: Headers = tuple(chain.from_iterable(scope["headers"]))
-    client = scope.get("client")
     return read_head(
         _read_target(scope),
         headers,
         method=scope["method"],
         version=scope.get("http_version", "1.1"),
         scheme=scope.get("scheme") or "http",
-        peer=client[0] if client else "",
+        peer=peer,
         settings=settings,
     )
 

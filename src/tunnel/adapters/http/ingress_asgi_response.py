@@ -23,12 +23,13 @@ class AsgiResponse:
     Args:
         scope: Of the request.
         send: The ASGI server's.
+        request_id: Name of the request; empty when it has none.
     """
 
     __slots__ = ("_offers_trailers", "_rules", "_send", "_with_trailers")
 
-    def __init__(self, scope: Scope, send: AsgiSend) -> None:
-        self._rules = ResponseRules(scope["method"])
+    def __init__(self, scope: Scope, send: AsgiSend, request_id: bytes = b"") -> None:
+        self._rules = ResponseRules(scope["method"], request_id)
         self._send = send
         self._offers_trailers = _TRAILERS in (scope.get("extensions") or ())
         self._with_trailers = False

@@ -19,6 +19,7 @@ __all__ = [
     "LENGTH",
     "MALFORMED",
     "MAX_FIELDS",
+    "NAMED",
     "TRAILER",
     "UPGRADE",
     "census",
@@ -45,6 +46,8 @@ UPGRADE: Final = 1 << 6 * _LANE_BITS
 """Upgrade, which counts as ``HOP`` besides."""
 MALFORMED: Final = 1 << 7 * _LANE_BITS
 """What is no field name."""
+NAMED: Final = 1 << 8 * _LANE_BITS
+"""X-Request-Id."""
 
 _TOKEN_BYTES: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What a field name consists of (RFC 9110 section 5.6.2)."""
@@ -62,6 +65,7 @@ _KINDS: Final = {
     b"upgrade": HOP + UPGRADE,
     b"expect": EXPECT,
     b"trailer": TRAILER,
+    b"x-request-id": NAMED,
 }
 
 

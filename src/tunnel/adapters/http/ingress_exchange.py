@@ -72,6 +72,8 @@ class Exchange(VisitorStream):
         http10: The visitor speaks HTTP/1.0: knows no chunks, and keeps a connection only if told so.
         keep_alive: The visitor may send another request on this connection.
         max_body_bytes: Largest request body; None means no limit.
+        request_id: Name of the request; empty when it has none.
+        peer: IP address of the visitor; empty when it has none.
     """
 
     __slots__ = (
@@ -88,9 +90,12 @@ class Exchange(VisitorStream):
         "_trailers",
         "_writer",
         "buffered_bytes",
+        "cut_off",
         "error",
         "keep_alive",
+        "peer",
         "refusal",
+        "request_id",
         "rules",
         "uploaded",
     )
@@ -104,6 +109,8 @@ class Exchange(VisitorStream):
         http10: bool,
         keep_alive: bool,
         max_body_bytes: int | None,
+        request_id: bytes = b"",
+        peer: str = "",
     ) -> None:
         self._connection = connection
         self._head = head
@@ -117,7 +124,10 @@ class Exchange(VisitorStream):
         self._trailers: Headers = ()
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
-        self.rules = ResponseRules(head.method)
+        self.rules = ResponseRules(head.method, request_id)
+        self.request_id = request_id
+        self.peer = peer
+        self.cut_off: SessionError | None = None
         self.error: SessionError | None = None
         self.keep_alive = keep_alive
         """Whether the connection goes on after the response."""
@@ -188,7 +198,7 @@ class Exchange(VisitorStream):
             try:
                 first = self._take()
             except SessionError as exc:
-                self.refusal = problem(exc)
+                self.refusal = problem(exc, request_id=self.request_id)
                 return
             if type(first) is BodyChunk:
                 self._head = msgspec.structs.replace(self._head, body=first.data, end=first.end)

@@ -64,15 +64,20 @@ _NO_UPLOAD: Final = Upload.NONE
 """Members of an enum are slow to look up, and this one is in the way of every request."""
 
 
-def refusal(error: SessionError) -> HttpResponse:
-    """The whole answer to a request whose head ``read_head`` refused."""
+def refusal(error: SessionError, *, request_id: bytes = b"") -> HttpResponse:
+    """The whole answer to a request whose head ``read_head`` refused.
+
+    Args:
+        error: What it raised.
+        request_id: Name of the request; empty when it has none.
+    """
     match error:
         case HeadersTooLarge():
-            return problem(error, status=431)
+            return problem(error, status=431, request_id=request_id)
         case Unsupported():
-            return problem(error, status=error.status)
+            return problem(error, status=error.status, request_id=request_id)
         case _:
-            return problem(error)
+            return problem(error, request_id=request_id)
 
 
 def read_head(

@@ -39,6 +39,7 @@ from tunnel.adapters.http.fields import trailer_fields
 from tunnel.adapters.http.ingress_departure import Departure
 from tunnel.adapters.http.ingress_exchange import Connection, Exchange
 from tunnel.adapters.http.ingress_head import HeadersTooLarge, Unsupported, Upload, read_head, refusal
+from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_target import read_target
 from tunnel.adapters.http.ingress_timer import Deadline
@@ -258,6 +259,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         method = parser.get_method()
         version = parser.get_http_version()
         settings = self._service.settings
+        request_id, fields = settings.identify(fields, self._peer)
         refused = None
         try:
             if version not in _VERSIONS:
@@ -272,7 +274,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 settings=settings,
             )
         except SessionError as error:
-            head, upload, refused = HttpRequest(method.decode()), Upload.STREAMED, refusal(error)
+            head, upload, refused = HttpRequest(method.decode()), Upload.STREAMED, refusal(error, request_id=request_id)
         exchange = Exchange(
             self,
             head,
@@ -281,6 +283,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             # How a request that was refused ends is not certain.
             keep_alive=refused is None and parser.should_keep_alive(),
             max_body_bytes=settings.max_body_bytes,
+            request_id=request_id,
+            peer=self._peer,
         )
         exchange.refusal = refused
         self._latest = exchange
@@ -388,7 +392,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._running = None
             self._cut(exchange)
         else:
-            exchange.answer(problem(error))
+            exchange.answer(problem(error, request_id=exchange.request_id))
 
     def _cut(self, exchange: Exchange) -> None:
         """End the connection so that the response is seen not to be whole."""
@@ -445,12 +449,16 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             last.keep_alive = False
             self.flow.pause_reading()
             return
+        if last is not None:
+            last.cut_off = error
         self._depart()
         if last is not None and last.rules.started:
             self._cut(last)
             return
-        answer = problem(error, status=status)
-        self.write(render_head(status, answer.headers, b"connection: close\r\n") + answer.body)
+        request_id = last.request_id if last is not None else self._service.settings.identify((), self._peer)[0]
+        answer = problem(error, status=status, request_id=request_id)
+        headers, body = ResponseRules("", request_id).head(answer)
+        self.write(render_head(status, headers, b"connection: close\r\n") + body)
         self._close_lingering()
 
     # -- deadlines and ends

@@ -6,12 +6,14 @@ from enum import Enum
 from typing import Final
 
 from tunnel.adapters.http.fields import strip_hop_by_hop, trailer_fields, without
-from tunnel.adapters.http.ingress_census import HOP, LENGTH, MALFORMED, TRAILER, census, tally
+from tunnel.adapters.http.ingress_census import HOP, LENGTH, MALFORMED, NAMED, TRAILER, census, tally
 from tunnel.domain.envelopes import BodyChunk, Headers, HttpResponse, SessionPayload, Trailers
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.request_ids import REQUEST_ID
 
 __all__ = ["Framing", "ResponseRules"]
 
+_NAME: Final = frozenset({REQUEST_ID})
 _CONTENT_LENGTH: Final = frozenset({b"content-length"})
 
 _MAX_LENGTH_DIGITS: Final = 19
@@ -47,12 +49,14 @@ class ResponseRules:
 
     Args:
         method: Of the request.
+        request_id: Name of the request, which the head tells instead of any other; empty: it is left as it is.
     """
 
-    __slots__ = ("_left", "_method", "announced", "ended", "framing", "started")
+    __slots__ = ("_left", "_method", "_request_id", "announced", "ended", "framing", "started")
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, request_id: bytes = b"") -> None:
         self._method = method
+        self._request_id = request_id
         self._left = 0  # bytes of body still to come, where the head declared them
         self.framing = Framing.OPEN
         """Once the head is known."""
@@ -91,6 +95,10 @@ class ResponseRules:
         if not 200 <= status <= 599:
             raise _wrong(f"status {status}")
         headers, kinds = _checked(head.headers)
+        if self._request_id:
+            if kinds >= NAMED:
+                headers = without(headers, _NAME)
+            headers += (REQUEST_ID, self._request_id)
         lengths = tally(kinds, LENGTH)
         length = _length(headers, lengths) if lengths else None
         self.announced = kinds >= TRAILER and tally(kinds, TRAILER) > 0

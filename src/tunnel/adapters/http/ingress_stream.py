@@ -31,6 +31,8 @@ class AsgiStream(VisitorStream):
         receive: The ASGI server's.
         response: Where the answer goes.
         max_body_bytes: Largest request body; None means no limit.
+        request_id: Name of the request; empty when it has none.
+        peer: IP address of the visitor; empty when it has none.
     """
 
     def __init__(
@@ -40,7 +42,11 @@ class AsgiStream(VisitorStream):
         response: AsgiResponse,
         *,
         max_body_bytes: int | None,
+        request_id: bytes = b"",
+        peer: str = "",
     ) -> None:
+        self.request_id = request_id
+        self.peer = peer
         self._head = head
         self._receive = receive
         self._limit = max_body_bytes

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from tunnel.adapters.http.forwarded import Forwarder
+from tunnel.domain.envelopes import Headers
+from tunnel.domain.request_ids import RequestIds
 
 __all__ = [
     "AsgiReceive",
@@ -36,6 +38,10 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
         upload_stall_s: Seconds that a target may leave an upload waiting, while nothing of the answer moves either; 0
             means for ever. Holds on our own listener.
         forwarder: Sets X-Forwarded-* or Forwarded.
+        request_ids: Gives names to requests, which visitors and targets are told in X-Request-Id; None: that is a field
+            like any other.
+        keep_request_ids: Whether a request may come with a name of its own. From the forwarder's trusted proxies it may
+            in any case.
     """
 
     max_body_bytes: int | None = None
@@ -43,3 +49,16 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_headers: int = 200
     upload_stall_s: float = 60.0
     forwarder: Forwarder = msgspec.field(default_factory=Forwarder)
+    request_ids: RequestIds | None = None
+    keep_request_ids: bool = True
+
+    def identify(self, headers: Headers, peer: str) -> tuple[bytes, Headers]:
+        """The name of a request, empty where none are given, and its fields with it.
+
+        Args:
+            headers: As received, names in lower case.
+            peer: IP address of the visitor.
+        """
+        if self.request_ids is None:
+            return b"", headers
+        return self.request_ids.identify(headers, keep=self.keep_request_ids or self.forwarder.trusts(peer))

@@ -22,7 +22,7 @@ RETRY_AFTER_S: Final = 1
 """What Retry-After says on 503: clients come back, and bursts pass, within about a second."""
 
 
-def problem(error: SessionError, *, status: int | None = None) -> HttpResponse:
+def problem(error: SessionError, *, status: int | None = None, request_id: bytes = b"") -> HttpResponse:
     """The whole answer that tells a visitor of ``error``.
 
     Tells ``error.code`` and ``error.message`` only, never ``error.detail``, which is for operators. Is not to be kept
@@ -31,10 +31,11 @@ def problem(error: SessionError, *, status: int | None = None) -> HttpResponse:
     Args:
         error: What failed.
         status: HTTP status; None means the one in ``PROBLEM_STATUS``.
+        request_id: Name of the request; empty when it has none.
 
     Returns:
-        An ``HttpResponse`` with ``end`` whose body is a JSON object ``{"type", "title", "status", "code"}`` and, when
-        there is a message, ``"detail"``.
+        An ``HttpResponse`` with ``end`` whose body is a JSON object ``{"type", "title", "status", "code"}`` and, where
+        there are a message and a name, ``"detail"`` and ``"request_id"``.
 
     Source: RFC 9457 section 3; ``type`` is about:blank, so ``title`` is the status phrase (section 4.2.1).
     """
@@ -47,6 +48,8 @@ def problem(error: SessionError, *, status: int | None = None) -> HttpResponse:
     }
     if error.message:
         document["detail"] = error.message
+    if request_id:
+        document["request_id"] = request_id.decode()
     body = json.dumps(document).encode()
     headers: Headers = (
         b"content-type",

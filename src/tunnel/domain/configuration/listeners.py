@@ -74,6 +74,8 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             moves either, before the request is given up; 0: for ever.
         trusted_proxies: Addresses and networks whose forwarded headers are believed.
         forwarded: Headers that tell the target about the visitor: ``X-Forwarded-*``, or ``Forwarded`` (RFC 7239).
+        request_id: Whether an ``X-Request-Id`` is kept that a visitor gives, or only one that a trusted proxy gives;
+            every other request is given one. ``off``: the field is like any other.
     """
 
     listen: str
@@ -83,6 +85,7 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     upload_stall_s: Annotated[float, Meta(ge=0, le=86_400)] = 60
     trusted_proxies: tuple[str, ...] = ()
     forwarded: Literal["x", "rfc7239"] = "x"
+    request_id: Literal["keep", "replace", "off"] = "keep"
 
 
 class IngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

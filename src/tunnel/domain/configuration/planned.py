@@ -9,7 +9,7 @@ __all__ = ["PLANNED_CLIENT_KEYS", "PLANNED_SERVER_KEYS", "PlannedKeys"]
 KeyPath = tuple[str | int, ...]
 
 _RULE: Final = ("middleware",)
-_LIMITS: Final = ("limits.max_message_bytes", "limits.upload_stall_s")
+_LIMITS: Final = ("limits.max_message_bytes",)
 
 
 class PlannedKeys:
