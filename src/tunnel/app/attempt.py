@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tunnel.domain.envelopes import HttpRequest, HttpResponse, Opening, SessionPayload
+from tunnel.domain.envelopes import (
+    GrpcFrame,
+    HttpRequest,
+    HttpResponse,
+    Opening,
+    SessionPayload,
+    WebSocketFrame,
+)
 from tunnel.domain.errors import ErrorCode
 from tunnel.domain.limits import KIB
 from tunnel.domain.retries import IDEMPOTENT_METHODS, may_begin_again
+from tunnel.ports.clock import Clock
 
 __all__ = ["Attempt"]
 
 _HELD_COST: Final = 64 * KIB
 """What a request may hold back. Source: docs/reference/protocol.md, going away."""
+
+_NO_CLOSE_CODE: Final = 1005
+"""Of a WebSocket that was closed without a code. Source: RFC 6455 section 7.1.5."""
 
 
 class Attempt:
@@ -21,17 +32,55 @@ class Attempt:
 
     What is read from the visitor is held until somebody must have seen it: until the first envelope of the answer, or
     until credit comes back; and as long as it is little enough. While all of it is held, it can be sent again.
+
+    It also knows what is told of the conversation when it is over.
+
+    Args:
+        clock: Time.
     """
 
-    __slots__ = ("_held_cost", "_intact", "held", "on_answer", "started", "status")
+    __slots__ = (
+        "_clock",
+        "_held_cost",
+        "_intact",
+        "answered_at",
+        "began_at",
+        "group",
+        "held",
+        "member",
+        "on_answer",
+        "received_bytes",
+        "rule",
+        "sent_bytes",
+        "started",
+        "status",
+        "tries",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.began_at = clock.now()
+        """The clock's time."""
+        self.answered_at: float | None = None
+        """When the first of the answer had been handed to the visitor."""
+        self.rule = ""
+        """By which its group was found; empty: by none."""
+        self.group = ""
+        """Which was to handle it."""
+        self.member = ""
+        """The client that was asked last."""
+        self.tries = 0
+        """How many times a client was asked."""
+        self.received_bytes = 0
+        """From the visitor, after the head: of bodies and messages."""
+        self.sent_bytes = 0
+        """Handed to the visitor, likewise."""
         self.held: tuple[SessionPayload, ...] = ()
         """What was read beyond the head, in order: to be sent first by the next try."""
         self.started = False
         """Whether the last try was handed to a link."""
         self.status = 0
-        """Of the answer, when it is one of HTTP and has begun."""
+        """Of the answer, when it is one of HTTP and has begun; of one that ended as gRPC or WebSocket does, theirs."""
         self.on_answer: Callable[[], None] | None = None
         """Called when the answer begins."""
         self._held_cost = 0
@@ -40,9 +89,11 @@ class Attempt:
     def begin(self) -> None:
         """Another try."""
         self.started = False
+        self.tries += 1
 
     def hold(self, payload: SessionPayload) -> None:
         """``payload`` was read from the visitor."""
+        self.received_bytes += payload.carried_bytes
         if not self._intact:
             return
         self._held_cost += payload.cost
@@ -63,6 +114,18 @@ class Attempt:
             self.status = payload.status
         if self.on_answer is not None:
             self.on_answer()
+
+    def answered(self, payload: SessionPayload) -> None:
+        """The first envelope of the answer was handed to the visitor."""
+        self.answered_at = self._clock.now()
+        self.sent_bytes += payload.carried_bytes
+
+    def end(self, payload: SessionPayload) -> None:
+        """The last envelope of the answer was handed to the visitor."""
+        if type(payload) is GrpcFrame:
+            self.status = payload.status
+        elif type(payload) is WebSocketFrame:
+            self.status = int.from_bytes(payload.payload[:2], "big") or _NO_CLOSE_CODE
 
     def fail(self, *, started: bool, credited: bool) -> None:
         """The try failed.

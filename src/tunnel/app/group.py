@@ -20,7 +20,7 @@ from tunnel.domain.random_source import RandomSource
 from tunnel.domain.registry import GroupMember, Registry, Selectable
 from tunnel.domain.retries import RetryBudget
 from tunnel.ports.clock import Clock
-from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.ports.target import Stream
 from tunnel.ports.telemetry import MemberEjected, MemberReturned, Telemetry
 
 __all__ = ["Group"]
@@ -32,7 +32,7 @@ _Member = GroupMember[Tunnel]
 _Selectable = Selectable[Tunnel]
 
 
-class Group(ProxyTarget):
+class Group:
     """Gives each conversation to one of its clients; holds it while there is none, for as long as configured.
 
     How a conversation finds its client:
@@ -108,8 +108,12 @@ class Group(ProxyTarget):
             self._arrival.set()
             self._arrival = None
 
-    async def handle(self, stream: Stream) -> None:
+    async def handle(self, stream: Stream, attempt: Attempt) -> None:
         """Have a client answer one conversation.
+
+        Args:
+            stream: The conversation.
+            attempt: Its own, not used before; told how it goes.
 
         Raises:
             SessionError: ``no_client``; ``overloaded``: too many wait already; else as the last client failed.
@@ -120,12 +124,13 @@ class Group(ProxyTarget):
             retries = self._retries = RetryBudget(self._clock.now())
         retries.requests += 1
         balancer = self._balancer
-        attempt = Attempt()
+        attempt.group = self.name
         tried: tuple[_Selectable, ...] = ()
         failure: SessionError | None = None
         while True:
             member = self._choose(head, tried) or await self._wait(head, tried, failure)
             permit = balancer.admit(member)
+            attempt.member = member.name
             selected = member.pick(tried)
             if permit is not member.health.permit:
                 attempt.on_answer = partial(self._probe_answered, member, permit, attempt)

@@ -4,46 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tunnel.app.accounted_target import AccountedTarget
+from tunnel.app.attempt import Attempt
 from tunnel.app.group import Group
-from tunnel.domain.envelopes import HttpRequest
+from tunnel.app.ledger import Ledger
+from tunnel.domain.envelopes import HttpRequest, Opening
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.rules.engine import RulesEngine
-from tunnel.ports.target import ProxyTarget, Stream
-from tunnel.ports.telemetry import SessionFailed, Telemetry
 
 __all__ = ["GroupTarget"]
 
-_VISITORS_OWN = frozenset({ErrorCode.BAD_REQUEST, ErrorCode.ROUTE_NOT_FOUND, ErrorCode.TOO_LARGE})
-"""Failures that tell something of the request and nothing of this server."""
 
-
-class GroupTarget(ProxyTarget):
+class GroupTarget(AccountedTarget):
     """Routes each conversation to the group that its rule names.
 
     Args:
         rules: Compiled; each names a group.
         groups: By name.
-        telemetry: Told of conversations that failed, other than by what was asked for.
+        ledger: Keeps account.
     """
 
-    def __init__(self, rules: RulesEngine, groups: Mapping[str, Group], telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
+    def __init__(self, rules: RulesEngine, groups: Mapping[str, Group], ledger: Ledger) -> None:
+        super().__init__(ledger)
         self._rules = rules
         self._groups = groups
+        # Rules are told apart by what they are and not by what they say: two may say the same.
+        self._names = {id(rule): f"rules[{order}]" for order, rule in enumerate(rules.rules)}
 
-    async def handle(self, stream: Stream) -> None:
-        try:
-            await self._group(stream).handle(stream)
-        except SessionError as exc:
-            if exc.code not in _VISITORS_OWN:
-                self._telemetry.record(SessionFailed(exc.code.value, exc.message, exc.detail))
-            raise
-
-    def _group(self, stream: Stream) -> Group:
-        head = stream.head
+    def find(self, head: Opening, attempt: Attempt) -> Group:
         if not isinstance(head, HttpRequest):
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "only HTTP is routed here")
         rule = self._rules.match(head)
         if rule is None or rule.group is None:
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this request")
+        attempt.rule = self._names[id(rule)]
         return self._groups[rule.group]

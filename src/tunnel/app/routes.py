@@ -7,6 +7,7 @@ from typing import Any
 
 from tunnel.app.group import Group
 from tunnel.app.group_target import GroupTarget
+from tunnel.app.ledger import Ledger
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.balancing import STRATEGIES
 from tunnel.domain.configuration import GroupSettings
@@ -15,7 +16,6 @@ from tunnel.domain.registry import Registry
 from tunnel.domain.rules.engine import RulesEngine
 from tunnel.ports.clock import Clock
 from tunnel.ports.target import ProxyTarget, Stream
-from tunnel.ports.telemetry import Telemetry
 
 __all__ = ["Routes"]
 
@@ -30,7 +30,7 @@ class Routes(ProxyTarget):
         groups: By name.
         registry: Who is there.
         random: For strategies.
-        telemetry: Told of conversations that failed, and of clients that are ejected and return.
+        ledger: Keeps account of conversations; told of clients that are ejected and return.
         clock: Time.
     """
 
@@ -41,12 +41,12 @@ class Routes(ProxyTarget):
         *,
         registry: Registry[Tunnel],
         random: RandomSource,
-        telemetry: Telemetry,
+        ledger: Ledger,
         clock: Clock,
     ) -> None:
         self._registry = registry
         self._random = random
-        self._telemetry = telemetry
+        self._ledger = ledger
         self._clock = clock
         self._settings: Mapping[str, GroupSettings] = {}
         self._groups: Mapping[str, Group] = {}
@@ -60,7 +60,7 @@ class Routes(ProxyTarget):
         """Route by these from the next conversation on. Requests that wait for a group that is gone are told so."""
         kept, self._groups = self._groups, {name: self._group(name, settings) for name, settings in groups.items()}
         self._settings = groups
-        self._target = GroupTarget(rules, self._groups, self._telemetry)
+        self._target = GroupTarget(rules, self._groups, self._ledger)
         for name, group in kept.items():
             if name not in groups:
                 group.remove()
@@ -79,7 +79,7 @@ class Routes(ProxyTarget):
                 STRATEGIES[settings.balance](),
                 self._registry,
                 self._random,
-                telemetry=self._telemetry,
+                telemetry=self._ledger,
                 clock=self._clock,
             )
         group = self._groups[name]

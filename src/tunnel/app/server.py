@@ -13,6 +13,7 @@ from tunnel.app.background import Background
 from tunnel.app.container import ServerContainer
 from tunnel.app.entrance import Entrance, IngressEntrance, MountedIngress, TransportEntrance
 from tunnel.app.entrances import Entrances
+from tunnel.app.ledger import Ledger
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.prepared import prepare, prepare_aside
 from tunnel.app.routes import Routes
@@ -49,7 +50,8 @@ class Server:
         self.version = 1
         """Of the settings: one more with each ``reload``."""
         self.container = container if container is not None else ServerContainer()
-        self._telemetry = self.container.telemetry()
+        self.telemetry = Ledger(self.container.telemetry(), self.container.counters(), self.container.clock())
+        """Counts what happens, and passes it on to what the container has."""
         self._registry: Registry[Tunnel] = Registry(max_links=settings.limits.max_links, on_published=self._published)
         rules, self._snapshots = prepare(settings, version=self.version)
         self._target = Routes(
@@ -57,7 +59,7 @@ class Server:
             settings.groups,
             registry=self._registry,
             random=self.container.random(),
-            telemetry=self._telemetry,
+            ledger=self.telemetry,
             clock=self.container.clock(),
         )
         self._authenticator = self.container.authenticator(settings.auth)
@@ -69,14 +71,14 @@ class Server:
             snapshots=self._snapshots,
             clock=self.container.clock(),
             signals=self.container.signals,
-            telemetry=self._telemetry,
+            telemetry=self.telemetry,
             budget=self.container.budget(),
         )
         self.ingress = MountedIngress(self.container.asgi_ingress(self._target, settings.ingress.http, settings.limits))
         """An ASGI application to mount elsewhere; works while the context is entered. It follows ``[ingress.http]`` in
         all but ``listen``."""
         self._background = Background()
-        self._entrances = Entrances(self._background, self._telemetry)
+        self._entrances = Entrances(self._background, self.telemetry)
         self._turn = anyio.Lock()
         self._running = False
         self._closed = anyio.Event()

@@ -17,6 +17,7 @@ from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, SendingStopped, 
 from tunnel.domain.mux.inbox import Received
 from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
 from tunnel.domain.mux.session import Session
+from tunnel.domain.request_ids import request_id_of
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget
@@ -318,7 +319,7 @@ class Tunnel:
             stream.reset(SessionError(ErrorCode.CANCELLED, "the peer wanted no more"))
         except SessionError as exc:
             stream.reset(exc)
-            self._telemetry.record(SessionFailed(exc.code.value, exc.message, exc.detail))
+            self._telemetry.record(SessionFailed(exc.code.value, exc.message, exc.detail, request_id_of(stream.head)))
         except Exception:
             _logger.exception("the handler of a conversation failed")
             stream.reset(SessionError(ErrorCode.INTERNAL, "the conversation failed"))

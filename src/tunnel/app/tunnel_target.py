@@ -7,7 +7,7 @@ import anyio
 from tunnel.app.attempt import Attempt
 from tunnel.app.session_stream import SessionStream
 from tunnel.app.tunnel import Tunnel
-from tunnel.domain.envelopes import SessionPayload
+from tunnel.domain.envelopes import HttpResponse, SessionPayload
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.domain.mux.pieces import split
 from tunnel.ports.target import ProxyTarget, Stream
@@ -95,9 +95,14 @@ class TunnelTarget(ProxyTarget):
             session.reset(exc)
 
     async def _answer(self, session: SessionStream, stream: Stream) -> None:
+        attempt = self._attempt
         payload = await session.receive()
-        self._attempt.answer(payload)
+        attempt.answer(payload)
         await stream.send(payload)
+        attempt.answered(payload)
         while not payload.end:
             payload = await session.receive()
             await stream.send(payload)
+            attempt.sent_bytes += payload.carried_bytes
+        if type(payload) is not HttpResponse:
+            attempt.end(payload)

@@ -1,7 +1,8 @@
 """What sessions carry: openings, data under flow control, and the control of one session.
 
 ``cost`` is what an envelope charges to windows and budgets: all bytes and text it carries, plus
-``COST_OVERHEAD_BYTES``. Both ends compute it alike, so its definition is part of the wire protocol.
+``COST_OVERHEAD_BYTES``. Both ends compute it alike, so its definition is part of the wire protocol. ``carried_bytes``
+is what of it is content: of a body or a message.
 
 Source: docs/reference/protocol.md, envelopes and cost.
 """
@@ -60,6 +61,10 @@ class HttpRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_fi
     more: bool = False
 
     @property
+    def carried_bytes(self) -> int:
+        return len(self.body)
+
+    @property
     def cost(self) -> int:
         return (
             COST_OVERHEAD_BYTES
@@ -86,6 +91,10 @@ class HttpResponse(
     more: bool = False
 
     @property
+    def carried_bytes(self) -> int:
+        return len(self.body)
+
+    @property
     def cost(self) -> int:
         return COST_OVERHEAD_BYTES + sum(map(len, self.headers)) + len(self.body)
 
@@ -108,6 +117,10 @@ class GrpcFrame(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_fiel
     @property
     def end(self) -> bool:
         return (self.type == GrpcFrameType.TRAILER or self.type == GrpcFrameType.CLOSE) and not self.more
+
+    @property
+    def carried_bytes(self) -> int:
+        return len(self.data)
 
     @property
     def cost(self) -> int:
@@ -135,6 +148,10 @@ class WebSocketFrame(msgspec.Struct, frozen=True, array_like=True, gc=False, tag
         return self.opcode == WebSocketOpcode.CLOSE
 
     @property
+    def carried_bytes(self) -> int:
+        return len(self.payload)
+
+    @property
     def cost(self) -> int:
         return COST_OVERHEAD_BYTES + len(self.payload) + sum(map(len, self.headers))
 
@@ -144,6 +161,10 @@ class BodyChunk(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_fiel
 
     data: bytes = b""
     end: bool = False
+
+    @property
+    def carried_bytes(self) -> int:
+        return len(self.data)
 
     @property
     def cost(self) -> int:
@@ -161,6 +182,10 @@ class Trailers(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field
         return not self.more
 
     @property
+    def carried_bytes(self) -> int:
+        return 0
+
+    @property
     def cost(self) -> int:
         return COST_OVERHEAD_BYTES + sum(map(len, self.headers))
 
@@ -172,6 +197,10 @@ class TcpOpen(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field=
     original_dst: str = ""
     peer: str = ""
     end: bool = False
+
+    @property
+    def carried_bytes(self) -> int:
+        return 0
 
     @property
     def cost(self) -> int:
@@ -193,6 +222,10 @@ class HeadPart(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field
     data: bytes = b""
     more: bool = False
     end: bool = False
+
+    @property
+    def carried_bytes(self) -> int:
+        return 0
 
     @property
     def cost(self) -> int:

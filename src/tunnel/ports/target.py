@@ -18,6 +18,12 @@ class Stream(Protocol):
     from the far side, whoever runs the target cancels it; so a target need not watch for that.
     """
 
+    peer: str = ""
+    """Address of whoever opened it, without port, where an ingress knows it."""
+
+    cut_off: SessionError | None = None
+    """What whoever opened it is told when its ingress ends it, set before the target is cancelled; None: it left."""
+
     @property
     @abstractmethod
     def head(self) -> Opening:

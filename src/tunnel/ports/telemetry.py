@@ -19,7 +19,9 @@ __all__ = [
     "Listening",
     "MemberEjected",
     "MemberReturned",
+    "AccessLogLost",
     "RegistrationDenied",
+    "SessionEnded",
     "SessionFailed",
     "TargetEjected",
     "TargetReturned",
@@ -190,6 +192,64 @@ class SessionFailed(msgspec.Struct, frozen=True):
     code: str
     message: str
     detail: str
+    request_id: str = ""
+
+
+class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A conversation is over, however it went; told where it entered, once. Never holds a query, a field or a cookie.
+
+    Told only to those whose ``wants_sessions`` is set.
+
+    Args:
+        protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``.
+        request_id: Its X-Request-Id; empty when it has none.
+        peer: Address of whoever is connected: the visitor, or the proxy before it. Empty when it has none.
+        method: Of HTTP, ``GET``; of gRPC, ``POST``.
+        host: The authority that was asked for.
+        path: Without the query, as received, and cut after 1,024 characters; of gRPC ``/service/method``.
+        rule: The server's rule that chose the group, ``rules[N]``; empty when none matched.
+        group: Which group; empty when none was found.
+        member: The client that had it last, ``PRINCIPAL/CLIENT_ID``; empty when none had it.
+        upstream: Where the server chose it, as for TCP; else the client did, and it is empty.
+        outcome: ``ok``, or an error code; ``cancelled`` when the visitor left, or was cut off.
+        status: What the visitor got: the status of HTTP, the code of gRPC, the close code of a WebSocket or the status
+            that refused it; 0 where there is none.
+        duration_s: Seconds, from when its head was read to when its answer was handed over whole.
+        first_byte_s: Seconds until the answer began; None when it never did.
+        received_bytes: From the visitor: of bodies and messages.
+        sent_bytes: To the visitor, likewise; documents that tell of errors are not counted.
+        tries: How many times it was given to a client.
+    """
+
+    protocol: str
+    request_id: str = ""
+    peer: str = ""
+    method: str = ""
+    host: str = ""
+    path: str = ""
+    rule: str = ""
+    group: str = ""
+    member: str = ""
+    upstream: str = ""
+    outcome: str
+    status: int = 0
+    duration_s: float
+    first_byte_s: float | None = None
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    tries: int = 0
+
+
+class AccessLogLost(msgspec.Struct, frozen=True):
+    """Records did not make it into the access log. Told at most once in ten seconds.
+
+    Args:
+        records: How many, since it was told last.
+        reason: Why the last of them did not.
+    """
+
+    records: int
+    reason: str
 
 
 Event: TypeAlias = (
@@ -210,11 +270,16 @@ Event: TypeAlias = (
     | TargetEjected
     | TargetReturned
     | SessionFailed
+    | SessionEnded
+    | AccessLogLost
 )
 
 
 class Telemetry(Protocol):
     """Receives events; must neither block nor raise."""
+
+    wants_sessions: bool = False
+    """Whether it is told of every conversation that ended; making that record costs each of them a microsecond."""
 
     @abstractmethod
     def record(self, event: Event) -> None:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, assert_never
 
 from tunnel.domain.errors import ErrorCode
 from tunnel.ports.telemetry import (
+    AccessLogLost,
     ClientConfigured,
     ClientPublished,
     ClientUnpublished,
@@ -22,6 +23,7 @@ from tunnel.ports.telemetry import (
     MemberEjected,
     MemberReturned,
     RegistrationDenied,
+    SessionEnded,
     SessionFailed,
     TargetEjected,
     TargetReturned,
@@ -65,8 +67,10 @@ class LoggingTelemetry(Telemetry):
 
 def _level(event: Event) -> int:
     match event:
-        case RegistrationDenied() | LinkLost() | ConnectFailed() | MemberEjected() | TargetEjected():
+        case RegistrationDenied() | LinkLost() | ConnectFailed() | MemberEjected() | TargetEjected() | AccessLogLost():
             return logging.WARNING
+        case SessionEnded():
+            return logging.DEBUG
         case ConfigurationApplied(rejected=rejected) | ClientConfigured(rejected=rejected):
             return logging.WARNING if rejected else logging.INFO
         case ConfigurationReloaded(error=error):
@@ -130,8 +134,17 @@ def _described(event: Event) -> tuple[str, Fields]:
             return "target_ejected", {**where, "reason": reason, "ejection_s": round(ejection_s, 3)}
         case TargetReturned(upstream=upstream, target=target):
             return "target_returned", {"upstream": upstream, "target": target}
-        case SessionFailed(code=code, message=message, detail=detail):
-            return "session_failed", {"code": code, "reason": message, "detail": detail}
+        case SessionFailed(code=code, message=message, detail=detail, request_id=request_id):
+            named = {"request_id": request_id} if request_id else {}
+            return "session_failed", {"code": code, "reason": message, "detail": detail, **named}
+        case SessionEnded(outcome=outcome, request_id=request_id, duration_s=duration_s):
+            return "session_ended", {
+                "outcome": outcome,
+                "request_id": request_id,
+                "duration_s": round(duration_s, 6),
+            }
+        case AccessLogLost(records=records, reason=reason):
+            return "access_log_lost", {"records": records, "reason": reason}
         case _:
             assert_never(event)
 

@@ -34,6 +34,6 @@ def run(args: argparse.Namespace) -> int:
 
         run_service(
             lambda: Server(settings),
-            lambda server: Reloader(source, server.reload, server.container.telemetry()),
+            lambda server: Reloader(source, server.reload, server.telemetry),
         )
     return OK

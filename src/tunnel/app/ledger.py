@@ -1,0 +1,203 @@
+"""What happens, counted and told to whoever wants to know."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tunnel.app.attempt import Attempt
+from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, TcpOpen
+from tunnel.domain.error_statuses import GRPC_STATUS, HTTP_STATUS
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.metrics import Counters
+from tunnel.domain.request_ids import request_id_of
+from tunnel.ports.access_log import AccessLog
+from tunnel.ports.clock import Clock
+from tunnel.ports.target import Stream
+from tunnel.ports.telemetry import (
+    AccessLogLost,
+    ClientPublished,
+    ConfigurationReloaded,
+    Event,
+    LinkLost,
+    MemberEjected,
+    MemberReturned,
+    RegistrationDenied,
+    SessionEnded,
+    SessionFailed,
+    TargetEjected,
+    TargetReturned,
+    Telemetry,
+    TunnelDetached,
+    TunnelResumed,
+)
+
+__all__ = ["Ledger"]
+
+_VISITORS_OWN: Final = frozenset({ErrorCode.BAD_REQUEST, ErrorCode.ROUTE_NOT_FOUND, ErrorCode.TOO_LARGE})
+"""Failures that tell something of the request and nothing of this server."""
+
+_MAX_TEXT_CHARS: Final = 1024
+"""Of a path, or a host, in a record: heads may be larger than whatever reads logs, and thousands of records wait."""
+
+_ABNORMAL: Final = 1006
+_BAD_GATEWAY: Final = 1014
+"""Close codes: of a WebSocket that ended without one (RFC 6455 section 7.1.5), and of one whose upstream failed."""
+
+
+class Ledger(Telemetry):
+    """Keeps account of conversations and of what else happens, and passes on what it is told.
+
+    A conversation is accounted for once, where it entered: it begins by ``begin`` and is over by ``end``.
+
+    Args:
+        telemetry: Told of everything, and of each conversation if it wants to be.
+        counters: What is counted.
+        clock: Time.
+    """
+
+    def __init__(self, telemetry: Telemetry, counters: Counters, clock: Clock) -> None:
+        self._telemetry = telemetry
+        self._counters = counters
+        self._clock = clock
+        self.access_log: AccessLog | None = None
+        """Where records of conversations go; replaced while conversations are under way."""
+
+    def record(self, event: Event) -> None:
+        self._count(event)
+        self._telemetry.record(event)
+
+    # -- conversations
+
+    def begin(self, head: Opening) -> Attempt:
+        """A conversation began; returns what is to be told how it goes."""
+        self._counters.started.add(_protocol(head))
+        return Attempt(self._clock)
+
+    def end(
+        self, stream: Stream, attempt: Attempt, error: SessionError | None = None, *, cancelled: bool = False
+    ) -> None:
+        """A conversation is over.
+
+        Args:
+            stream: The conversation.
+            attempt: As ``begin`` returned it.
+            error: Why it failed; None: it did not.
+            cancelled: Whether nobody was told of that, since there was nobody any more.
+        """
+        duration_s = self._clock.now() - attempt.began_at
+        head = stream.head
+        protocol = _protocol(head)
+        status = attempt.status
+        outcome = "ok"
+        if error is not None:
+            outcome = error.code.value
+            status = _status(protocol, attempt, error.code, cancelled=cancelled)
+            if not cancelled and error.code not in _VISITORS_OWN:
+                self._telemetry.record(SessionFailed(outcome, error.message, error.detail, request_id_of(head)))
+        if attempt.tries > 1:
+            self._counters.retries.add(attempt.group, attempt.tries - 1)
+        received_bytes = attempt.received_bytes + head.carried_bytes
+        self._counters.session_ended(
+            protocol,
+            attempt.group,
+            attempt.rule,
+            outcome,
+            status=status,
+            duration_s=duration_s,
+            received_bytes=received_bytes,
+            sent_bytes=attempt.sent_bytes,
+        )
+        log = self.access_log
+        logged = log is not None and log.wants()
+        told = self._telemetry.wants_sessions
+        if not (logged or told):
+            return
+        method, host, path = _asked(head)
+        record = SessionEnded(
+            protocol=protocol,
+            request_id=request_id_of(head),
+            peer=stream.peer,
+            method=method,
+            host=host,
+            path=path,
+            rule=attempt.rule,
+            group=attempt.group,
+            member=attempt.member,
+            upstream=head.upstream if type(head) is TcpOpen else "",
+            outcome=outcome,
+            status=status,
+            duration_s=duration_s,
+            first_byte_s=None if attempt.answered_at is None else attempt.answered_at - attempt.began_at,
+            received_bytes=received_bytes,
+            sent_bytes=attempt.sent_bytes,
+            tries=attempt.tries,
+        )
+        if told:
+            self._telemetry.record(record)
+        if logged and log is not None:
+            self._log(log, record)
+
+    def _log(self, log: AccessLog, record: SessionEnded) -> None:
+        if not log.record(record):
+            self._counters.access_log_lost.add("full")
+        failure = log.failure()
+        if failure is not None:
+            self._telemetry.record(AccessLogLost(*failure))
+
+    # -- everything else
+
+    def _count(self, event: Event) -> None:
+        counters = self._counters
+        match event:
+            case ClientPublished(transport=transport):
+                counters.tunnels_published.add(transport)
+            case TunnelDetached():
+                counters.tunnels_detached.add("")
+            case TunnelResumed(transport=transport):
+                counters.tunnels_resumed.add(transport)
+            case LinkLost(end=end):
+                counters.links_lost.add(end)
+            case MemberEjected(group=name) | TargetEjected(upstream=name):
+                counters.ejections.add(name)
+            case MemberReturned(group=name) | TargetReturned(upstream=name):
+                counters.returns.add(name)
+            case RegistrationDenied(code=code):
+                counters.registrations_denied.add(code)
+            case ConfigurationReloaded(error=error):
+                counters.reloads.add("failed" if error else "ok")
+            case _:
+                pass
+
+
+def _protocol(head: Opening) -> str:
+    if type(head) is HttpRequest:
+        return head.protocol
+    return "grpc" if type(head) is GrpcFrame else "tcp"
+
+
+def _status(protocol: str, attempt: Attempt, code: ErrorCode, *, cancelled: bool) -> int:
+    """What the visitor of a conversation that failed got."""
+    if protocol == "grpc":
+        return GRPC_STATUS[code]
+    if protocol == "tcp":
+        return 0
+    if attempt.answered_at is None:
+        return 0 if cancelled else HTTP_STATUS[code]
+    if protocol == "websocket":
+        return _ABNORMAL if cancelled else _BAD_GATEWAY
+    return attempt.status
+
+
+def _asked(head: Opening) -> tuple[str, str, str]:
+    """Method, host and path of what was asked for."""
+    match head:
+        case HttpRequest(method=method, host=host, path=path):
+            return method, _text(host), _text(path)
+        case GrpcFrame(service=service, method=method):
+            return "POST", "", f"/{service}/{method}"[:_MAX_TEXT_CHARS]
+        case _:
+            return "", "", ""
+
+
+def _text(raw: bytes) -> str:
+    return raw[:_MAX_TEXT_CHARS].decode("ascii", "backslashreplace")
