@@ -36,6 +36,7 @@ class Attempt:
     It also knows what is told of the conversation when it is over.
 
     Args:
+        protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``.
         clock: Time.
     """
 
@@ -49,6 +50,7 @@ class Attempt:
         "held",
         "member",
         "on_answer",
+        "protocol",
         "received_bytes",
         "rule",
         "sent_bytes",
@@ -57,7 +59,8 @@ class Attempt:
         "tries",
     )
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, protocol: str, clock: Clock) -> None:
+        self.protocol = protocol
         self._clock = clock
         self.began_at = clock.now()
         """The clock's time."""

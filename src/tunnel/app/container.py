@@ -31,7 +31,9 @@ from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.domain.limits import MIB
 from tunnel.domain.metrics import Counters
 from tunnel.domain.mux.budget import Budget
+from tunnel.domain.random_source import RandomSource
 from tunnel.domain.request_ids import RequestIds
+from tunnel.ports.access_log import AccessLog
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.ingress import Ingress
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from tunnel.adapters.http.ingress_types import IngressSettings
     from tunnel.adapters.memory.network import MemoryNetwork
     from tunnel.domain.configuration import (
+        AccessLogSettings,
         AuthSettings,
         GrpcTransportSettings,
         HttpIngressSettings,
@@ -124,6 +127,12 @@ def _asgi_ingress(
     return AsgiIngress(target, settings=_ingress_options(settings, limits, request_ids))
 
 
+def _access_log(settings: AccessLogSettings, random: RandomSource) -> AccessLog:
+    from tunnel.adapters.access_log import ThreadedAccessLog
+
+    return ThreadedAccessLog(settings.path, format=settings.format, sample=settings.sample, random=random)
+
+
 def _authenticator(settings: AuthSettings) -> Authenticator:
     from tunnel.adapters.token_auth import TokenAuthenticator
 
@@ -181,6 +190,7 @@ class ServerContainer(containers.DeclarativeContainer):
     budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
     network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
     authenticator: providers.Provider[Authenticator] = providers.Factory(_authenticator)
+    access_log: providers.Provider[AccessLog] = providers.Factory(_access_log, random=random)
     request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)
     listeners: providers.Aggregate[Listener] = providers.Aggregate(
         grpc=providers.Factory(_grpc_listener),

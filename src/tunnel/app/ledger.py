@@ -70,8 +70,9 @@ class Ledger(Telemetry):
 
     def begin(self, head: Opening) -> Attempt:
         """A conversation began; returns what is to be told how it goes."""
-        self._counters.started.add(_protocol(head))
-        return Attempt(self._clock)
+        protocol = head.protocol if type(head) is HttpRequest else "grpc" if type(head) is GrpcFrame else "tcp"
+        self._counters.started.add(protocol)
+        return Attempt(protocol, self._clock)
 
     def end(
         self, stream: Stream, attempt: Attempt, error: SessionError | None = None, *, cancelled: bool = False
@@ -86,27 +87,19 @@ class Ledger(Telemetry):
         """
         duration_s = self._clock.now() - attempt.began_at
         head = stream.head
-        protocol = _protocol(head)
+        protocol = attempt.protocol
         status = attempt.status
         outcome = "ok"
         if error is not None:
             outcome = error.code.value
-            status = _status(protocol, attempt, error.code, cancelled=cancelled)
+            status = _status(attempt, error.code, cancelled=cancelled)
             if not cancelled and error.code not in _VISITORS_OWN:
                 self._telemetry.record(SessionFailed(outcome, error.message, error.detail, request_id_of(head)))
         if attempt.tries > 1:
             self._counters.retries.add(attempt.group, attempt.tries - 1)
         received_bytes = attempt.received_bytes + head.carried_bytes
-        self._counters.session_ended(
-            protocol,
-            attempt.group,
-            attempt.rule,
-            outcome,
-            status=status,
-            duration_s=duration_s,
-            received_bytes=received_bytes,
-            sent_bytes=attempt.sent_bytes,
-        )
+        count = self._counters.session(protocol, attempt.group, attempt.rule, outcome, status)
+        count.add(duration_s, received_bytes, attempt.sent_bytes)
         log = self.access_log
         logged = log is not None and log.wants()
         told = self._telemetry.wants_sessions
@@ -135,14 +128,15 @@ class Ledger(Telemetry):
         if told:
             self._telemetry.record(record)
         if logged and log is not None:
-            self._log(log, record)
+            log.record(record)
+            self.note_lost(log)
 
-    def _log(self, log: AccessLog, record: SessionEnded) -> None:
-        if not log.record(record):
-            self._counters.access_log_lost.add("full")
-        failure = log.failure()
-        if failure is not None:
-            self._telemetry.record(AccessLogLost(*failure))
+    def note_lost(self, log: AccessLog) -> None:
+        """Tell of the records that ``log`` has lost, if it is time to."""
+        lost = log.lost()
+        if lost is not None:
+            self._counters.access_log_lost.add("", lost[0])
+            self._telemetry.record(AccessLogLost(*lost))
 
     # -- everything else
 
@@ -169,14 +163,9 @@ class Ledger(Telemetry):
                 pass
 
 
-def _protocol(head: Opening) -> str:
-    if type(head) is HttpRequest:
-        return head.protocol
-    return "grpc" if type(head) is GrpcFrame else "tcp"
-
-
-def _status(protocol: str, attempt: Attempt, code: ErrorCode, *, cancelled: bool) -> int:
+def _status(attempt: Attempt, code: ErrorCode, *, cancelled: bool) -> int:
     """What the visitor of a conversation that failed got."""
+    protocol = attempt.protocol
     if protocol == "grpc":
         return GRPC_STATUS[code]
     if protocol == "tcp":
@@ -190,13 +179,11 @@ def _status(protocol: str, attempt: Attempt, code: ErrorCode, *, cancelled: bool
 
 def _asked(head: Opening) -> tuple[str, str, str]:
     """Method, host and path of what was asked for."""
-    match head:
-        case HttpRequest(method=method, host=host, path=path):
-            return method, _text(host), _text(path)
-        case GrpcFrame(service=service, method=method):
-            return "POST", "", f"/{service}/{method}"[:_MAX_TEXT_CHARS]
-        case _:
-            return "", "", ""
+    if type(head) is HttpRequest:
+        return head.method, _text(head.host), _text(head.path)
+    if type(head) is GrpcFrame:
+        return "POST", "", f"/{head.service}/{head.method}"[:_MAX_TEXT_CHARS]
+    return "", "", ""
 
 
 def _text(raw: bytes) -> str:

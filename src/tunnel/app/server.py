@@ -9,6 +9,7 @@ from typing import Self
 
 import anyio
 
+from tunnel.app.access_logs import AccessLogs
 from tunnel.app.background import Background
 from tunnel.app.container import ServerContainer
 from tunnel.app.entrance import Entrance, IngressEntrance, MountedIngress, TransportEntrance
@@ -52,6 +53,7 @@ class Server:
         self.container = container if container is not None else ServerContainer()
         self.telemetry = Ledger(self.container.telemetry(), self.container.counters(), self.container.clock())
         """Counts what happens, and passes it on to what the container has."""
+        self._access_logs = AccessLogs(self.telemetry, self.container.access_log)
         self._registry: Registry[Tunnel] = Registry(max_links=settings.limits.max_links, on_published=self._published)
         rules, self._snapshots = prepare(settings, version=self.version)
         self._target = Routes(
@@ -87,7 +89,7 @@ class Server:
 
     async def __aenter__(self) -> Self:
         made = self._made(self.settings)
-        async with AsyncExitStack() as stack:
+        async with self._access_logs.following(self.settings.access_log), AsyncExitStack() as stack:
             stack.callback(self._entrances.stop)
             self._entrances.bind(made)
             background = await stack.enter_async_context(self._background)
@@ -100,9 +102,13 @@ class Server:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with anyio.CancelScope(shield=True):
-            await self.aclose(drain_s=0)
-        await self._background.__aexit__(exc_type, exc, traceback)
+        try:
+            with anyio.CancelScope(shield=True):
+                await self.aclose(drain_s=0)
+            await self._background.__aexit__(exc_type, exc, traceback)
+        finally:
+            # Last of all: what is cut off only now is recorded too.
+            await self._access_logs.aclose()
 
     async def aclose(self, *, drain_s: float | None = None) -> None:
         """Stop: first the ingresses, when their conversations are over the links.
@@ -171,17 +177,18 @@ class Server:
             if settings.auth != self.settings.auth:
                 authenticator = self.container.authenticator(settings.auth)
             made = self._made(settings)
-            async with self._entrances.letting_in(made):
-                # A shutdown that has begun meanwhile is not to find more than it knows of.
-                self._check_running()
-            # Nothing is awaited from here on.
-            self.settings, self.version = settings, version
-            self._snapshots, self._authenticator = prepared.snapshots, authenticator
-            self._registry.limit_links(settings.limits.max_links)
-            self._target.follow(prepared.rules, settings.groups)
-            self.ingress.application = mounted
-            self._links.configure(limits=settings.limits, authenticator=authenticator, snapshots=prepared.snapshots)
-            self._entrances.replace(made, grace_s=settings.limits.drain_s)
+            async with self._access_logs.following(settings.access_log):
+                async with self._entrances.letting_in(made):
+                    # A shutdown that has begun meanwhile is not to find more than it knows of.
+                    self._check_running()
+                # Nothing is awaited from here on, until all is in place.
+                self.settings, self.version = settings, version
+                self._snapshots, self._authenticator = prepared.snapshots, authenticator
+                self._registry.limit_links(settings.limits.max_links)
+                self._target.follow(prepared.rules, settings.groups)
+                self.ingress.application = mounted
+                self._links.configure(limits=settings.limits, authenticator=authenticator, snapshots=prepared.snapshots)
+                self._entrances.replace(made, grace_s=settings.limits.drain_s)
             return version
 
     def _check_running(self) -> None:

@@ -91,9 +91,12 @@ class Tally:
     def add(self, label: str, amount: int = 1) -> None:
         """Count ``amount`` more under ``label``."""
         counts = self._counts
-        if label not in counts and len(counts) >= MAX_LABELS:
-            label = OTHER
-        counts[label] = counts.get(label, 0) + amount
+        if label in counts:
+            counts[label] += amount
+        elif len(counts) < MAX_LABELS:
+            counts[label] = amount
+        else:
+            counts[OTHER] = counts.get(OTHER, 0) + amount
 
     def read(self) -> Mapping[str, int]:
         """What there is now, by label; does not change afterwards."""
@@ -125,6 +128,15 @@ class SessionCount:
         self.sent_bytes = 0
         """To visitors."""
 
+    def add(self, duration_s: float, received_bytes: int, sent_bytes: int) -> None:
+        """Count one more."""
+        self.ended += 1
+        self.received_bytes += received_bytes
+        self.sent_bytes += sent_bytes
+        durations = self.durations
+        durations.counts[bisect_left(durations.bounds, duration_s)] += 1
+        durations.sum += duration_s
+
 
 @final
 class Counters:
@@ -144,7 +156,7 @@ class Counters:
         self.tunnels_published: Final = Tally()
         """Tunnels that could be selected from then on, by transport: new ones, and those that were resumed."""
         self.tunnels_detached: Final = Tally()
-        """Tunnels that lost their link and were kept, under one label."""
+        """Tunnels that lost their link and were kept, under the empty label."""
         self.tunnels_resumed: Final = Tally()
         """Tunnels that went on over another link, by its transport."""
         self.registrations_denied: Final = Tally()
@@ -152,8 +164,9 @@ class Counters:
         self.reloads: Final = Tally()
         """Of the settings: ``ok`` or ``failed``."""
         self.access_log_lost: Final = Tally()
-        """Records that were not written to the access log, by why: ``full`` or ``failed``."""
-        self._sessions: dict[tuple[str, ...], SessionCount] = {}
+        """Records that were not written to the access log, under the empty label; counted when that is told."""
+        self._sessions: dict[SessionLabels, SessionCount] = {}
+        self._known: dict[tuple[str, str, str, str, int], SessionCount] = {}
         self._durations: dict[tuple[str, str], Histogram] = {}
 
     def sessions(self) -> Sequence[SessionCount]:
@@ -174,19 +187,8 @@ class Counters:
         over = ended.read()
         return {protocol: max(0, count - over.get(protocol, 0)) for protocol, count in started.items()}
 
-    def session_ended(
-        self,
-        protocol: str,
-        group: str,
-        rule: str,
-        outcome: str,
-        *,
-        status: int,
-        duration_s: float,
-        received_bytes: int,
-        sent_bytes: int,
-    ) -> None:
-        """Count a conversation that is over; it was added to ``started`` when it began.
+    def session(self, protocol: str, group: str, rule: str, outcome: str, status: int) -> SessionCount:
+        """Where to count a conversation that is over; it was added to ``started`` when it began.
 
         Args:
             protocol: As in ``SessionLabels``, like the three that follow.
@@ -194,29 +196,26 @@ class Counters:
             rule: As there.
             outcome: As there.
             status: Of HTTP, of gRPC, or the close code of a WebSocket; 0 where there is none.
-            duration_s: Seconds.
-            received_bytes: From the visitor.
-            sent_bytes: To the visitor.
         """
-        if protocol == "grpc":
-            kind = _GRPC_CODES[status] if 0 <= status <= 16 else OTHER
-        elif 0 <= status < 1000:
-            kind = _HTTP_CLASSES[status // 100]
-        else:
-            kind = f"{status // 1000}xxx" if 1000 <= status < 5000 else OTHER
-        count = self._sessions.get((protocol, group, rule, outcome, kind))
+        known = self._known
+        key = (protocol, group, rule, outcome, status)
+        count = known.get(key)
         if count is None:
-            count = self._count(SessionLabels(protocol, group, rule, outcome, kind))
-        count.ended += 1
-        count.received_bytes += received_bytes
-        count.sent_bytes += sent_bytes
-        durations = count.durations
-        durations.counts[bisect_left(durations.bounds, duration_s)] += 1
-        durations.sum += duration_s
+            count = self._session(SessionLabels(protocol, group, rule, outcome, _status_class(protocol, status)))
+            if len(known) < MAX_LABELS:
+                known[key] = count
+        return count
 
-    def _count(self, labels: SessionLabels) -> SessionCount:
-        if len(self._sessions) >= MAX_LABELS:
+    def _session(self, labels: SessionLabels) -> SessionCount:
+        if labels not in self._sessions and len(self._sessions) >= MAX_LABELS:
             labels = SessionLabels(labels.protocol, OTHER, OTHER, labels.outcome, labels.status)
-        key = (labels.protocol, labels.outcome)
-        durations = self._durations.setdefault(key, Histogram())
+        durations = self._durations.setdefault((labels.protocol, labels.outcome), Histogram())
         return self._sessions.setdefault(labels, SessionCount(labels, durations))
+
+
+def _status_class(protocol: str, status: int) -> str:
+    if protocol == "grpc":
+        return _GRPC_CODES[status] if 0 <= status <= 16 else OTHER
+    if 0 <= status < 1000:
+        return _HTTP_CLASSES[status // 100]
+    return f"{status // 1000}xxx" if 1000 <= status < 5000 else OTHER

@@ -31,15 +31,15 @@ class RequestIds:
         prefix: Random, drawn for this process; visible ASCII characters of tokens, at most 64.
     """
 
-    __slots__ = ("_next", "_prefix")
+    __slots__ = ("_form", "_next")
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix.encode()
+        self._form = prefix.encode().replace(b"%", b"%%") + b"-%x"
         self._next = count(1).__next__
 
     def create(self) -> bytes:
         """A name that no other request has."""
-        return b"%b-%x" % (self._prefix, self._next())
+        return self._form % self._next()
 
     def identify(self, headers: Headers, *, keep: bool) -> tuple[bytes, Headers]:
         """The name of a request, and its fields with that name in the field's place, or at the end.
@@ -69,13 +69,9 @@ def request_id_of(head: Opening) -> str:
     Args:
         head: Its opening, as it is forwarded.
     """
-    match head:
-        case HttpRequest(headers=fields) | GrpcFrame(metadata=fields):
-            pass
-        case _:
-            return ""
-    try:
-        value = fields[2 * fields[::2].index(REQUEST_ID) + 1]
-    except ValueError:
+    fields = head.headers if type(head) is HttpRequest else head.metadata if type(head) is GrpcFrame else ()
+    names = fields[::2]
+    if REQUEST_ID not in names:
         return ""
+    value = fields[2 * names.index(REQUEST_ID) + 1]
     return value.decode() if _WELL_FORMED(value) else ""

@@ -29,18 +29,14 @@ class AccessLog(Protocol):
         """Whether the conversation that ended just now is to be recorded. Asked once for each."""
 
     @abstractmethod
-    def record(self, record: SessionEnded) -> bool:
-        """Have ``record`` written some time soon. Neither blocks nor raises.
-
-        Returns:
-            Whether there was room for it.
-        """
+    def record(self, record: SessionEnded) -> None:
+        """Have ``record`` written some time soon, or lose it if there is no room. Neither blocks nor raises."""
 
     @abstractmethod
-    def failure(self) -> tuple[int, str] | None:
-        """How many records were lost since this was asked last, and why; None: none, or it is too soon to say so.
+    def lost(self) -> tuple[int, str] | None:
+        """How many records were lost that were not told of yet, and why; None: none, or it is too soon to say so.
 
-        Cheap: asked with every record. What is returned is forgotten here.
+        Cheap: asked with every record.
         """
 
     @abstractmethod

@@ -4,9 +4,18 @@ from tunnel.domain import metrics
 from tunnel.domain.metrics import DURATION_BOUNDS_S, OTHER, Counters, Histogram, SessionLabels, Tally
 
 
-def end(counters: Counters, *, protocol: str = "http", group: str = "web", outcome: str = "ok", **others: int) -> None:
-    numbers = {"status": 200, "duration_s": 0.2, "received_bytes": 0, "sent_bytes": 0} | others
-    counters.session_ended(protocol, group, "rules[0]", outcome, **numbers)
+def end(
+    counters: Counters,
+    *,
+    protocol: str = "http",
+    group: str = "web",
+    outcome: str = "ok",
+    status: int = 200,
+    duration_s: float = 0.2,
+    received_bytes: int = 0,
+    sent_bytes: int = 0,
+) -> None:
+    counters.session(protocol, group, "rules[0]", outcome, status).add(duration_s, received_bytes, sent_bytes)
 
 
 def test_value_is_counted_once_at_the_first_bound_it_does_not_exceed() -> None:

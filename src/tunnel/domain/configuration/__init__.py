@@ -5,6 +5,7 @@ configuration file holds; code may also build them directly. Either way a contra
 names the key.
 """
 
+from tunnel.domain.configuration.access_log import AccessLogSettings
 from tunnel.domain.configuration.addresses import (
     BUILT_IN_SCHEMES,
     ListenAddress,
@@ -37,6 +38,7 @@ from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings
 __all__ = [
     "BUILT_IN_SCHEMES",
     "LOOPBACK_TARGETS",
+    "AccessLogSettings",
     "AuthSettings",
     "ClientPolicy",
     "ClientSettings",

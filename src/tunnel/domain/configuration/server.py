@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tunnel.domain.configuration.access_log import AccessLogSettings
 from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.groups import GroupSettings, check_group, check_server_rule
 from tunnel.domain.configuration.limits import LimitsSettings
@@ -30,6 +31,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         rules: Which group serves a request.
         groups: By name.
         limits: Announced to clients.
+        access_log: Where conversations are recorded; None: nowhere.
 
     Raises:
         ConfigurationError: Naming the key.
@@ -41,6 +43,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     rules: tuple[Rule, ...] = ()
     groups: Mapping[str, GroupSettings] = {}
     limits: LimitsSettings = LimitsSettings()
+    access_log: AccessLogSettings | None = None
 
     def __post_init__(self) -> None:
         check_listeners(self.transports, self.ingress)
@@ -50,6 +53,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         for name, group in self.groups.items():
             check_group(name, group)
         self.limits.check("limits")
+        if self.access_log is not None:
+            self.access_log.check()
 
 
 def decode_server_settings(table: Mapping[str, object]) -> ServerSettings:
