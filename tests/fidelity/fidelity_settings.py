@@ -18,6 +18,8 @@ Hosts of the visitors' requests, all served by the client of the group ``web`` u
     crowd.test          group ``crowd``, which has none either; one request may wait for it
     any host            ``kept.test``, for paths below ``/any``
     frail.test          group ``frail``, for clients that a test starts and loses
+
+Requests are given no names, which nobody could foretell: ``request_id`` is ``off``, but in the tests that are about it.
 """
 
 from __future__ import annotations
@@ -73,7 +75,12 @@ def server_settings(transport: str, ports: Ports, *, name: str, ingress: Mapping
         ingress: Other keys of ``[ingress.http]``.
     """
     where = f"name = {json.dumps(name)}" if transport == "memory" else 'listen = "127.0.0.1:0"'
-    ingress = {"max_body_bytes": MAX_BODY_BYTES, "trusted_proxies": [TRUSTED_PROXY], **ingress}
+    ingress = {
+        "max_body_bytes": MAX_BODY_BYTES,
+        "trusted_proxies": [TRUSTED_PROXY],
+        "request_id": "off",
+        **ingress,
+    }
     entering = "\n".join(f"{key} = {json.dumps(value)}" for key, value in ingress.items())
     upstreams = {
         "app": (ports.app, "keepalive_s = 0"),
