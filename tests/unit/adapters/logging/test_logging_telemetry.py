@@ -9,6 +9,7 @@ import pytest
 
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.ports.telemetry import (
+    AccessLogLost,
     ClientConfigured,
     ClientPublished,
     ClientUnpublished,
@@ -21,6 +22,7 @@ from tunnel.ports.telemetry import (
     MemberEjected,
     MemberReturned,
     RegistrationDenied,
+    SessionEnded,
     SessionFailed,
     TargetEjected,
     TargetReturned,
@@ -123,6 +125,21 @@ RECORDS = [
         SessionFailed("cancelled", "", ""),
         logging.DEBUG,
         'session_failed code=cancelled reason="" detail=""',
+    ),
+    (
+        SessionFailed("no_client", "none", "why", "r-1"),
+        logging.INFO,
+        "session_failed code=no_client reason=none detail=why request_id=r-1",
+    ),
+    (
+        SessionEnded(protocol="http", request_id="r-1", outcome="ok", duration_s=0.5),
+        logging.DEBUG,
+        "session_ended outcome=ok request_id=r-1 duration_s=0.5",
+    ),
+    (
+        AccessLogLost(3, "the queue was full"),
+        logging.WARNING,
+        'access_log_lost records=3 reason="the queue was full"',
     ),
 ]
 
