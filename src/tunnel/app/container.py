@@ -28,6 +28,7 @@ from dependency_injector import containers, providers
 from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.adapters.signals import signals_of_running_loop
+from tunnel.app.ledger import Ledger
 from tunnel.domain.limits import MIB
 from tunnel.domain.metrics import Counters
 from tunnel.domain.mux.budget import Budget
@@ -95,13 +96,13 @@ def _request_ids() -> RequestIds:
 
 
 def _ingress_options(
-    settings: HttpIngressSettings | None, limits: LimitsSettings, request_ids: RequestIds
+    settings: HttpIngressSettings | None, limits: LimitsSettings, request_ids: RequestIds, telemetry: Telemetry
 ) -> IngressSettings:
     from tunnel.adapters.http.forwarded import Forwarder
     from tunnel.adapters.http.ingress_types import IngressSettings
 
     if settings is None:
-        return IngressSettings(max_headers=limits.max_headers, request_ids=request_ids)
+        return IngressSettings(max_headers=limits.max_headers, request_ids=request_ids, telemetry=telemetry)
     return IngressSettings(
         forwarder=Forwarder(settings.forwarded, settings.trusted_proxies),
         max_body_bytes=settings.max_body_bytes,
@@ -109,22 +110,31 @@ def _ingress_options(
         max_headers=limits.max_headers,
         upload_stall_s=settings.upload_stall_s,
         request_ids=None if settings.request_id == "off" else request_ids,
+        telemetry=telemetry,
         keep_request_ids=settings.request_id == "keep",
     )
 
 
-def _http_ingress(settings: HttpIngressSettings, limits: LimitsSettings, request_ids: RequestIds) -> Ingress:
+def _http_ingress(
+    settings: HttpIngressSettings, limits: LimitsSettings, request_ids: RequestIds, ledger: Ledger
+) -> Ingress:
     from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 
-    return UvicornIngress(settings.listen, name="http", settings=_ingress_options(settings, limits, request_ids))
+    return UvicornIngress(
+        settings.listen, name="http", settings=_ingress_options(settings, limits, request_ids, ledger)
+    )
 
 
 def _asgi_ingress(
-    target: ProxyTarget, settings: HttpIngressSettings | None, limits: LimitsSettings, request_ids: RequestIds
+    target: ProxyTarget,
+    settings: HttpIngressSettings | None,
+    limits: LimitsSettings,
+    request_ids: RequestIds,
+    ledger: Ledger,
 ) -> Callable[..., Any]:
     from tunnel.adapters.http.ingress_asgi import AsgiIngress
 
-    return AsgiIngress(target, settings=_ingress_options(settings, limits, request_ids))
+    return AsgiIngress(target, settings=_ingress_options(settings, limits, request_ids, ledger))
 
 
 def _access_log(settings: AccessLogSettings, random: RandomSource) -> AccessLog:
@@ -187,6 +197,7 @@ class ServerContainer(containers.DeclarativeContainer):
     random: providers.Provider[random.Random] = providers.Singleton(random.Random)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
     counters: providers.Provider[Counters] = providers.Singleton(Counters)
+    ledger: providers.Provider[Ledger] = providers.Singleton(Ledger, telemetry, counters, clock)
     budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
     network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
     authenticator: providers.Provider[Authenticator] = providers.Factory(_authenticator)
@@ -198,9 +209,11 @@ class ServerContainer(containers.DeclarativeContainer):
         memory=providers.Factory(_memory_listener, network=network),
     )
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(
-        http=providers.Factory(_http_ingress, request_ids=request_ids),
+        http=providers.Factory(_http_ingress, request_ids=request_ids, ledger=ledger),
     )
-    asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(_asgi_ingress, request_ids=request_ids)
+    asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
+        _asgi_ingress, request_ids=request_ids, ledger=ledger
+    )
 
 
 class ClientContainer(containers.DeclarativeContainer):

@@ -22,6 +22,7 @@ from tunnel.ports.telemetry import (
     MemberEjected,
     MemberReturned,
     RegistrationDenied,
+    RequestRefused,
     SessionEnded,
     SessionFailed,
     TargetEjected,
@@ -65,6 +66,8 @@ class Ledger(Telemetry):
     def record(self, event: Event) -> None:
         self._count(event)
         self._telemetry.record(event)
+        if type(event) is RequestRefused:
+            self._refused(event)
 
     # -- conversations
 
@@ -101,9 +104,9 @@ class Ledger(Telemetry):
         count = self._counters.session(protocol, attempt.group, attempt.rule, outcome, status)
         count.add(duration_s, received_bytes, attempt.sent_bytes)
         log = self.access_log
-        logged = log is not None and log.wants()
-        told = self._telemetry.wants_sessions
-        if not (logged or told):
+        if log is not None and not log.wants():
+            log = None
+        if log is None and not self._telemetry.wants_sessions:
             return
         method, host, path = _asked(head)
         record = SessionEnded(
@@ -125,9 +128,32 @@ class Ledger(Telemetry):
             sent_bytes=attempt.sent_bytes,
             tries=attempt.tries,
         )
-        if told:
+        self._tell(record, log)
+
+    def _refused(self, refused: RequestRefused) -> None:
+        """Account for what was over before it could begin."""
+        self._counters.started.add(refused.protocol)
+        self._counters.session(refused.protocol, "", "", refused.code, refused.status).add(0.0, 0, 0)
+        log = self.access_log
+        if log is not None and not log.wants():
+            log = None
+        if log is not None or self._telemetry.wants_sessions:
+            record = SessionEnded(
+                protocol=refused.protocol,
+                request_id=refused.request_id,
+                peer=refused.peer,
+                method=refused.method,
+                path=refused.path[:_MAX_TEXT_CHARS],
+                outcome=refused.code,
+                status=refused.status,
+                duration_s=0.0,
+            )
+            self._tell(record, log)
+
+    def _tell(self, record: SessionEnded, log: AccessLog | None) -> None:
+        if self._telemetry.wants_sessions:
             self._telemetry.record(record)
-        if logged and log is not None:
+        if log is not None:
             log.record(record)
             self.note_lost(log)
 

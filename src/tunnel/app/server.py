@@ -14,7 +14,6 @@ from tunnel.app.background import Background
 from tunnel.app.container import ServerContainer
 from tunnel.app.entrance import Entrance, IngressEntrance, MountedIngress, TransportEntrance
 from tunnel.app.entrances import Entrances
-from tunnel.app.ledger import Ledger
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.prepared import prepare, prepare_aside
 from tunnel.app.routes import Routes
@@ -51,7 +50,7 @@ class Server:
         self.version = 1
         """Of the settings: one more with each ``reload``."""
         self.container = container if container is not None else ServerContainer()
-        self.telemetry = Ledger(self.container.telemetry(), self.container.counters(), self.container.clock())
+        self.telemetry = self.container.ledger()
         """Counts what happens, and passes it on to what the container has."""
         self._access_logs = AccessLogs(self.telemetry, self.container.access_log)
         self._registry: Registry[Tunnel] = Registry(max_links=settings.limits.max_links, on_published=self._published)

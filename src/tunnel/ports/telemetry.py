@@ -21,6 +21,7 @@ __all__ = [
     "MemberReturned",
     "AccessLogLost",
     "RegistrationDenied",
+    "RequestRefused",
     "SessionEnded",
     "SessionFailed",
     "TargetEjected",
@@ -240,6 +241,28 @@ class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tries: int = 0
 
 
+class RequestRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """An ingress turned a request away that no target has seen: malformed, too large, or too slow.
+
+    Args:
+        protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``.
+        code: Why.
+        status: What the visitor was told.
+        request_id: Its X-Request-Id; empty when it has none.
+        peer: Address of whoever is connected.
+        method: Empty when that is not known.
+        path: Without query; empty when it is not known, or not certain to be one.
+    """
+
+    protocol: str
+    code: str
+    status: int
+    request_id: str = ""
+    peer: str = ""
+    method: str = ""
+    path: str = ""
+
+
 class AccessLogLost(msgspec.Struct, frozen=True):
     """Records did not make it into the access log. Told at most once in ten seconds.
 
@@ -271,6 +294,7 @@ Event: TypeAlias = (
     | TargetReturned
     | SessionFailed
     | SessionEnded
+    | RequestRefused
     | AccessLogLost
 )
 

@@ -31,6 +31,7 @@ from tunnel.adapters.http.ingress_target import RequestTarget, read_target
 from tunnel.adapters.http.ingress_types import AsgiReceive, AsgiSend, IngressSettings, Scope
 from tunnel.adapters.http.problem import problem
 from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
+from tunnel.domain.error_statuses import HTTP_STATUS
 from tunnel.domain.errors import SessionError
 from tunnel.ports.target import ProxyTarget
 
@@ -85,7 +86,11 @@ class AsgiIngress:
         try:
             head, upload = _read_scope(scope, headers, peer, settings)
         except SessionError as error:
-            await _answer(response, refusal(error, request_id=request_id))
+            answer = refusal(error, request_id=request_id)
+            path = _raw_path(scope)
+            asked = HttpRequest(scope["method"], path if path.startswith(b"/") else b"")
+            self._service.refused(error, answer.status, asked, request_id=request_id, peer=peer)
+            await _answer(response, answer)
             return
 
         async def watch() -> None:
@@ -115,6 +120,8 @@ class AsgiIngress:
                 await stream.read_first()
         except SessionError as exc:
             error = exc
+            status = HTTP_STATUS[exc.code]
+            self._service.refused(exc, status, stream.head, request_id=stream.request_id, peer=stream.peer)
         else:
             error = await self._service.handle(stream)
         if error is not None and not stream.response.started:

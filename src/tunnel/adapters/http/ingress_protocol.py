@@ -72,6 +72,9 @@ _READ_AHEAD_BYTES: Final = 64 * 1024
 _RESET: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 """SO_LINGER on, for 0 seconds: closing resets the connection."""
 
+_UNKNOWN: Final = HttpRequest("", b"")
+"""The head of what is no request."""
+
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 
 
@@ -260,7 +263,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         version = parser.get_http_version()
         settings = self._service.settings
         request_id, fields = settings.identify(fields, self._peer)
-        refused = None
+        refused = wrong = None
         try:
             if version not in _VERSIONS:
                 raise Unsupported("only HTTP/1.0 and HTTP/1.1 are spoken here", status=505)
@@ -274,7 +277,10 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 settings=settings,
             )
         except SessionError as error:
-            head, upload, refused = HttpRequest(method.decode()), Upload.STREAMED, refusal(error, request_id=request_id)
+            # Whatever else a target may be, it may hold a password.
+            path = self._url.partition(b"?")[0] if self._url[:1] == b"/" else b""
+            head, upload, wrong = HttpRequest(method.decode(), path), Upload.STREAMED, error
+            refused = refusal(error, request_id=request_id)
         exchange = Exchange(
             self,
             head,
@@ -287,6 +293,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             peer=self._peer,
         )
         exchange.refusal = refused
+        exchange.error = wrong
         self._latest = exchange
         self._waiting.append(exchange)
         if len(self._waiting) > _READ_AHEAD_REQUESTS:
@@ -372,12 +379,18 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             exchange = self._running = waiting.popleft()
             if self.flow.read_paused:
                 self._resume_reading()
-            if not exchange.head.end:
+            if exchange.refusal is None and not exchange.head.end:
                 exchange.begin()
             if exchange.refusal is None:
                 return exchange
+            self._tell(exchange.error, exchange.refusal.status, exchange)
             exchange.answer(exchange.refusal)
         return None
+
+    def _tell(self, error: SessionError | None, status: int, exchange: Exchange) -> None:
+        """A request is refused that no target has seen."""
+        if error is not None:
+            self._service.refused(error, status, exchange.head, request_id=exchange.request_id, peer=self._peer)
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
@@ -456,6 +469,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._cut(last)
             return
         request_id = last.request_id if last is not None else self._service.settings.identify((), self._peer)[0]
+        if last is None:
+            self._service.refused(error, status, _UNKNOWN, request_id=request_id, peer=self._peer)
         answer = problem(error, status=status, request_id=request_id)
         headers, body = ResponseRules("", request_id).head(answer)
         self.write(render_head(status, headers, b"connection: close\r\n") + body)

@@ -10,6 +10,7 @@ from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.ports.telemetry import RequestRefused
 
 __all__ = ["IngressService", "VisitorStream"]
 
@@ -48,6 +49,29 @@ class IngressService:
     def __init__(self, target: ProxyTarget, settings: IngressSettings) -> None:
         self._target = target
         self.settings = settings
+
+    def refused(self, error: SessionError, status: int, head: HttpRequest, *, request_id: bytes, peer: str) -> None:
+        """Tell of a request that no target is to hear of.
+
+        Args:
+            error: Why.
+            status: What the visitor is told.
+            head: What is known of it; an empty method for nothing.
+            request_id: Its name; empty when it has none.
+            peer: IP address of the visitor.
+        """
+        if self.settings.telemetry is not None:
+            self.settings.telemetry.record(
+                RequestRefused(
+                    protocol="http",
+                    code=error.code.value,
+                    status=status,
+                    request_id=request_id.decode(),
+                    peer=peer,
+                    method=head.method,
+                    path=head.path.decode("ascii", "backslashreplace") if head.method else "",
+                )
+            )
 
     async def handle(self, stream: VisitorStream) -> SessionError | None:
         """Have the target handle ``stream``; returns why its answer is not complete, None when it is.

@@ -13,6 +13,7 @@ import msgspec
 from tunnel.adapters.http.forwarded import Forwarder
 from tunnel.domain.envelopes import Headers
 from tunnel.domain.request_ids import RequestIds
+from tunnel.ports.telemetry import Telemetry
 
 __all__ = [
     "AsgiReceive",
@@ -40,6 +41,7 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
         forwarder: Sets X-Forwarded-* or Forwarded.
         request_ids: Gives names to requests, which visitors and targets are told in X-Request-Id; None: that is a field
             like any other.
+        telemetry: Told of requests that are refused before any target sees them; None: nobody is.
         keep_request_ids: Whether a request may come with a name of its own. From the forwarder's trusted proxies it may
             in any case.
     """
@@ -49,6 +51,7 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_headers: int = 200
     upload_stall_s: float = 60.0
     forwarder: Forwarder = msgspec.field(default_factory=Forwarder)
+    telemetry: Telemetry | None = None
     request_ids: RequestIds | None = None
     keep_request_ids: bool = True
 

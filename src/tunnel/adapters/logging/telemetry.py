@@ -23,6 +23,7 @@ from tunnel.ports.telemetry import (
     MemberEjected,
     MemberReturned,
     RegistrationDenied,
+    RequestRefused,
     SessionEnded,
     SessionFailed,
     TargetEjected,
@@ -69,7 +70,7 @@ def _level(event: Event) -> int:
     match event:
         case RegistrationDenied() | LinkLost() | ConnectFailed() | MemberEjected() | TargetEjected() | AccessLogLost():
             return logging.WARNING
-        case SessionEnded():
+        case SessionEnded() | RequestRefused():
             return logging.DEBUG
         case ConfigurationApplied(rejected=rejected) | ClientConfigured(rejected=rejected):
             return logging.WARNING if rejected else logging.INFO
@@ -143,6 +144,8 @@ def _described(event: Event) -> tuple[str, Fields]:
                 "request_id": request_id,
                 "duration_s": round(duration_s, 6),
             }
+        case RequestRefused(code=code, status=status, peer=peer, request_id=request_id):
+            return "request_refused", {"code": code, "status": status, "peer": peer, "request_id": request_id}
         case AccessLogLost(records=records, reason=reason):
             return "access_log_lost", {"records": records, "reason": reason}
         case _:

@@ -22,6 +22,7 @@ from tunnel.ports.telemetry import (
     MemberEjected,
     MemberReturned,
     RegistrationDenied,
+    RequestRefused,
     SessionEnded,
     SessionFailed,
     TargetEjected,
@@ -135,6 +136,11 @@ RECORDS = [
         SessionEnded(protocol="http", request_id="r-1", outcome="ok", duration_s=0.5),
         logging.DEBUG,
         "session_ended outcome=ok request_id=r-1 duration_s=0.5",
+    ),
+    (
+        RequestRefused(protocol="http", code="bad_request", status=400, peer="192.0.2.1", request_id="r-1"),
+        logging.DEBUG,
+        "request_refused code=bad_request status=400 peer=192.0.2.1 request_id=r-1",
     ),
     (
         AccessLogLost(3, "the queue was full"),
