@@ -92,6 +92,7 @@ class Exchange(VisitorStream):
         "buffered_bytes",
         "cut_off",
         "error",
+        "given",
         "keep_alive",
         "peer",
         "refusal",
@@ -131,6 +132,8 @@ class Exchange(VisitorStream):
         self.error: SessionError | None = None
         self.keep_alive = keep_alive
         """Whether the connection goes on after the response."""
+        self.given = False
+        """Whether the target has been given it."""
         self.refusal: HttpResponse | None = None
         """The answer, when no target is to hear of the request."""
         self.uploaded = upload is _NO_UPLOAD

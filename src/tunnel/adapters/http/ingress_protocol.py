@@ -393,6 +393,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._service.refused(error, status, exchange.head, request_id=exchange.request_id, peer=self._peer)
 
     async def _serve(self, exchange: Exchange) -> None:
+        exchange.given = True
         try:
             error = await self._service.handle(exchange)
         except BaseException:
@@ -469,8 +470,9 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._cut(last)
             return
         request_id = last.request_id if last is not None else self._service.settings.identify((), self._peer)[0]
-        if last is None:
-            self._service.refused(error, status, _UNKNOWN, request_id=request_id, peer=self._peer)
+        if last is None or not last.given:
+            head = _UNKNOWN if last is None else last.head
+            self._service.refused(error, status, head, request_id=request_id, peer=self._peer)
         answer = problem(error, status=status, request_id=request_id)
         headers, body = ResponseRules("", request_id).head(answer)
         self.write(render_head(status, headers, b"connection: close\r\n") + body)
