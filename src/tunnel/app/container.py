@@ -224,6 +224,7 @@ class ClientContainer(containers.DeclarativeContainer):
     random: providers.Provider[random.Random] = providers.Singleton(random.Random)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
     counters: providers.Provider[Counters] = providers.Singleton(Counters)
+    ledger: providers.Provider[Ledger] = providers.Singleton(Ledger, telemetry, counters, clock)
     budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
     network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
     transports: providers.Aggregate[Transport] = providers.Aggregate(

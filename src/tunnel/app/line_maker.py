@@ -61,7 +61,7 @@ class LineMaker:
             settings.policy(),
             self._make_target,
             container.random(),
-            container.telemetry(),
+            container.ledger(),
             clock=container.clock(),
             start=self._start,
             on_rejected=line.changed,
@@ -76,7 +76,7 @@ class LineMaker:
             clock=container.clock(),
             signals=container.signals,
             random=container.random(),
-            telemetry=container.telemetry(),
+            telemetry=container.ledger(),
             budget=container.budget(),
             on_ready=line.on_ready,
         )

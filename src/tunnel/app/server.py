@@ -50,9 +50,8 @@ class Server:
         self.version = 1
         """Of the settings: one more with each ``reload``."""
         self.container = container if container is not None else ServerContainer()
-        self.telemetry = self.container.ledger()
-        """Counts what happens, and passes it on to what the container has."""
-        self._access_logs = AccessLogs(self.telemetry, self.container.access_log)
+        self._telemetry = self.container.ledger()
+        self._access_logs = AccessLogs(self._telemetry, self.container.access_log)
         self._registry: Registry[Tunnel] = Registry(max_links=settings.limits.max_links, on_published=self._published)
         rules, self._snapshots = prepare(settings, version=self.version)
         self._target = Routes(
@@ -60,7 +59,7 @@ class Server:
             settings.groups,
             registry=self._registry,
             random=self.container.random(),
-            ledger=self.telemetry,
+            ledger=self._telemetry,
             clock=self.container.clock(),
         )
         self._authenticator = self.container.authenticator(settings.auth)
@@ -72,14 +71,14 @@ class Server:
             snapshots=self._snapshots,
             clock=self.container.clock(),
             signals=self.container.signals,
-            telemetry=self.telemetry,
+            telemetry=self._telemetry,
             budget=self.container.budget(),
         )
         self.ingress = MountedIngress(self.container.asgi_ingress(self._target, settings.ingress.http, settings.limits))
         """An ASGI application to mount elsewhere; works while the context is entered. It follows ``[ingress.http]`` in
         all but ``listen``."""
         self._background = Background()
-        self._entrances = Entrances(self._background, self.telemetry)
+        self._entrances = Entrances(self._background, self._telemetry)
         self._turn = anyio.Lock()
         self._running = False
         self._closed = anyio.Event()

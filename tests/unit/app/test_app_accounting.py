@@ -309,8 +309,8 @@ async def test_registrations_and_reloads_are_counted(world: World) -> None:
         await until(lambda: counters.registrations_denied.total)
         assert counters.registrations_denied.read() == {"unauthenticated": 1}
         await link.aclose()
-        server.telemetry.record(ConfigurationReloaded("server.toml", 2))
-        server.telemetry.record(ConfigurationReloaded("server.toml", 2, "wrong"))
+        server.container.ledger().record(ConfigurationReloaded("server.toml", 2))
+        server.container.ledger().record(ConfigurationReloaded("server.toml", 2, "wrong"))
         assert counters.reloads.read() == {"ok": 1, "failed": 1}
 
 

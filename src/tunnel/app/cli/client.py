@@ -35,6 +35,6 @@ def run(args: argparse.Namespace) -> int:
 
         run_service(
             lambda: Client(settings),
-            lambda client: Reloader(source, client.reload, client.container.telemetry()),
+            lambda client: Reloader(source, client.reload, client.container.ledger()),
         )
     return OK

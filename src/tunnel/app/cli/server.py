@@ -34,6 +34,6 @@ def run(args: argparse.Namespace) -> int:
 
         run_service(
             lambda: Server(settings),
-            lambda server: Reloader(source, server.reload, server.telemetry),
+            lambda server: Reloader(source, server.reload, server.container.ledger()),
         )
     return OK
