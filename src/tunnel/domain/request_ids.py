@@ -37,10 +37,6 @@ class RequestIds:
         self._form = prefix.encode().replace(b"%", b"%%") + b"-%x"
         self._next = count(1).__next__
 
-    def create(self) -> bytes:
-        """A name that no other request has."""
-        return self._form % self._next()
-
     def identify(self, headers: Headers, *, keep: bool) -> tuple[bytes, Headers]:
         """The name of a request, and its fields with that name in the field's place, or at the end.
 
@@ -48,14 +44,15 @@ class RequestIds:
             headers: Of the request, names in lower case.
             keep: Whether a well-formed name that it comes with is kept. One of several never is.
         """
-        if REQUEST_ID not in headers[::2]:
-            created = self.create()
+        created = self._form % self._next()
+        if REQUEST_ID not in headers:
             return created, (*headers, REQUEST_ID, created)
         given = [position for position in range(0, len(headers), 2) if headers[position] == REQUEST_ID]
+        if not given:  # it is somebody's value
+            return created, (*headers, REQUEST_ID, created)
         value = headers[given[0] + 1]
         if keep and len(given) == 1 and _WELL_FORMED(value):
             return value, headers
-        created = self.create()
         changed = list(headers)
         changed[given[0] + 1] = created
         for position in reversed(given[1:]):

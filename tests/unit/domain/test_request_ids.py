@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, Headers, HttpRequest, TcpOpen
 from tunnel.domain.request_ids import REQUEST_ID, RequestIds, request_id_of
 
-OTHERS: Headers = (b"host", b"a.test", b"accept", b"x-request-id")
+OTHERS: Headers = (b"host", b"a.test", b"accept", REQUEST_ID)
 
 
 def test_names_are_the_prefix_and_a_number() -> None:
     ids = RequestIds("a%d")
 
-    assert [ids.create() for _ in range(17)][::8] == [b"a%d-1", b"a%d-9", b"a%d-11"]
+    assert [ids.identify((), keep=True)[0] for _ in range(17)][::8] == [b"a%d-1", b"a%d-9", b"a%d-11"]
 
 
 def test_name_is_added_at_the_end() -> None:

@@ -18,8 +18,8 @@ class MonotonicClock(Clock):
     of which it knows nothing.
     """
 
-    def now(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.monotonic)
+    """Not a method that calls it: that would take twice as long, and each conversation asks ten times."""
 
     async def sleep(self, delay_s: float) -> None:
         await anyio.sleep(max(delay_s, 0.0))

@@ -35,19 +35,19 @@ MAX_FIELDS: Final = (1 << _LANE_BITS) - 1
 HOST: Final = 1
 LENGTH: Final = 1 << _LANE_BITS
 """Content-Length."""
-HOP: Final = 1 << 2 * _LANE_BITS
-"""Any field that concerns one connection only, Transfer-Encoding and Upgrade too (RFC 9110 section 7.6.1)."""
-TRAILER: Final = 1 << 3 * _LANE_BITS
-"""The announcement of trailers."""
-EXPECT: Final = 1 << 4 * _LANE_BITS
-CODING: Final = 1 << 5 * _LANE_BITS
-"""Transfer-Encoding, which counts as ``HOP`` besides."""
-UPGRADE: Final = 1 << 6 * _LANE_BITS
-"""Upgrade, which counts as ``HOP`` besides."""
-MALFORMED: Final = 1 << 7 * _LANE_BITS
-"""What is no field name."""
-NAMED: Final = 1 << 8 * _LANE_BITS
+NAMED: Final = 1 << 2 * _LANE_BITS
 """X-Request-Id."""
+HOP: Final = 1 << 3 * _LANE_BITS
+"""Any field that concerns one connection only, Transfer-Encoding and Upgrade too (RFC 9110 section 7.6.1)."""
+TRAILER: Final = 1 << 4 * _LANE_BITS
+"""The announcement of trailers."""
+EXPECT: Final = 1 << 5 * _LANE_BITS
+CODING: Final = 1 << 6 * _LANE_BITS
+"""Transfer-Encoding, which counts as ``HOP`` besides."""
+UPGRADE: Final = 1 << 7 * _LANE_BITS
+"""Upgrade, which counts as ``HOP`` besides."""
+MALFORMED: Final = 1 << 8 * _LANE_BITS
+"""What is no field name."""
 
 _TOKEN_BYTES: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What a field name consists of (RFC 9110 section 5.6.2)."""

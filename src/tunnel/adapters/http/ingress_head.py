@@ -6,7 +6,18 @@ from enum import Enum
 from typing import Final
 
 from tunnel.adapters.http.fields import strip_hop_by_hop, tokens, values, without
-from tunnel.adapters.http.ingress_census import CODING, EXPECT, HOP, HOST, LENGTH, MAX_FIELDS, UPGRADE, census, tally
+from tunnel.adapters.http.ingress_census import (
+    CODING,
+    EXPECT,
+    HOP,
+    HOST,
+    LENGTH,
+    MAX_FIELDS,
+    NAMED,
+    UPGRADE,
+    census,
+    tally,
+)
 from tunnel.adapters.http.ingress_target import RequestTarget
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.problem import problem
@@ -26,6 +37,8 @@ _MAX_LENGTH_DIGITS: Final = 19
 
 _FRAMED: Final = frozenset({"1.0", "1.1"})
 """Versions in which a body is announced by a field (RFC 9112 section 6.3)."""
+
+_NAMED_HOST: Final = HOST + NAMED
 
 _EXPECT: Final = frozenset({b"expect"})
 
@@ -118,7 +131,8 @@ def read_head(
     kinds = census(names)
     upload = _NO_UPLOAD
     host = headers[2 * names.index(b"host") + 1] if kinds & MAX_FIELDS else b""
-    if kinds != HOST or version not in _FRAMED:  # nearly always they are: one Host, and the rest is for both ends
+    # Nearly always they are in order: one Host, perhaps a name, and the rest is for both ends.
+    if (kinds != _NAMED_HOST and kinds != HOST) or version not in _FRAMED:
         _check_host(kinds, version)
         upload = _upload(headers, kinds, method=method, version=version, limit=settings.max_body_bytes)
         if tally(kinds, HOP):

@@ -96,7 +96,7 @@ class ResponseRules:
             raise _wrong(f"status {status}")
         headers, kinds = _checked(head.headers)
         if self._request_id:
-            if kinds >= NAMED:
+            if kinds >= NAMED and tally(kinds, NAMED):
                 headers = without(headers, _NAME)
             headers += (REQUEST_ID, self._request_id)
         lengths = tally(kinds, LENGTH)
