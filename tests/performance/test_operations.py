@@ -20,22 +20,22 @@ RECORDED_ON = "2026-11-22"
 RECORDED_PYTHON = (3, 11)
 RECORDED = {
     ("memory", 1): Operations(
-        tasks=0, timers=0.01, callbacks=8.03, frames=2, envelopes=2, sends=4, calls=1031.23, garbage=0
+        tasks=0, timers=0.01, callbacks=8.03, frames=2, envelopes=2, sends=4, calls=1083.23, garbage=0
     ),
     ("memory", 50): Operations(
-        tasks=0, timers=0.01, callbacks=4.33, frames=0.04, envelopes=2, sends=4, calls=553.96, garbage=0
+        tasks=0, timers=0.01, callbacks=4.33, frames=0.04, envelopes=2, sends=4, calls=615.97, garbage=0
     ),
     ("websocket", 1): Operations(
-        tasks=0, timers=0.03, callbacks=8.04, frames=2, envelopes=2, sends=6, calls=1185.36, garbage=0
+        tasks=0, timers=0.03, callbacks=8.04, frames=2, envelopes=2, sends=6, calls=1235.36, garbage=0
     ),
     ("websocket", 50): Operations(
-        tasks=0, timers=0.01, callbacks=4.33, frames=0.04, envelopes=2, sends=4.04, calls=557.08, garbage=0
+        tasks=0, timers=0.01, callbacks=4.33, frames=0.04, envelopes=2, sends=4.04, calls=625.53, garbage=0
     ),
     ("grpc", 1): Operations(
-        tasks=0, timers=0.04, callbacks=18.04, frames=2, envelopes=2, sends=4, calls=1342.24, garbage=0
+        tasks=0, timers=0.04, callbacks=18.04, frames=2, envelopes=2, sends=4, calls=1407.45, garbage=0
     ),
     ("grpc", 50): Operations(
-        tasks=0, timers=0.01, callbacks=4.54, frames=0.04, envelopes=2, sends=4, calls=584.41, garbage=0
+        tasks=0, timers=0.01, callbacks=4.54, frames=0.04, envelopes=2, sends=4, calls=647.34, garbage=0
     ),
 }
 
