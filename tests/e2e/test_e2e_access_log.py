@@ -129,7 +129,7 @@ def test_every_request_has_one_line_that_tells_how_it_went(tmp_path: Path) -> No
 
     assert "secret" not in path.read_text()
     found = lines(path)
-    (unnamed,) = (found.pop(name) for name in list(found) if re.fullmatch("[0-9a-f]{16}-1", name))
+    (unnamed,) = (found.pop(name) for name in list(found) if re.fullmatch("[0-9a-f]{16}-[0-9a-f]+", name))
     assert {name: (record["outcome"], record["status"], record["sent_bytes"]) for name, record in found.items()} == {
         "kept-0": ("ok", 200, 5),
         "kept-1": ("ok", 200, 5),

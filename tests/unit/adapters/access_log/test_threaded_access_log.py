@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tunnel.adapters.access_log import ThreadedAccessLog
@@ -194,11 +195,11 @@ async def test_cancelled_end_still_writes_what_there_is() -> None:
     file.gate.clear()
     await until(file.writing.is_set)
 
-    closing = asyncio.ensure_future(log.aclose())
-    await asyncio.sleep(0)
-    closing.cancel()
-    file.gate.set()
-    await asyncio.wait([closing])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(log.aclose)
+        await until(lambda: log._closing)
+        tasks.cancel_scope.cancel()
+        file.gate.set()
 
     assert len(file.lines) == 1
 

@@ -117,8 +117,8 @@ NO_PATH = "expected a target without path, query and fragment; requests keep the
 
 # (what is replaced in COMPLETE, by what, the whole message)
 MISTAKES = [
-    ("[transports.grpc]", "[transport.grpc]", 'transport: unknown key; expected one of "auth", "groups", "ingress", '
-     '"limits", "rules", "transports"; did you mean "transports"?'),
+    ("[transports.grpc]", "[transport.grpc]", 'transport: unknown key; expected one of "access_log", "auth", '
+     '"groups", "ingress", "limits", "rules", "transports"; did you mean "transports"?'),
     ("[transports.grpc]", "[transports.grcp]", 'transports.grcp: unknown key; expected one of "grpc", "memory", '
      '"websocket"; did you mean "grpc"?'),
     ("[transports.grpc]", "[transports.quic]", 'transports.quic: unknown key; expected one of "grpc", "memory", '
