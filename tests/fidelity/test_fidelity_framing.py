@@ -10,6 +10,8 @@ from strict_http import read_responses
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 POST = b"POST"
+EXPECT = b"Expect: 100-continue\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def get(wire: Wire, *, method: bytes = b"GET", version: int = 1) -> tuple[RawSocket, RawSocket]:
@@ -27,6 +29,15 @@ def check_usable(wire: Wire, visitor: RawSocket) -> None:
     assert upstream.head() == told(target=b"/after")
     upstream.say(OK)
     assert visitor.take(len(OK)) == OK
+
+
+def expecting(wire: Wire, *, framing: bytes = b"Content-Length: 5\r\n") -> tuple[RawSocket, RawSocket]:
+    """A visitor that waits to be asked for its body, and the upstream, which has heard the head."""
+    visitor = wire.visit(asked(EXPECT + framing, method=POST))
+    upstream = wire.upstream()
+    heard = (b"expect: 100-continue\r\n" + framing.lower(), b"") if framing.startswith(b"C") else (EXPECT, CHUNKED)
+    assert upstream.head() == told(heard[0].replace(b"Expect", b"expect"), method=POST, framing=heard[1])
+    return visitor, upstream
 
 
 # -- requests
@@ -142,23 +153,108 @@ def test_empty_body_where_one_is_expected_says_so(wire: Wire, method: bytes) -> 
 
 
 @pytest.mark.fidelity("H-EXPECT")
-@pytest.mark.parametrize("framing", [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"])
-def test_expected_body_is_asked_for_when_the_target_wants_it(wire: Wire, framing: bytes) -> None:
-    visitor = wire.visit(asked(b"Expect: 100-continue\r\n" + framing, method=POST))
-    upstream = wire.upstream()
-    assert upstream.head().startswith(b"POST / HTTP/1.1\r\nhost: app.test\r\n")
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [(b"Content-Length: 5\r\n", b"hello"), (b"Transfer-Encoding: chunked\r\n", chunk(b"hello") + LAST_CHUNK)],
+)
+def test_expected_body_is_asked_for_when_the_upstream_asks_for_it(wire: Wire, framing: bytes, body: bytes) -> None:
+    visitor, upstream = expecting(wire, framing=framing)
+    wire.check_untouched()
+    assert visitor.is_quiet()
 
-    assert visitor.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
-    visitor.say(b"hello" if framing.startswith(b"C") else chunk(b"hello") + LAST_CHUNK)
+    upstream.say(CONTINUE)
+    assert visitor.head() == CONTINUE
+    visitor.say(body)
 
-    assert b"hello" in upstream.until(b"hello")
+    assert upstream.take(len(body)) == body
     upstream.say(OK)
     assert visitor.take(len(OK)) == OK
     check_usable(wire, visitor)
 
 
 @pytest.mark.fidelity("H-EXPECT")
-def test_unwanted_body_is_not_asked_for(wire: Wire) -> None:
+def test_expected_body_is_asked_for_when_the_upstream_says_nothing_for_a_second(wire: Wire) -> None:
+    visitor, upstream = expecting(wire)
+    wire.pass_time(0.9)
+    assert visitor.is_quiet()
+
+    wire.pass_time(0.2)
+
+    assert visitor.head() == CONTINUE
+    visitor.say(b"hello")
+    assert upstream.take(5) == b"hello"
+
+
+@pytest.mark.fidelity("H-EXPECT")
+def test_body_that_comes_unasked_is_not_waited_for(wire: Wire) -> None:
+    visitor, upstream = expecting(wire)
+
+    visitor.say(b"hello")
+    upstream.say(CONTINUE)
+
+    assert upstream.take(5) == b"hello"
+    upstream.say(OK)
+    assert visitor.take(len(OK)) == OK
+    check_usable(wire, visitor)
+
+
+@pytest.mark.fidelity("H-EXPECT")
+def test_expectation_that_comes_with_its_body_is_left_out(wire: Wire) -> None:
+    visitor = wire.visit(asked(EXPECT + b"Content-Length: 5\r\n", method=POST) + b"hello")
+
+    upstream = wire.upstream()
+    assert upstream.head() == told(b"content-length: 5\r\n", method=POST)
+    assert upstream.take(5) == b"hello"
+    upstream.say(OK)
+    assert visitor.take(len(OK)) == OK
+
+
+@pytest.mark.fidelity("H-EXPECT-ANSWERED")
+@pytest.mark.parametrize("status", [b"417 Expectation Failed", b"401 Unauthorized", b"200 OK"])
+def test_upstream_that_answers_instead_leaves_the_body_with_the_visitor(wire: Wire, status: bytes) -> None:
+    visitor, upstream = expecting(wire)
+
+    upstream.say(b"HTTP/1.1 %b\r\nx-why: a\r\ncontent-length: 2\r\n\r\nno" % status)
+
+    head = b"HTTP/1.1 %b\r\nx-why: a\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno" % status
+    assert visitor.rest() == head
+    assert upstream.ended() == b""
+
+
+@pytest.mark.fidelity("H-EXPECT-1.0")
+def test_body_is_asked_for_at_once_where_the_upstream_is_known_to_speak_http10(wire: Wire) -> None:
+    visitor, upstream = expecting(wire)
+    wire.pass_time(1.1)
+    assert visitor.head() == CONTINUE
+    visitor.say(b"hello")
+    assert upstream.take(5) == b"hello"
+    upstream.say(b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    assert visitor.take(len(OK)) == OK
+
+    visitor.say(asked(EXPECT + b"Content-Length: 5\r\n", method=POST))
+    upstream = wire.upstream()
+    assert upstream.head() == told(b"content-length: 5\r\n", method=POST)
+    assert visitor.head() == CONTINUE
+    visitor.say(b"again")
+    assert upstream.take(5) == b"again"
+    upstream.say(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
+    assert visitor.take(len(OK)) == OK
+
+    _, upstream = expecting(wire)
+    upstream.say(OK)
+
+
+@pytest.mark.fidelity("H-EXPECT-1.0")
+def test_what_a_visitor_of_http10_expects_is_left_out(wire: Wire) -> None:
+    visitor = wire.visit(asked(EXPECT + b"Content-Length: 50000\r\n", method=POST, version=0))
+
+    upstream = wire.upstream()
+    assert upstream.head() == told(b"content-length: 50000\r\n", method=POST)
+    assert visitor.is_quiet()
+
+
+@pytest.mark.fidelity("H-EXPECT-ANSWERED")
+def test_body_that_nobody_wants_is_not_asked_for(wire: Wire) -> None:
     fields = b"Expect: 100-continue\r\nContent-Length: 5\r\n"
     visitor = wire.visit(asked(fields, method=POST, host=b"nobody.test"))
 

@@ -9,11 +9,13 @@ from typing import Final
 import anyio
 
 from tunnel.app.link_work import TICK_S, LinkWork, PeerClosed, TunnelClosed
+from tunnel.app.on_demand_stream import OnDemandStream
 from tunnel.app.session_stream import SessionStream
 from tunnel.app.session_workers import SessionWorkers
 from tunnel.app.tunnel_owner import TunnelOwner
 from tunnel.domain.envelopes import Close, Opening
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, SendingStopped, SessionError
+from tunnel.domain.expectation import awaits_permission
 from tunnel.domain.mux.inbox import Received
 from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
 from tunnel.domain.mux.session import Session
@@ -269,7 +271,9 @@ class Tunnel:
             self._tell(session)
         for session in received.opened:
             assert self._workers is not None, "not running"
-            self._workers.submit(self._stream(session))
+            head = session.head
+            on_demand = not head.end and awaits_permission(head)
+            self._workers.submit(self._stream(session, OnDemandStream if on_demand else SessionStream))
         for message in received.messages:
             self._owner.on_message(message)
         if received.going_away:
@@ -284,14 +288,14 @@ class Tunnel:
         for session in framed:
             stream = session.owner
             # Not isinstance: asking that of None takes long, the class being derived from a protocol.
-            if type(stream) is SessionStream:
+            if type(stream) is SessionStream or type(stream) is OnDemandStream:
                 stream.framed()
         framed.clear()
 
     # -- sessions
 
-    def _stream(self, session: Session) -> SessionStream:
-        return SessionStream(
+    def _stream(self, session: Session, kind: type[SessionStream] = SessionStream) -> SessionStream:
+        return kind(
             session,
             clock=self._clock,
             signals=self._signals,
@@ -306,7 +310,7 @@ class Tunnel:
 
     def _tell(self, session: Session) -> None:
         stream = session.owner
-        if type(stream) is SessionStream:
+        if type(stream) is SessionStream or type(stream) is OnDemandStream:
             stream.changed()
 
     async def _handle(self, stream: SessionStream) -> None:

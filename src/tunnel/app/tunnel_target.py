@@ -9,6 +9,7 @@ from tunnel.app.session_stream import SessionStream
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.envelopes import HttpResponse, SessionPayload
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
+from tunnel.domain.expectation import awaits_permission, is_permission
 from tunnel.domain.mux.pieces import split
 from tunnel.ports.target import ProxyTarget, Stream
 
@@ -60,10 +61,11 @@ class TunnelTarget(ProxyTarget):
 
     async def _both(self, session: SessionStream, stream: Stream, rest: list[SessionPayload]) -> None:
         error: SessionError | SendingStopped | None = None
+        permission = anyio.Event() if awaits_permission(stream.head) else None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._upload, session, stream, rest)
+            tasks.start_soon(self._upload, session, stream, rest, permission)
             try:
-                await self._answer(session, stream)
+                await self._answer(session, stream, permission)
             except (SessionError, SendingStopped) as exc:
                 error = exc
             tasks.cancel_scope.cancel()
@@ -72,7 +74,9 @@ class TunnelTarget(ProxyTarget):
         # Answered early: what is left of the request is not needed. Without effect when all of it was sent.
         session.reset(SessionError(ErrorCode.CANCELLED, "the answer is complete"))
 
-    async def _upload(self, session: SessionStream, stream: Stream, rest: list[SessionPayload]) -> None:
+    async def _upload(
+        self, session: SessionStream, stream: Stream, rest: list[SessionPayload], permission: anyio.Event | None
+    ) -> None:
         attempt = self._attempt
         try:
             for piece in rest:
@@ -81,6 +85,9 @@ class TunnelTarget(ProxyTarget):
             for held in attempt.held:
                 await session.send(held)
                 ended = held.end
+            if permission is not None:
+                # Nothing is taken from the visitor before: to receive is to ask for the body.
+                await permission.wait()
             while not ended:
                 payload = await stream.receive()
                 attempt.hold(payload)
@@ -94,12 +101,18 @@ class TunnelTarget(ProxyTarget):
             # The visitor's fault or the session's own end: either way the answering half now learns of it.
             session.reset(exc)
 
-    async def _answer(self, session: SessionStream, stream: Stream) -> None:
+    async def _answer(self, session: SessionStream, stream: Stream, permission: anyio.Event | None = None) -> None:
         attempt = self._attempt
         payload = await session.receive()
+        while permission is not None and is_permission(payload):
+            attempt.let_go()
+            permission.set()
+            payload = await session.receive()
         attempt.answer(payload)
         await stream.send(payload)
         attempt.answered(payload)
+        if permission is not None:
+            permission.set()  # what is received after the answer has begun is not asked for any more
         while not payload.end:
             payload = await session.receive()
             await stream.send(payload)

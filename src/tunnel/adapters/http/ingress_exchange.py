@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from tunnel.adapters.http.ingress_head import Upload
+from tunnel.adapters.http.fields import without
+from tunnel.adapters.http.ingress_head import EXPECT_FIELD, Upload
 from tunnel.adapters.http.ingress_response import Framing, ResponseRules
 from tunnel.adapters.http.ingress_service import VisitorStream
 from tunnel.adapters.http.ingress_wire import (
@@ -198,13 +199,17 @@ class Exchange(VisitorStream):
     def begin(self) -> None:
         """Put what has arrived of the body into the head. Before any target sees it."""
         if self._parts or (self.uploaded and not self._head.end):
+            unasked, self._expects = self._expects, False
             try:
                 first = self._take()
             except SessionError as exc:
                 self.refusal = problem(exc, request_id=self.request_id)
                 return
             if type(first) is BodyChunk:
-                self._head = msgspec.structs.replace(self._head, body=first.data, end=first.end)
+                headers = self._head.headers
+                if unasked:
+                    headers = without(headers, EXPECT_FIELD)
+                self._head = msgspec.structs.replace(self._head, headers=headers, body=first.data, end=first.end)
 
     def feed(self, data: bytes) -> None:
         """A piece of the body arrived."""
@@ -254,6 +259,7 @@ class Exchange(VisitorStream):
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self.buffered_bytes = 0
+        self._expects = False  # whoever has begun to send needs no permission any more
         if self._limit is not None:
             self._taken += len(data)
             if self._taken > self._limit:

@@ -24,7 +24,7 @@ from tunnel.adapters.http.problem import problem
 from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, SessionError
 
-__all__ = ["HeadersTooLarge", "Unsupported", "Upload", "read_head", "refusal"]
+__all__ = ["EXPECT_FIELD", "HeadersTooLarge", "Unsupported", "Upload", "read_head", "refusal"]
 
 _AT_ONCE_BYTES: Final = 32 * 1024
 """A declared body up to this size is taken to follow its head directly, so that both make one envelope."""
@@ -40,7 +40,7 @@ _FRAMED: Final = frozenset({"1.0", "1.1"})
 
 _NAMED_HOST: Final = HOST + NAMED
 
-_EXPECT: Final = frozenset({b"expect"})
+EXPECT_FIELD: Final = frozenset({b"expect"})
 
 
 class HeadersTooLarge(SessionError):
@@ -74,7 +74,8 @@ class Upload(Enum):
 
 
 _NO_UPLOAD: Final = Upload.NONE
-"""Members of an enum are slow to look up, and this one is in the way of every request."""
+_ON_DEMAND: Final = Upload.ON_DEMAND
+"""Members of an enum are slow to look up, and these are in the way of requests."""
 
 
 def refusal(error: SessionError, *, request_id: bytes = b"") -> HttpResponse:
@@ -105,8 +106,8 @@ def read_head(
 ) -> tuple[HttpRequest, Upload]:
     """The head that is forwarded, without any body yet, and where its body is.
 
-    Hop-by-hop fields and Expect are left out; X-Forwarded-* or Forwarded are set. The authority of a URL stands in
-    place of Host. ``end`` is set when there is no body.
+    Hop-by-hop fields are left out, and Expect unless the body is on demand; X-Forwarded-* or Forwarded are set. The
+    authority of a URL stands in place of Host. ``end`` is set when there is no body.
 
     Args:
         target: What is asked for.
@@ -137,8 +138,8 @@ def read_head(
         upload = _upload(headers, kinds, method=method, version=version, limit=settings.max_body_bytes)
         if tally(kinds, HOP):
             headers = strip_hop_by_hop(headers)
-        if tally(kinds, EXPECT):
-            headers = without(headers, _EXPECT)
+        if upload is not _ON_DEMAND and tally(kinds, EXPECT):
+            headers = without(headers, EXPECT_FIELD)
     if target.authority is not None:
         host = target.authority
         headers = _with_host(headers, host)
@@ -192,9 +193,14 @@ def _upload(headers: Headers, kinds: int, *, method: str, version: str, limit: i
     else:
         upload = _declared_upload(next(iter(lengths)), limit)
     # What HTTP/1.0 expects is to be ignored (RFC 9110 section 10.1.1).
-    if upload is not Upload.NONE and version != "1.0" and tally(kinds, EXPECT):
+    if upload is not Upload.NONE and version != "1.0" and tally(kinds, EXPECT) and _expects_continue(headers):
         return Upload.ON_DEMAND
     return upload
+
+
+def _expects_continue(headers: Headers) -> bool:
+    """Whether the only expectation that there is, is among those of ``headers``; others are disregarded."""
+    return b"100-continue" in tokens(values(headers, b"expect"))
 
 
 def _codings(headers: Headers) -> list[bytes]:

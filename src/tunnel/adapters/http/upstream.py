@@ -23,13 +23,14 @@ from tunnel.adapters.http.upstream_connection import StaleConnection, UpstreamCo
 from tunnel.adapters.http.upstream_deadlines import Deadlines
 from tunnel.adapters.http.upstream_dialer import Permits, UpstreamDialer
 from tunnel.adapters.http.upstream_pool import UpstreamPool
-from tunnel.adapters.http.upstream_request import HeadRenderer
+from tunnel.adapters.http.upstream_request import HeadRenderer, without_expectation
 from tunnel.adapters.http.upstream_response import ResponseReader
 from tunnel.adapters.http.upstream_tls import tls_context
 from tunnel.adapters.http.upstream_upload import UpstreamUpload
 from tunnel.domain.configuration import UpstreamTlsSettings
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SendingStopped, SessionError
+from tunnel.domain.expectation import awaits_permission
 from tunnel.domain.limits import KIB
 from tunnel.domain.retries import IDEMPOTENT_METHODS
 from tunnel.ports.target import Stream, UpstreamTarget
@@ -101,6 +102,8 @@ class HttpUpstream(UpstreamTarget):
             server_name=tls.server_name,
         )
         self._closed = False
+        self._http10 = False
+        """Of the last that was to ask for a body. HTTP/1.0 cannot, so the next body is not held back for it."""
 
     @property
     def target(self) -> str:
@@ -131,6 +134,9 @@ class HttpUpstream(UpstreamTarget):
         head = stream.head
         if not isinstance(head, HttpRequest) or head.protocol != "http":
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "this upstream answers HTTP requests only")
+        expectant = not head.end and awaits_permission(head)
+        if expectant and self._http10:
+            head = without_expectation(head)
         block, length_bytes = self._heads.render(head)
         idempotent = head.method in IDEMPOTENT_METHODS
         connection = self._pool.checkout()
@@ -161,6 +167,8 @@ class HttpUpstream(UpstreamTarget):
                 if connection.busy and connection.uses == use:  # it may serve another by now
                     self._pool.give_back(connection)
                 if upload is not None:
+                    if expectant:
+                        self._http10 = connection.http10
                     await upload.stop()
             if not (idempotent and connection.at_hand):
                 raise stale

@@ -117,6 +117,11 @@ class UpstreamConnection(UpstreamWire):
         """The response has begun."""
         return self._response.status != 0
 
+    @property
+    def http10(self) -> bool:
+        """The response, which is complete, was one of HTTP/1.0 that ended the connection."""
+        return self._response.http10
+
     def sent(self) -> None:
         """The request is written whole; from now on the answer may take so many seconds."""
         self._request_sent = True

@@ -15,11 +15,14 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from tunnel.adapters.http.fields import pairs, strip_hop_by_hop, values
+import msgspec
+
+from tunnel.adapters.http.fields import pairs, strip_hop_by_hop, values, without
 from tunnel.domain.envelopes import Headers, HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.expectation import awaits_permission
 
-__all__ = ["CHUNKED", "HeadRenderer", "awaits_permission"]
+__all__ = ["CHUNKED", "HeadRenderer", "without_expectation"]
 
 CHUNKED: Final = -1
 """Stands in place of a length for a body in chunks."""
@@ -50,6 +53,8 @@ _LEFT_OUT: Final = frozenset(
     }
 )
 """Hop-by-hop fields, and Expect: what it asks for was settled by whoever read the body."""
+
+_EXPECT: Final = frozenset({b"expect"})
 
 _MAX_PLANS: Final = 512
 _MAX_PLAN_BYTES: Final = 2048
@@ -141,11 +146,9 @@ class HeadRenderer:
         return plan
 
 
-def awaits_permission(head: HttpRequest) -> bool:
-    """Whether the visitor sends the body only when told so, and has sent nothing of it (RFC 9110 section 10.1.1)."""
-    if head.end or head.body:
-        return False
-    return any(value.strip().lower() == b"100-continue" for value in values(head.headers, b"expect"))
+def without_expectation(head: HttpRequest) -> HttpRequest:
+    """``head`` with a body that does not wait to be asked for (RFC 9110 section 10.1.1)."""
+    return msgspec.structs.replace(head, headers=without(head.headers, _EXPECT))
 
 
 def _judge(names: Headers) -> _Plan:

@@ -54,6 +54,7 @@ class ResponseReader:
         heard_bytes: Of the answer so far, as received.
         permitted: The upstream asked for the body of the request.
         idle_limit_s: How long an idle connection may be used, as far as the upstream has said.
+        http10: The upstream speaks HTTP/1.0; known with ``complete``, when the connection is not ``reusable``.
     """
 
     __slots__ = (
@@ -72,6 +73,7 @@ class ResponseReader:
         "complete",
         "headers",
         "heard_bytes",
+        "http10",
         "idle_limit_s",
         "permitted",
         "reusable",
@@ -94,6 +96,7 @@ class ResponseReader:
         self._parts: list[bytes] = []
         self.size_bytes = 0
         self.idle_limit_s = inf
+        self.http10 = False
         self.begin(head_request=False)
 
     def begin(self, *, head_request: bool) -> None:
@@ -140,6 +143,7 @@ class ResponseReader:
         self.reusable = False
         if self.status and not self.complete and ends_with_connection(self._received):
             self.complete = True
+            self._note_version()
 
     def take_body(self) -> bytes:
         """All of the body that has arrived and was not taken; empty when there is none."""
@@ -201,6 +205,8 @@ class ResponseReader:
             self.complete = True
             assert self._parser is not None
             self.reusable = self._parser.should_keep_alive()
+            if not self.reusable:
+                self._note_version()
             if self._fields:
                 self._take_trailers()
 
@@ -249,6 +255,10 @@ class ResponseReader:
         if not self.complete:
             raise _malformed("the upstream's response is malformed", detail=str(exc)) from exc
         self.reusable = False
+
+    def _note_version(self) -> None:
+        assert self._parser is not None
+        self.http10 = self._parser.get_http_version() == "1.0"
 
     def _forget_parser(self) -> None:
         self._parser = None

@@ -8,9 +8,10 @@ from typing import Final
 
 from tunnel.adapters.http.fields import pairs, strip_hop_by_hop, without
 from tunnel.adapters.http.upstream_connection import UpstreamConnection
-from tunnel.adapters.http.upstream_request import CHUNKED, awaits_permission
+from tunnel.adapters.http.upstream_request import CHUNKED
 from tunnel.domain.envelopes import BodyChunk, Headers, HttpRequest, Trailers
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.expectation import awaits_permission
 from tunnel.ports.target import Stream
 
 __all__ = ["UpstreamUpload", "render_trailers"]

@@ -222,7 +222,7 @@ async def test_expected_body_is_asked_for_when_the_target_reads() -> None:
     await visit(AsgiIngress(target), visitor)
 
     assert reads == [0]
-    assert b"expect" not in target.head.headers
+    assert b"expect" in target.head.headers
     assert visitor.body == b"abc"
 
 

@@ -115,3 +115,18 @@ async def test_visitor_that_leaves_before_the_upstream_asks_closes_the_connectio
             await visit.gone()
         await reached(lambda: upstream.open_connections == 0)
         assert len(asyncio.all_tasks()) <= 2
+
+
+async def test_upstream_of_http10_is_asked_for_permission_once():
+    async with pair() as (upstream, server):
+        for number, spoken in enumerate((b"HTTP/1.0", b"HTTP/1.1", b"HTTP/1.1")):
+            stream = waiting_visitor()
+            async with handling(upstream, stream):
+                visit = await server.visit()
+                assert (b"xpect" in await visit.request()) == (number != 1)
+                if number != 1:
+                    await visit.say(CONTINUE)
+                assert await visit.reader.readexactly(2) == b"ab"
+                await visit.say(spoken + b" 200 OK\r\nConnection: close\r\n\r\nok")
+                await visit.half_close()
+            assert stream.body == b"ok"
