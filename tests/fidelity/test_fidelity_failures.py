@@ -331,6 +331,18 @@ def test_dot_segments_are_400(wire: Wire, target: bytes) -> None:
 
 
 @pytest.mark.fidelity("F-BAD-REQUEST")
+@pytest.mark.parametrize(
+    "misunderstood", [asked(target=b"/a/../b"), asked(target=b"/%2e%2e"), asked(host=b"app.test/x"), asked(host=b"a@b")]
+)
+def test_what_follows_a_request_that_was_misunderstood_is_not_listened_to(wire: Wire, misunderstood: bytes) -> None:
+    visitor = wire.visit(misunderstood + asked())
+
+    assert b"\r\nconnection: close\r\n" in visitor.head()
+    assert visitor.ended().count(b"HTTP/1.1 ") == 0
+    wire.check_untouched()
+
+
+@pytest.mark.fidelity("F-BAD-REQUEST")
 def test_websocket_is_refused_in_this_version(wire: Wire) -> None:
     fields = (
         b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"

@@ -406,6 +406,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._running = None
             self._cut(exchange)
         else:
+            if error.code is ErrorCode.BAD_REQUEST:
+                exchange.keep_alive = False  # a visitor that we misunderstand may have meant what follows otherwise too
             exchange.answer(problem(error, request_id=exchange.request_id))
 
     def _cut(self, exchange: Exchange) -> None:
