@@ -19,6 +19,7 @@ from e2e_visitor import Address
 
 # 1,000 visitors, twice that in a process which holds both ends of a tunnel, and room.
 NEEDED_FILES = 8192
+TOPOLOGIES = os.environ.get("TUNNEL_E2E_TOPOLOGY", ",".join(TRANSPORTS)).split(",")
 _measurements: list[str] = []
 
 
@@ -65,7 +66,7 @@ def enough_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-@pytest.fixture(scope="session", params=os.environ.get("TUNNEL_E2E_TOPOLOGY", ",".join(TRANSPORTS)).split(","))
+@pytest.fixture(scope="session", params=TOPOLOGIES)
 def transport(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -81,6 +82,29 @@ def upstream() -> Iterator[Address]:
 def tunnel(transport: str, upstream: Address, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
     """A server and a client of the group web, shared by all tests that break neither."""
     with running(make_topology(transport, Plan(upstream), tmp_path_factory.mktemp(transport))) as topology:
+        yield topology
+
+
+@pytest.fixture(scope="session")
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the site has its git repositories."""
+    return tmp_path_factory.mktemp("repositories")
+
+
+@pytest.fixture(scope="session")
+def site(repositories: Path) -> Iterator[Address]:
+    process, address = start_upstream("site_app.py", str(repositories))
+    yield address
+    process.kill()
+
+
+@pytest.fixture(scope="session", params=[each for each in TOPOLOGIES if each != "memory"])
+def site_tunnel(
+    request: pytest.FixtureRequest, site: Address, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Topology]:
+    """A tunnel to a web site, by whatever host it is asked for, with server and client as processes of their own."""
+    plan = Plan(site, any_host=True)
+    with running(make_topology(request.param, plan, tmp_path_factory.mktemp(f"site-{request.param}"))) as topology:
         yield topology
 
 

@@ -126,8 +126,8 @@ def address_of(match: re.Match[str]) -> tuple[str, int]:
     return host, int(port)
 
 
-def start_upstream() -> tuple[Process, tuple[str, int]]:
-    process = Process("upstream", str(HERE / "upstream_app.py"))
+def start_upstream(app: str = "upstream_app.py", *arguments: str) -> tuple[Process, tuple[str, int]]:
+    process = Process("upstream", str(HERE / app), *arguments)
     return process, address_of(process.wait_for(r"listening address=(\S+)"))
 
 

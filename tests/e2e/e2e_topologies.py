@@ -41,11 +41,14 @@ class Plan:
     ingress_port: int = 0
     transport_port: int = 0
     heartbeat_s: float = 5
+    any_host: bool = False
+    """Whatever host is asked for is served by the group web."""
 
 
 def server_toml(plan: Plan, transport: str, memory_name: str) -> str:
     target = f"http://{plan.upstream[0]}:{plan.upstream[1]}"
     where = f'name = "{memory_name}"' if transport == "memory" else f'listen = "127.0.0.1:{plan.transport_port}"'
+    any_host = '[[rules]]\npath_prefix = "/"\ngroup = "web"' if plan.any_host else ""
     limit = "" if plan.max_body_bytes is None else f"max_body_bytes = {plan.max_body_bytes}"
     return f"""
 [transports.{transport}]
@@ -74,6 +77,8 @@ group = "web"
 [[rules]]
 host = "late.example.test"
 group = "late"
+
+{any_host}
 
 [groups.web]
 wait_for_client_s = {plan.wait_for_client_s}

@@ -342,8 +342,7 @@ def parse(head: bytes, reader: WatchingReader, writer: asyncio.StreamWriter) -> 
     return Request(method, target, [(name, value.strip()) for name, value in pairs], reader, writer)
 
 
-async def main() -> None:
-    upstream = Upstream()
+async def serve(upstream: Upstream) -> None:
     loop = asyncio.get_running_loop()
 
     def connection() -> asyncio.StreamReaderProtocol:
@@ -363,4 +362,4 @@ async def end_of_stdin() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve(Upstream()))
