@@ -253,6 +253,27 @@ async def test_expected_body_is_asked_for_only_when_the_target_reads() -> None:
         assert (await visitor.response())[0] == 200
 
 
+async def test_expectation_that_comes_with_its_body_is_not_passed_on() -> None:
+    target = Target(echo)
+    async with running(target) as run:
+        visitor = await run.visitor()
+        visitor.say(b"POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc")
+        assert (await visitor.response())[2] == b"abc"
+    assert (target.head.body, b"expect" in target.head.headers) == (b"abc", False)
+
+
+@pytest.mark.parametrize("value", [b"miracles", b"200-ok"])
+async def test_expectation_that_nobody_knows_is_disregarded(value: bytes) -> None:
+    target = Target(echo)
+    async with running(target) as run:
+        visitor = await run.visitor()
+        visitor.say(b"POST / HTTP/1.1\r\nHost: a.test\r\nExpect: %b\r\nContent-Length: 3\r\n\r\n" % value)
+        await within(target.entered.wait())
+        assert b"expect" not in target.head.headers
+        visitor.say(b"abc")
+        assert (await visitor.response())[2] == b"abc"
+
+
 async def test_expected_body_that_was_not_asked_for_closes_the_connection() -> None:
     async with running(hello) as run:
         visitor = await run.visitor()
