@@ -1,0 +1,367 @@
+"""What operators are shown of a server or a client at work: frozen values, and where they come from.
+
+Whatever is read is a copy of one moment. Reading yields to other tasks after every few hundred tunnels or sessions, so
+that it never holds up the data path; parts of a large picture may then be some milliseconds apart.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+__all__ = [
+    "ClientInspection",
+    "ClientPage",
+    "ClientView",
+    "Explained",
+    "GroupLoad",
+    "Inspection",
+    "ListenerView",
+    "Measurement",
+    "NearMissView",
+    "ProcessLoad",
+    "Readiness",
+    "RulePage",
+    "RuleView",
+    "ServerInspection",
+    "Stats",
+    "Status",
+    "TunnelView",
+]
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether traffic should be sent here.
+
+    Args:
+        ready: Whether it should.
+        reasons: Why not; empty when it should.
+    """
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+class ListenerView(msgspec.Struct, frozen=True):
+    """One listener.
+
+    Args:
+        kind: ``transport``, ``ingress``, ``entry`` or ``admin``.
+        name: Of its configuration table.
+        address: Where it listens, with the real port.
+        accepting: Whether it accepts.
+    """
+
+    kind: str
+    name: str
+    address: str
+    accepting: bool
+
+
+class ProcessLoad(msgspec.Struct, frozen=True):
+    """What a process holds.
+
+    Args:
+        tasks: Of the event loop.
+        open_files: Files and sockets; None where the system does not tell.
+    """
+
+    tasks: int
+    open_files: int | None
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """What is held at this moment. At rest every figure is what it was at rest before, or something has leaked.
+
+    Args:
+        links: Physical connections between clients and servers, those in their handshake included.
+        tunnels: Attached and detached.
+        sessions: Not finished, in all tunnels.
+        handlers: Conversations opened by the peer that are being handled here.
+        waiting_requests: Requests that wait for a client.
+        waiting_sends: Openings, messages and sessions that wait for the next frame.
+        unframed_bytes: Cost of what waits to be framed.
+        retained_frames: Frames sent and not acknowledged.
+        retained_bytes: Their cost.
+        unread_bytes: Cost of what arrived and waits to be read.
+        promised_bytes: Credit promised to peers, all sessions together.
+        tasks: As ``ProcessLoad.tasks``; some rest and wait for the next request, so it settles after the first ones.
+        open_files: As ``ProcessLoad.open_files``; connections that are kept alive are among them.
+    """
+
+    links: int = 0
+    tunnels: int = 0
+    sessions: int = 0
+    handlers: int = 0
+    waiting_requests: int = 0
+    waiting_sends: int = 0
+    unframed_bytes: int = 0
+    retained_frames: int = 0
+    retained_bytes: int = 0
+    unread_bytes: int = 0
+    promised_bytes: int = 0
+    tasks: int = 0
+    open_files: int | None = None
+
+
+class GroupLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """One group of a server.
+
+    Args:
+        group: Its name.
+        clients: By health: ``healthy``, ``ejected`` and so on.
+        tunnels: By state: ``attached``, ``draining``, ``detached``.
+        sessions: That its clients are serving.
+        waiting_requests: Requests that wait for a client.
+    """
+
+    group: str
+    clients: Mapping[str, int]
+    tunnels: Mapping[str, int]
+    sessions: int
+    waiting_requests: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A server or a client as a whole.
+
+    Args:
+        kind: ``server`` or ``client``.
+        version: Of the software.
+        uptime_s: Seconds since it was started.
+        settings_version: 1 at the start, one more with each reload.
+        ready: As ``Readiness.ready``.
+        reasons: As ``Readiness.reasons``.
+        listeners: Its listeners.
+        clients: Clients connected to a server; on a client 0.
+        tunnels: Attached and detached.
+        sessions: That are under way.
+        groups: Names of a server's groups; the one that a client serves.
+        client_id: A client's name; None on a server.
+    """
+
+    kind: str
+    version: str
+    uptime_s: float
+    settings_version: int
+    ready: bool
+    reasons: tuple[str, ...]
+    listeners: tuple[ListenerView, ...]
+    clients: int
+    tunnels: int
+    sessions: int
+    groups: tuple[str, ...]
+    client_id: str | None = None
+
+
+class TunnelView(msgspec.Struct, frozen=True, kw_only=True):
+    """One tunnel.
+
+    Args:
+        tunnel_id: Its id.
+        transport: Of its link, ``grpc``, ``ws``, ``memory``; None without a link.
+        address: The far end's; None without a link.
+        state: ``attached``, ``draining`` or ``detached``.
+        published: Whether it is given new sessions.
+        sessions: Not finished.
+        round_trip_s: The shortest of late, in seconds; None before it is known.
+        promised_bytes: Credit promised to the peer.
+        retained_bytes: Sent and not acknowledged.
+        config_version: Of the configuration that its client has applied, as the server counts; 0: none yet, or unknown,
+            as on a client.
+        config_hash: Of the same; empty: none yet.
+    """
+
+    tunnel_id: str
+    transport: str | None
+    address: str | None
+    state: str
+    published: bool
+    sessions: int
+    round_trip_s: float | None
+    promised_bytes: int
+    retained_bytes: int
+    config_version: int
+    config_hash: str
+
+
+class ClientView(msgspec.Struct, frozen=True, kw_only=True):
+    """One client of a server.
+
+    Args:
+        principal: Name of its credential.
+        client_id: Its name among those of that credential.
+        group: Which group it serves.
+        health: As a member of that group.
+        sessions: That it is serving.
+        tunnels: In order of registration.
+    """
+
+    principal: str
+    client_id: str
+    group: str
+    health: str
+    sessions: int
+    tunnels: tuple[TunnelView, ...]
+
+
+class ClientPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of a server's clients, in order of registration.
+
+    Args:
+        total: All there are.
+        generation: Another than on the page before: clients have come or gone, and places have shifted.
+        next_offset: Where the next page starts; None: this is the last.
+        clients: Those of this page.
+    """
+
+    total: int
+    generation: int
+    next_offset: int | None
+    clients: tuple[ClientView, ...]
+
+
+class RuleView(msgspec.Struct, frozen=True):
+    """One rule.
+
+    Args:
+        key: Its place in the configuration, ``rules[0]``.
+        rule: As configured, what is not given left out. Values of headers and parameters that may be secret are
+            ``***``.
+    """
+
+    key: str
+    rule: Mapping[str, Any]
+
+
+class RulePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some rules, in the order in which they are considered: the first that matches counts.
+
+    Args:
+        total: All there are.
+        next_offset: Where the next page starts; None: this is the last.
+        rules: Those of this page.
+    """
+
+    total: int
+    next_offset: int | None
+    rules: tuple[RuleView, ...]
+
+
+class NearMissView(msgspec.Struct, frozen=True):
+    """A rule that was not chosen.
+
+    Args:
+        rule: Its place in the configuration.
+        failed: What does not hold of it; empty when another goes before it.
+        reason: The same in words.
+    """
+
+    rule: str
+    failed: tuple[str, ...]
+    reason: str
+
+
+class Explained(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request goes, and why not elsewhere. None stands for what it does not reach.
+
+    Args:
+        group: Which group serves it.
+        upstream: Which upstream answers it.
+        targets: Of that upstream.
+        rule: The server's rule that chose the group, with its place as ``key``; without that hop the group's rule.
+        upstream_rule: The group's rule that chose the upstream, likewise.
+        near_misses: The closest other rules, of both hops.
+        reason: What is missing when nothing answers.
+    """
+
+    group: str | None
+    upstream: str | None
+    targets: tuple[str, ...]
+    rule: Mapping[str, Any] | None
+    upstream_rule: Mapping[str, Any] | None
+    near_misses: tuple[NearMissView, ...]
+    reason: str | None
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """What metrics are made of.
+
+    Args:
+        readiness: Whether traffic should be sent here.
+        version: Of the software.
+        settings_version: As in ``Status``.
+        listeners: Its listeners.
+        stats: What is held.
+        budget_bytes: Most credit that may be promised at the same time.
+        groups: Of a server.
+        round_trips_s: Of the attached tunnels, as far as known, in seconds.
+    """
+
+    readiness: Readiness
+    version: str
+    settings_version: int
+    listeners: tuple[ListenerView, ...]
+    stats: Stats
+    budget_bytes: int
+    groups: tuple[GroupLoad, ...]
+    round_trips_s: tuple[float, ...]
+
+
+class Inspection(Protocol):
+    """Looks at a server or a client. Nothing that is returned holds a secret."""
+
+    @abstractmethod
+    def readiness(self) -> Readiness:
+        """Whether traffic should be sent here now."""
+
+    @abstractmethod
+    async def status(self) -> Status:
+        """It as a whole."""
+
+    @abstractmethod
+    async def stats(self) -> Stats:
+        """What it holds."""
+
+    @abstractmethod
+    async def measure(self) -> Measurement:
+        """What metrics are made of."""
+
+    @abstractmethod
+    async def config(self) -> Mapping[str, object]:
+        """The settings in force, of JSON types, each secret replaced by ``***``."""
+
+
+class ServerInspection(Inspection, Protocol):
+    """Looks at a server."""
+
+    @abstractmethod
+    async def clients(self, *, offset: int, limit: int) -> ClientPage:
+        """Up to ``limit`` clients, after the first ``offset``."""
+
+    @abstractmethod
+    async def rules(self, *, group: str | None, offset: int, limit: int) -> RulePage | None:
+        """Up to ``limit`` rules of the server, or of a group, after the first ``offset``; None: no such group."""
+
+    @abstractmethod
+    async def explain(self, url: str, *, method: str | None) -> Explained:
+        """Where a request goes.
+
+        Args:
+            url: What is asked for, ``http(s)://`` or ``ws(s)://``.
+            method: Of the request; None: GET.
+
+        Raises:
+            ConfigurationError: This is no such request; the key path is ``url`` or ``method``.
+        """
+
+
+class ClientInspection(Inspection, Protocol):
+    """Looks at a client."""
+
+    @abstractmethod
+    async def tunnels(self) -> tuple[TunnelView, ...]:
+        """Its tunnels: one, two while it changes over to other settings."""
