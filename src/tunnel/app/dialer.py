@@ -101,6 +101,12 @@ class Dialer:
         self._draining = False
         self._lasted_s = 0.0
 
+    @property
+    def visit(self) -> ClientVisit | None:
+        """The tunnel there is, with a link or without; None while there is none."""
+        visit = self._visit
+        return None if visit is None or visit.tunnel.over else visit
+
     async def run(self) -> None:
         """Keep a tunnel up until drained or cancelled.
 

@@ -102,6 +102,11 @@ class Group:
         self._removed = True
         self.arrived()
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a client."""
+        return self._waiting
+
     def arrived(self) -> None:
         """A client of this group can be selected now."""
         if self._arrival is not None:

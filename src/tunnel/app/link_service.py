@@ -85,6 +85,8 @@ class ServerLinks(LinkService):
         self._telemetry = telemetry
         self._budget = budget
         self._unauthenticated = 0
+        self.links = 0
+        """Links that are open."""
         self._visits: dict[TunnelId, ServerVisit] = {}
         self._tasks: TaskGroup | None = None
 
@@ -131,6 +133,13 @@ class ServerLinks(LinkService):
     # -- LinkService
 
     async def proxy(self, link: Link) -> None:
+        self.links += 1
+        try:
+            await self._proxy(link)
+        finally:
+            self.links -= 1
+
+    async def _proxy(self, link: Link) -> None:
         life = LinkLife()
         try:
             request, principal, snapshot = await self._authenticated(link, life)

@@ -10,6 +10,7 @@ import anyio
 
 from tunnel.domain.envelopes import Close
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError
+from tunnel.domain.identity import PeerInfo
 from tunnel.domain.mux.multiplexer import ControlOverflow
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
@@ -131,6 +132,11 @@ class LinkWork:
             self._tunnel.mux.close(close.code, close.message)
             self._writer.notify()
             self._timer.notify()
+
+    @property
+    def peer(self) -> PeerInfo:
+        """The far end."""
+        return self._link.peer
 
     def wake_writer(self) -> None:
         """Something may be there to be sent."""

@@ -65,6 +65,10 @@ class Routes(ProxyTarget):
             if name not in groups:
                 group.remove()
 
+    def waiting(self) -> dict[str, int]:
+        """Requests that wait for a client, by group."""
+        return {name: group.waiting for name, group in self._groups.items()}
+
     def arrived(self, group: str) -> None:
         """A client of ``group`` can be selected now. Without effect for a group that is gone."""
         if group in self._groups:

@@ -38,7 +38,7 @@ class SessionWorkers:
         signals: Makes what idle tasks wait with.
     """
 
-    __slots__ = ("_handle", "_idle", "_signals", "_tasks")
+    __slots__ = ("_handle", "_idle", "_running", "_signals", "_tasks")
 
     def __init__(
         self, tasks: TaskGroup, handle: Callable[[SessionStream], Awaitable[None]], signals: SignalFactory
@@ -47,6 +47,12 @@ class SessionWorkers:
         self._signals = signals
         self._handle = handle
         self._idle: list[_Worker] = []
+        self._running = 0
+
+    @property
+    def busy(self) -> int:
+        """Tasks that have a conversation."""
+        return self._running - len(self._idle)
 
     def submit(self, stream: SessionStream) -> None:
         """Have ``stream`` handled."""
@@ -58,10 +64,12 @@ class SessionWorkers:
             self._tasks.start_soon(self._work, _Worker(stream, self._signals()))
 
     async def _work(self, worker: _Worker) -> None:
+        self._running += 1
         try:
             while await self._take_turns(worker):
                 pass
         finally:
+            self._running -= 1
             if worker.stream is not None:
                 # Ended with the task group, between being given a conversation and taking it up.
                 worker.stream.finish()

@@ -16,6 +16,7 @@ from tunnel.app.tunnel_owner import TunnelOwner
 from tunnel.domain.envelopes import Close, Opening
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, SendingStopped, SessionError
 from tunnel.domain.expectation import awaits_permission
+from tunnel.domain.identity import PeerInfo
 from tunnel.domain.mux.inbox import Received
 from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
 from tunnel.domain.mux.session import Session
@@ -214,6 +215,16 @@ class Tunnel:
         if words is not None:
             self.end(words.message or words.code)
         return words is not None
+
+    @property
+    def peer(self) -> PeerInfo | None:
+        """The far end of the link carried now; None without one."""
+        return None if self._link is None else self._link.peer
+
+    @property
+    def handlers(self) -> int:
+        """Conversations of the peer's that are being handled."""
+        return 0 if self._workers is None else self._workers.busy
 
     # -- what is said
 

@@ -242,6 +242,26 @@ class Multiplexer:
         return len(self._out.retention)
 
     @property
+    def retained_bytes(self) -> int:
+        """Cost of those frames, control included."""
+        retention = self._out.retention
+        return retention.cost + retention.control_cost
+
+    @property
+    def queued(self) -> int:
+        """Openings, messages and sessions that wait for the next frame; sessions without credit do not."""
+        return self._out.queued
+
+    @property
+    def measured_round_trip_s(self) -> float | None:
+        """The shortest round trip of late on the attached link; None before the first was measured."""
+        return self._pacing.round_trip_s if self._pacing.known and not self.detached else None
+
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions that are not finished, of both sides; only to be looked at."""
+        return self._sessions.all()
+
+    @property
     def round_trip_s(self) -> float:
         """The shortest round trip of late."""
         return self._pacing.round_trip_s

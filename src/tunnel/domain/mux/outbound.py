@@ -174,6 +174,11 @@ class Outbound:
         return len(self._openings) + len(self._ring)
 
     @property
+    def queued(self) -> int:
+        """Openings, messages and sessions that wait for the next frame."""
+        return len(self._uncounted) + len(self._control) + len(self._openings) + len(self._ring)
+
+    @property
     def idle(self) -> bool:
         """Whether everything counted was sent and acknowledged."""
         return not (self._control or self._openings or self._ring or self._go_away or len(self.retention))

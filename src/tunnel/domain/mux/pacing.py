@@ -63,6 +63,11 @@ class LinkPacing:
         """The usual round trip, delayed acknowledgements and busy processes included."""
 
     @property
+    def known(self) -> bool:
+        """Whether a round trip was measured since the link was attached."""
+        return self._known
+
+    @property
     def room(self) -> int:
         """Cost of data that may still be sent; negative when the limit shrank below what is on its way."""
         return self.limit - self.in_flight

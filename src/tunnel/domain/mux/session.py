@@ -169,6 +169,16 @@ class Session:
         return True
 
     @property
+    def unread_bytes(self) -> int:
+        """Cost of what arrived and was not taken."""
+        return sum(cost for _, cost in self._inbound)
+
+    @property
+    def unframed_bytes(self) -> int:
+        """Cost of what waits to be framed."""
+        return 0 if self.pending is None else self.pending_cost
+
+    @property
     def readable(self) -> bool:
         """Whether ``take`` would return or raise."""
         return bool(self._inbound) or self.error is not None

@@ -90,6 +90,10 @@ class SessionTable(SessionHost):
         """Credit promised to the peer, all sessions together."""
         return self._budget.reserved_bytes
 
+    def all(self) -> tuple[Session, ...]:
+        """The sessions that are not finished, those that wait to be opened last."""
+        return (*self._sessions.values(), *self._unopened)
+
     def get(self, session_id: int) -> Session | None:
         """The session of this id that is not finished."""
         return self._sessions.get(session_id)

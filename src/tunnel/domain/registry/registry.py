@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ from tunnel.domain.errors import ErrorCode, RegistrationRefused
 from tunnel.domain.identity import ClientId, GroupId, InstanceId, Principal, TunnelId
 from tunnel.domain.registry.group_member import GroupMember, MemberKey
 from tunnel.domain.registry.members import Member
-from tunnel.domain.registry.records import RegistrySnapshot
+from tunnel.domain.registry.records import ClientRecord, RegistrySnapshot
 from tunnel.domain.registry.roster import Roster
 from tunnel.domain.registry.selectable import Selectable
 
@@ -253,6 +254,20 @@ class Registry(Generic[T]):
     def tunnels(self) -> tuple[T, ...]:
         """Every tunnel registered, in order of registration."""
         return tuple(selectable.tunnel for selectable in self._tunnels.values())
+
+    @property
+    def member_count(self) -> int:
+        """Clients that have a tunnel."""
+        return len(self._members)
+
+    def members(self, offset: int, limit: int) -> tuple[tuple[Selectable[T], ...], ...]:
+        """The tunnels of up to ``limit`` clients, after the first ``offset``; both in order of registration."""
+        members = islice(self._members.values(), offset, offset + limit)
+        return tuple(tuple(member.tunnels.values()) for member in members)
+
+    def records(self, offset: int, limit: int) -> tuple[ClientRecord, ...]:
+        """A part of ``snapshot``: up to ``limit`` clients, after the first ``offset``."""
+        return tuple(member.record() for member in islice(self._members.values(), offset, offset + limit))
 
     def snapshot(self) -> RegistrySnapshot:
         """Everyone connected, as it is now; does not change afterwards."""
