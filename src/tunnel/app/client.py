@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,8 +11,11 @@ import anyio
 import msgspec
 
 from tunnel.app.background import Background
+from tunnel.app.client_inspection import ClientParts, InspectedClient
 from tunnel.app.client_line import ClientLine, refused_snapshot
 from tunnel.app.container import ClientContainer
+from tunnel.app.entrance import AdminEntrance, Entrance
+from tunnel.app.entrances import Entrances
 from tunnel.app.line_maker import LineMaker
 from tunnel.app.settings import default_client_id
 from tunnel.domain.configuration import ClientSettings
@@ -53,15 +57,34 @@ class Client:
         self._news = anyio.Event()
         self._closed = anyio.Event()
         self._running = False
+        self._left = False
         self._changing = False
         self._maker = LineMaker(self.container, start=self._start, on_change=self._changed)
         self._line = self._maker.make(self.settings)
         self._lines = {self._line}
+        self._entrances = Entrances(self._background, self.container.ledger())
+        self._inspection = InspectedClient(
+            ClientParts(
+                lines=lambda: tuple(self._lines),
+                entrances=self._entrances,
+                budget=self.container.budget(),
+                clock=self.container.clock(),
+                process=self.container.process(),
+            ),
+            settings=lambda: (self.settings, self.version),
+            phase=self._phase,
+        )
 
     # -- lifetime
 
     async def __aenter__(self) -> Self:
-        background = await self._background.__aenter__()
+        made = self._made(self.settings)
+        async with AsyncExitStack() as stack:
+            stack.callback(self._entrances.stop)
+            self._entrances.bind(made)
+            background = await stack.enter_async_context(self._background)
+            await self._entrances.open()
+            stack.pop_all()
         self._running = True
         background.tasks.start_soon(self._line.run)
         return self
@@ -107,11 +130,12 @@ class Client:
         Args:
             drain_s: Seconds for that; None for the configured ``drain_s``, 0 for none.
         """
-        self._running = False
+        self._running, self._left = False, True
         grace_s = self.settings.limits.drain_s if drain_s is None else drain_s
         async with anyio.create_task_group() as tasks:
             for line in self._lines:
                 tasks.start_soon(line.leave, grace_s)
+        self._entrances.close()
         self._close()
 
     # -- other settings
@@ -120,10 +144,10 @@ class Client:
         """Go on with other settings, without losing a conversation.
 
         ``allow_targets`` and ``upstreams`` are put in place where the client is: the configuration that the server has
-        sent is judged anew. For anything else, or when that configuration had been rejected, another tunnel is brought
-        up beside the one there is. Once the server sends conversations to it, the old one drains; until then the old
-        one serves. An error, or being cancelled, leaves everything as it was. One reload at a time; others wait for
-        their turn.
+        sent is judged anew. ``admin`` opens and closes listeners. For anything else, or when that configuration had
+        been rejected, another tunnel is brought up beside the one there is. Once the server sends conversations to it,
+        the old one drains; until then the old one serves. An error, or being cancelled, leaves everything as it was.
+        One reload at a time; others wait for their turn.
 
         Args:
             settings: Checked settings, whole, with a token. Without a ``client_id`` the present one stays.
@@ -135,26 +159,36 @@ class Client:
             ConfigurationError: They cannot be followed, or the configuration that the server has sent is refused
                 under them.
             RegistrationRefused: The server will not have this client under them.
+            ListenError: An address cannot be had.
             LinkError: ``UNREACHABLE``: there was no tunnel within ``connect_s`` for each server and ``handshake_s``,
                 though under the old settings there is one; ``CLOSED``: the client is not running, or not any more.
         """
         # Held while a tunnel comes up: whoever comes second must find it either there or gone.
         async with self._turn:
-            if not self._running:
-                raise LinkError(LinkEnd.CLOSED, "the client is not running")
+            self._check_running()
             settings = self._complete(settings)
-            if self._in_place(settings):
-                self._follow(settings)
-            else:
-                await self._change_over(settings)
+            made = self._made(settings)
+            async with self._entrances.letting_in(made):
+                self._check_running()
+                if self._in_place(settings):
+                    self._follow(settings)
+                else:
+                    await self._change_over(settings)
+            self._entrances.replace(made, grace_s=0)
             self.settings = settings
             self.version += 1
             return self.version
 
+    def _check_running(self) -> None:
+        if not self._running:
+            raise LinkError(LinkEnd.CLOSED, "the client is not running")
+
     def _in_place(self, settings: ClientSettings) -> bool:
         """Whether the line there is can go on under ``settings``."""
         here = self._line.settings
-        moved = msgspec.structs.replace(settings, allow_targets=here.allow_targets, upstreams=here.upstreams)
+        moved = msgspec.structs.replace(
+            settings, allow_targets=here.allow_targets, upstreams=here.upstreams, admin=here.admin
+        )
         return moved == here and self._line.configuration.rejection is None
 
     def _follow(self, settings: ClientSettings) -> None:
@@ -203,7 +237,28 @@ class Client:
         await line.aclose()
         self._lines.discard(line)
 
+    # -- what it is doing
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where it listens, with real ports: ``{"admin": "127.0.0.1:8090"}``."""
+        return self._entrances.addresses
+
     # -- inside
+
+    def _phase(self) -> str:
+        """Why no server sends conversations here; empty when one does."""
+        if self._line.refusal is not None:
+            return f"the server refused this client: {self._line.refusal}"
+        if not self._running:
+            return "draining" if self._left else "starting"
+        return "" if self._line.ready else "no server sends conversations here"
+
+    def _made(self, settings: ClientSettings) -> dict[str, Entrance]:
+        """Entrances as configured, neither bound nor started."""
+        if settings.admin is None:
+            return {}
+        return {"admin": AdminEntrance(settings.admin, self.container.admin(settings.admin, self._inspection))}
 
     def _complete(self, settings: ClientSettings) -> ClientSettings:
         if settings.token is None:

@@ -27,6 +27,7 @@ from dependency_injector import containers, providers
 
 from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
+from tunnel.adapters.process import process_load
 from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.app.ledger import Ledger
 from tunnel.domain.limits import MIB
@@ -35,9 +36,11 @@ from tunnel.domain.mux.budget import Budget
 from tunnel.domain.random_source import RandomSource
 from tunnel.domain.request_ids import RequestIds
 from tunnel.ports.access_log import AccessLog
+from tunnel.ports.admin import AdminListener
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.ingress import Ingress
+from tunnel.ports.inspection import ClientInspection, ProcessLoad, ServerInspection
 from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget, UpstreamTarget
 from tunnel.ports.telemetry import Telemetry
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from tunnel.adapters.memory.network import MemoryNetwork
     from tunnel.domain.configuration import (
         AccessLogSettings,
+        AdminSettings,
         AuthSettings,
         GrpcTransportSettings,
         HttpIngressSettings,
@@ -143,6 +147,20 @@ def _access_log(settings: AccessLogSettings, random: RandomSource) -> AccessLog:
     return ThreadedAccessLog(settings.path, format=settings.format, sample=settings.sample, random=random)
 
 
+def _server_admin(settings: AdminSettings, inspection: ServerInspection, counters: Counters) -> AdminListener:
+    from tunnel.adapters.admin.endpoints import server_endpoints
+    from tunnel.adapters.admin.listener import UvicornAdminListener
+
+    return UvicornAdminListener(settings, server_endpoints(inspection, counters))
+
+
+def _client_admin(settings: AdminSettings, inspection: ClientInspection, counters: Counters) -> AdminListener:
+    from tunnel.adapters.admin.endpoints import client_endpoints
+    from tunnel.adapters.admin.listener import UvicornAdminListener
+
+    return UvicornAdminListener(settings, client_endpoints(inspection, counters))
+
+
 def _authenticator(settings: AuthSettings) -> Authenticator:
     from tunnel.adapters.token_auth import TokenAuthenticator
 
@@ -214,6 +232,8 @@ class ServerContainer(containers.DeclarativeContainer):
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
         _asgi_ingress, request_ids=request_ids, ledger=ledger
     )
+    admin: providers.Provider[AdminListener] = providers.Factory(_server_admin, counters=counters)
+    process: providers.Provider[Callable[[], ProcessLoad]] = providers.Object(process_load)
 
 
 class ClientContainer(containers.DeclarativeContainer):
@@ -240,3 +260,5 @@ class ClientContainer(containers.DeclarativeContainer):
         https=providers.Factory(_http_target),
         unix=providers.Factory(_http_target),
     )
+    admin: providers.Provider[AdminListener] = providers.Factory(_client_admin, counters=counters)
+    process: providers.Provider[Callable[[], ProcessLoad]] = providers.Object(process_load)

@@ -8,20 +8,22 @@ from typing import Any, Protocol, Self
 
 import anyio
 
+from tunnel.domain.configuration import AdminSettings
 from tunnel.domain.envelopes import ConfigSyncRequest, ConfigSyncResponse, Register, RegisterResponse
 from tunnel.domain.identity import PeerInfo
+from tunnel.ports.admin import AdminListener
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
 from tunnel.ports.transport import Link, LinkService, Listener
 
-__all__ = ["Entrance", "IngressEntrance", "MountedIngress", "TransportEntrance"]
+__all__ = ["AdminEntrance", "Entrance", "IngressEntrance", "MountedIngress", "TransportEntrance"]
 
 
 class Entrance(Protocol):
     """A listener of either kind. Used once: bound, served, left or stopped."""
 
     kind: str
-    """``transport`` or ``ingress``, as the ready line says."""
+    """``transport``, ``ingress`` or ``admin``, as the ready line says."""
     name: str
     """Of its configuration table."""
     place: str
@@ -190,6 +192,49 @@ class IngressEntrance(Entrance):
 
     def stop(self) -> None:
         self._ingress.drain(0)
+
+
+class AdminEntrance(Entrance):
+    """A listener for operators.
+
+    Args:
+        settings: What ``listener`` was made of.
+        listener: The listener.
+    """
+
+    kind = "admin"
+    name = "admin"
+
+    def __init__(self, settings: AdminSettings, listener: AdminListener) -> None:
+        self.place = settings.listen
+        self.settings: object = settings
+        self._listener = listener
+        self._ended = anyio.Event()
+
+    @property
+    def address(self) -> str:
+        return self._listener.address
+
+    def bind(self) -> None:
+        self._listener.bind()
+
+    async def serve(self, started: Callable[[], None]) -> None:
+        try:
+            await self._listener.serve(started)
+        finally:
+            self._ended.set()
+
+    def follow(self, successor: Self) -> None:
+        self._listener.follow(successor._listener)
+        self.settings = successor.settings
+
+    async def leave(self, grace_s: float) -> None:
+        """Answers take no time worth waiting for, so ``grace_s`` does not matter."""
+        self._listener.stop()
+        await self._ended.wait()
+
+    def stop(self) -> None:
+        self._listener.stop()
 
 
 class MountedIngress:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 
 from tunnel.app.background import Background
 from tunnel.app.entrance import Entrance
+from tunnel.ports.inspection import ListenerView, Readiness
 from tunnel.ports.telemetry import Listening, Telemetry
 
 __all__ = ["Entrances"]
@@ -30,11 +32,29 @@ class Entrances:
         self._telemetry = telemetry
         self._current: dict[str, Entrance] = {}
         self._leaving: set[Entrance] = set()
+        self._accepting: set[Entrance] = set()
 
     @property
     def addresses(self) -> dict[str, str]:
         """Where they listen, by name."""
         return {name: each.address for name, each in self._current.items()}
+
+    def views(self) -> tuple[ListenerView, ...]:
+        """Each of them, for those who look at it."""
+        return tuple(
+            ListenerView(each.kind, each.name, each.address, accepting=each in self._accepting)
+            for each in self._current.values()
+        )
+
+    def readiness(self, phase: str) -> Readiness:
+        """Whether visitors should be sent here.
+
+        Args:
+            phase: Why not, whatever the listeners say; empty for no such reason.
+        """
+        deaf = [f"{name} does not accept" for name, each in self._current.items() if each not in self._accepting]
+        reasons = ([phase] if phase else []) + deaf
+        return Readiness(not reasons, tuple(reasons))
 
     # -- coming
 
@@ -102,8 +122,18 @@ class Entrances:
         return current if current is not None and current.place == made.place else None
 
     async def _open(self, entrance: Entrance) -> None:
-        await self._background.start(entrance.serve)
+        await self._background.start(partial(self._serve, entrance))
         self._telemetry.record(Listening(entrance.kind, entrance.name, entrance.address))
+
+    async def _serve(self, entrance: Entrance, started: Callable[[], None]) -> None:
+        def accepts() -> None:
+            self._accepting.add(entrance)
+            started()
+
+        try:
+            await entrance.serve(accepts)
+        finally:
+            self._accepting.discard(entrance)
 
     # -- going
 
@@ -112,8 +142,8 @@ class Entrances:
         await _leave((each for each in self._all() if each.kind == "ingress"), grace_s)
 
     def close(self) -> None:
-        """Let no client in any more, and drop their links."""
-        _stop(each for each in self._all() if each.kind == "transport")
+        """Let no client in any more, and drop their links; operators look on to the end."""
+        _stop(each for each in self._all() if each.kind != "ingress")
 
     def stop(self) -> None:
         """End all at once, whatever they were doing."""

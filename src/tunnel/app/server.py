@@ -12,11 +12,12 @@ import anyio
 from tunnel.app.access_logs import AccessLogs
 from tunnel.app.background import Background
 from tunnel.app.container import ServerContainer
-from tunnel.app.entrance import Entrance, IngressEntrance, MountedIngress, TransportEntrance
+from tunnel.app.entrance import AdminEntrance, Entrance, IngressEntrance, MountedIngress, TransportEntrance
 from tunnel.app.entrances import Entrances
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.prepared import prepare, prepare_aside
 from tunnel.app.routes import Routes
+from tunnel.app.server_inspection import InspectedServer, ServerParts
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.errors import LinkEnd, LinkError
@@ -79,7 +80,21 @@ class Server:
         all but ``listen``."""
         self._background = Background()
         self._entrances = Entrances(self._background, self._telemetry)
+        self._inspection = InspectedServer(
+            ServerParts(
+                registry=self._registry,
+                links=self._links,
+                routes=self._target,
+                entrances=self._entrances,
+                budget=self.container.budget(),
+                clock=self.container.clock(),
+                process=self.container.process(),
+            ),
+            settings=lambda: (self.settings, self.version),
+            phase=lambda: self._phase,
+        )
         self._turn = anyio.Lock()
+        self._phase = "starting"
         self._running = False
         self._closed = anyio.Event()
 
@@ -94,7 +109,7 @@ class Server:
             await background.start(self._links.run)
             await self._entrances.open()
             stack.pop_all()
-        self._running = True
+        self._running, self._phase = True, ""
         return self
 
     async def __aexit__(
@@ -109,13 +124,13 @@ class Server:
             await self._access_logs.aclose()
 
     async def aclose(self, *, drain_s: float | None = None) -> None:
-        """Stop: first the ingresses, when their conversations are over the links.
+        """Stop: first the ingresses, when their conversations are over the links, last the admin port.
 
         Args:
             drain_s: Seconds that conversations under way get to finish; None for the configured ``drain_s``, 0 for
                 none.
         """
-        self._running = False
+        self._running, self._phase = False, "draining"
         grace_s = self.settings.limits.drain_s if drain_s is None else drain_s
         if drain_s is None and self.settings.limits.drain_delay_s:
             await anyio.sleep(self.settings.limits.drain_delay_s)
@@ -212,6 +227,9 @@ class Server:
     def _made(self, settings: ServerSettings) -> dict[str, Entrance]:
         """Entrances as configured, neither bound nor started."""
         made: dict[str, Entrance] = {}
+        if settings.admin is not None:
+            # The first to open: it tells what the others are waiting for.
+            made["admin"] = AdminEntrance(settings.admin, self.container.admin(settings.admin, self._inspection))
         listeners = self.container.listeners
         for name in listeners.providers:
             table = getattr(settings.transports, name, None)

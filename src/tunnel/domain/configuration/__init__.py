@@ -14,6 +14,7 @@ from tunnel.domain.configuration.addresses import (
     parse_listen,
     parse_server_url,
 )
+from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.client import LOOPBACK_TARGETS, ClientSettings, decode_client_settings
 from tunnel.domain.configuration.client_policy import ClientPolicy
 from tunnel.domain.configuration.ejection import EjectionSettings
@@ -39,6 +40,7 @@ __all__ = [
     "BUILT_IN_SCHEMES",
     "LOOPBACK_TARGETS",
     "AccessLogSettings",
+    "AdminSettings",
     "AuthSettings",
     "ClientPolicy",
     "ClientSettings",

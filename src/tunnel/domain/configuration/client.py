@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from tunnel.domain.configuration.addresses import parse_server_url
+from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.client_policy import ClientPolicy
 from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.groups import UpstreamSettings, check_routes
@@ -43,6 +44,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         upstreams: Take the places of the upstreams of these names that the server pushes. Their targets need not be in
             ``allow_targets``.
         limits: Announced to the server.
+        admin: Where operators look inside; None: nowhere.
 
     Raises:
         ConfigurationError: Naming the key.
@@ -57,6 +59,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     allow_targets: tuple[str, ...] = LOOPBACK_TARGETS
     upstreams: Mapping[str, UpstreamSettings] = {}
     limits: LimitsSettings = LimitsSettings()
+    admin: AdminSettings | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.token, str):
@@ -72,6 +75,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         check_routes((), self.upstreams, "")
         self.policy()
         self.limits.check("limits")
+        if self.admin is not None:
+            self.admin.check("admin")
 
     def policy(self) -> ClientPolicy:
         """What this client makes of the snapshots it is sent."""

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from tunnel.domain.configuration.addresses import check_origin, parse_listen
+from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.limits import KIB, MIB
 
@@ -94,7 +95,9 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     http: HttpIngressSettings | None = None
 
 
-def check_listeners(transports: TransportsSettings, ingress: IngressSettings) -> None:
+def check_listeners(
+    transports: TransportsSettings, ingress: IngressSettings, admin: AdminSettings | None = None
+) -> None:
     """Refuse malformed and doubly used addresses, and a server that no client can reach.
 
     Raises:
@@ -106,22 +109,28 @@ def check_listeners(transports: TransportsSettings, ingress: IngressSettings) ->
     if transports.memory:
         check_name(transports.memory.name, "transports.memory.name", what="a name")
     used: dict[str, str] = {}
-    for where, text in _addresses(transports, ingress):
+    for where, text in _addresses(transports, ingress, admin):
         address = parse_listen(text, where)
         first = used.setdefault(str(address), where)
         if first != where and address.port:
             raise mistake(where, f"an address that {first} does not use already", got=text)
     if ingress.http:
         _check_http(ingress.http)
+    if admin:
+        admin.check("admin")
 
 
-def _addresses(transports: TransportsSettings, ingress: IngressSettings) -> Iterator[tuple[str, str]]:
+def _addresses(
+    transports: TransportsSettings, ingress: IngressSettings, admin: AdminSettings | None
+) -> Iterator[tuple[str, str]]:
     if transports.grpc:
         yield "transports.grpc.listen", transports.grpc.listen
     if transports.websocket:
         yield "transports.websocket.listen", transports.websocket.listen
     if ingress.http:
         yield "ingress.http.listen", ingress.http.listen
+    if admin:
+        yield "admin.listen", admin.listen
 
 
 def _check_http(http: HttpIngressSettings) -> None:

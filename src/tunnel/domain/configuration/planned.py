@@ -38,7 +38,7 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     "ingress.tcp",
     "ingress.http.tls",
     "ingress.http.max_message_bytes",
-    "admin",
+    "admin.tls",
     "auth.jwt",
     "auth.mtls",
     "forward",
@@ -48,4 +48,6 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     *_LIMITS,
 )
 
-PLANNED_CLIENT_KEYS: Final = PlannedKeys("links", "entry", "fallback", "proxy", "tls", "upstreams.*.health", *_LIMITS)
+PLANNED_CLIENT_KEYS: Final = PlannedKeys(
+    "links", "entry", "fallback", "proxy", "tls", "admin.tls", "upstreams.*.health", *_LIMITS
+)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from tunnel.domain.configuration.access_log import AccessLogSettings
+from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.groups import GroupSettings, check_group, check_server_rule
 from tunnel.domain.configuration.limits import LimitsSettings
@@ -32,6 +33,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         groups: By name.
         limits: Announced to clients.
         access_log: Where conversations are recorded; None: nowhere.
+        admin: Where operators look inside; None: nowhere.
 
     Raises:
         ConfigurationError: Naming the key.
@@ -44,9 +46,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     groups: Mapping[str, GroupSettings] = {}
     limits: LimitsSettings = LimitsSettings()
     access_log: AccessLogSettings | None = None
+    admin: AdminSettings | None = None
 
     def __post_init__(self) -> None:
-        check_listeners(self.transports, self.ingress)
+        check_listeners(self.transports, self.ingress, self.admin)
         self.auth.check(self.groups)
         for index, rule in enumerate(self.rules):
             check_server_rule(rule, self.groups, f"rules[{index}]")

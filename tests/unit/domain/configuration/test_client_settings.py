@@ -50,8 +50,8 @@ MISTAKES = [
     ('group = "web"', "", 'missing the required key "group"'),
     ('group = "web"', 'group = ""', 'group: expected a name of 1 to 128 printable characters, got ""'),
     ('"laptop-1"', '"a\\nb"', 'client_id: expected a name of 1 to 128 printable characters, got "a\\nb"'),
-    ("servers =", "server =", 'server: unknown key; expected one of "allow_targets", "client_id", "group", "limits", '
-     '"servers", "token", "token_env", "token_file", "upstreams"; did you mean "servers"?'),
+    ("servers =", "server =", 'server: unknown key; expected one of "admin", "allow_targets", "client_id", "group", '
+     '"limits", "servers", "token", "token_env", "token_file", "upstreams"; did you mean "servers"?'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', "[]", 'servers: expected at least one URL such as '
      '"grpc://127.0.0.1:7000", got an empty list'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', '"grpc://a:1"', 'servers: expected a list, got "grpc://a:1"'),

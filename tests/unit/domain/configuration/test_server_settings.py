@@ -117,7 +117,7 @@ NO_PATH = "expected a target without path, query and fragment; requests keep the
 
 # (what is replaced in COMPLETE, by what, the whole message)
 MISTAKES = [
-    ("[transports.grpc]", "[transport.grpc]", 'transport: unknown key; expected one of "access_log", "auth", '
+    ("[transports.grpc]", "[transport.grpc]", 'transport: unknown key; expected one of "access_log", "admin", "auth", '
      '"groups", "ingress", "limits", "rules", "transports"; did you mean "transports"?'),
     ("[transports.grpc]", "[transports.grcp]", 'transports.grcp: unknown key; expected one of "grpc", "memory", '
      '"websocket"; did you mean "grpc"?'),
@@ -253,7 +253,7 @@ PLANNED = [
     ("insecure = true", "transports.grpc.insecure"),
     ('[ingress.grpc]\nlisten = "127.0.0.1:8081"', "ingress.grpc"),
     ('[[ingress.tcp]]\nlisten = "127.0.0.1:8022"\ngroup = "web"\nupstream = "ssh"', "ingress.tcp"),
-    ('[admin]\nlisten = "127.0.0.1:8090"', "admin"),
+    ('[admin]\nlisten = "127.0.0.1:8090"\ntls = {}', "admin.tls"),
     ('[[forward.rules]]\nhost = "b.test"\ngroups = ["web"]\nupstream = "b"', "forward"),
     ('[forward.upstreams.b]\ntargets = ["http://10.0.0.7:80"]', "forward"),
     ('[auth.jwt]\njwks = "x"', "auth.jwt"),

@@ -1,0 +1,214 @@
+"""The admin port as a listener of its own, on uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Final, Self, cast
+
+import uvicorn
+from anyio import CancelScope
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from tunnel.adapters.admin.application import AdminApplication
+from tunnel.adapters.admin.endpoint import Endpoint
+from tunnel.domain.configuration import AdminSettings, parse_listen
+from tunnel.domain.errors import ListenError
+from tunnel.ports.admin import AdminListener
+
+__all__ = ["UvicornAdminListener"]
+
+_MAX_CONNECTIONS: Final = 64
+"""Further ones are answered 503: a handful of scrapers, probes and people are all there should be."""
+
+_MAX_HEAD_BYTES: Final = 16 * 1024
+_HEAD_S: Final = 10.0
+"""Seconds for the head of a request to come in."""
+
+_KEEPALIVE_S: Final = 75
+"""Longer than the usual 60 s between scrapes would help nobody; shorter costs every scrape a connection."""
+
+_STOP_S: Final = 1.0
+"""Seconds that answers under way have left when the port is closed."""
+
+_TICK_S: Final = 0.02
+"""How often that is looked at."""
+
+
+class UvicornAdminListener(AdminListener):
+    """Listens for HTTP/1.1. Runs on asyncio or uvloop only.
+
+    Args:
+        settings: Where, and who may look.
+        endpoints: What there is to see.
+    """
+
+    def __init__(self, settings: AdminSettings, endpoints: Sequence[Endpoint]) -> None:
+        self._application = AdminApplication(settings, endpoints)
+        self._address = settings.listen
+        self._socket: socket.socket | None = None
+        self._server: _Server | None = None
+        self._stopped = False
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def bind(self) -> None:
+        if self._socket is None:
+            self._socket = _listening_socket(self._application.settings.listen)
+            host, port = self._socket.getsockname()[:2]
+            self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def serve(self, started: Callable[[], None]) -> None:
+        if self._stopped:
+            return
+        self.bind()
+        assert self._socket is not None
+        server = self._server = _Server(self._application, started)
+        try:
+            await server.serve(sockets=[self._socket])
+        finally:
+            with CancelScope(shield=True):
+                await server.cut()
+            self._socket.close()
+
+    def follow(self, successor: Self) -> None:
+        self._application.settings = successor._application.settings
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._server is not None:
+            self._server.leave()
+        elif self._socket is not None:
+            self._socket.close()
+
+
+class _Connection(H11Protocol):
+    """uvicorn's connection, with a deadline for the head of a request."""
+
+    _head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._head_came()
+        elif self._head_due is None and not self.transport.is_closing():
+            self._await_head()
+
+    def on_response_complete(self) -> None:
+        self._head_came()
+        super().on_response_complete()
+        if self.conn.trailing_data[0] and self._head_due is None:
+            # The next head has begun already.
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._head_due = self.loop.call_later(_HEAD_S, self.transport.abort)
+
+    def _head_came(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signals and its ticking, and with an end to its shutdown."""
+
+    def __init__(self, application: AdminApplication, accepting: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                cast(Any, application),
+                http=_Connection,
+                ws="none",
+                loop="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                limit_concurrency=_MAX_CONNECTIONS,
+                h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+                timeout_keep_alive=_KEEPALIVE_S,
+            )
+        )
+        self._accepting = accepting
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        self.should_exit = True
+        self._leaving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._accepting()
+
+    async def main_loop(self) -> None:
+        await self._leaving.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop_accepting()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        time = asyncio.get_running_loop().time
+        deadline = time() + _STOP_S
+        # uvicorn's state tells nobody when it changes.
+        while (state.connections or state.tasks) and time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_TICK_S)
+
+    async def cut(self) -> None:
+        """Drop every connection, cancel every answer, and wait until they have ended."""
+        self._stop_accepting()
+        await asyncio.sleep(0)  # what was just accepted gets its protocol, and can be found
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.transport.abort()
+        tasks = set(state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_STOP_S)
+        await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop
+
+    def _stop_accepting(self) -> None:
+        for server in getattr(self, "servers", ()):
+            server.close()
+
+
+def _listening_socket(listen: str) -> socket.socket:
+    address = parse_listen(listen)
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, where = min(found, key=lambda info: info[0] != socket.AF_INET)
+        listening = socket.socket(family, kind, socket.IPPROTO_TCP)
+    except OSError as exc:
+        raise ListenError(listen, str(exc)) from exc
+    try:
+        if os.name == "posix":  # elsewhere it lets another process take the address away
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+        listening.listen(_MAX_CONNECTIONS)
+        listening.setblocking(False)
+    except OSError as exc:
+        listening.close()
+        raise ListenError(listen, str(exc)) from exc
+    return listening

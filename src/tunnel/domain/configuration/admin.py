@@ -1,0 +1,62 @@
+"""The ``[admin]`` table: where operators look inside, on either side."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Final
+
+import msgspec
+
+from tunnel.domain.configuration.addresses import parse_listen
+from tunnel.domain.configuration.mistakes import mistake
+
+__all__ = ["AdminSettings"]
+
+_SHA256: Final = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+class AdminSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[admin]``: health, metrics and what is connected, over HTTP.
+
+    Args:
+        listen: ``HOST:PORT``; port 0 lets the system choose. Another address than a loopback one needs a token.
+        token_sha256: SHA-256 of the bearer token that everything but ``/healthz`` and ``/readyz`` asks for, 64
+            hexadecimal digits, as ``tunnel token new`` prints it; None: nothing is asked for.
+        insecure: Whether the token may travel in plain text over a network.
+    """
+
+    listen: str
+    token_sha256: str | None = None
+    insecure: bool = False
+
+    def check(self, path: str) -> None:
+        """Refuse malformed values, and what would show the inside to a network.
+
+        Args:
+            path: Key path of the table.
+
+        Raises:
+            ConfigurationError: Naming the key; a hash is never repeated.
+        """
+        address = parse_listen(self.listen, f"{path}.listen")
+        if self.token_sha256 is not None and not _SHA256.fullmatch(self.token_sha256):
+            # Whoever puts the token itself here must not find it in a log.
+            raise mistake(f"{path}.token_sha256", "64 hexadecimal digits, as `tunnel token new` prints them")
+        if _is_loopback(address.host):
+            return
+        if self.token_sha256 is None:
+            raise mistake(f"{path}.listen", f"a loopback address, or a token in {path}.token_sha256", got=self.listen)
+        if not self.insecure:
+            expected = f"a loopback address, or {path}.insecure = true: the token would cross the network in plain text"
+            raise mistake(f"{path}.listen", expected, got=self.listen)
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        # What another name resolves to may change.
+        return False
