@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "check": "check a configuration file without starting anything",
     "explain": "say which rules of a server's file a request falls under, and why not under others",
     "token": "make tokens",
+    "status": "show what a running server or client says of itself at its admin port",
 }
 
 
