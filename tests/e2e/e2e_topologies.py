@@ -24,6 +24,7 @@ TRANSPORTS = ("grpc", "websocket", "memory")
 SCHEMES = {"grpc": "grpc", "websocket": "ws"}
 GROUPS = ("web", "late")
 INGRESS_LINE = r"listening kind=ingress name=http address=(\S+)"
+ADMIN_LINE = r"listening kind=admin name=admin address=(\S+)"
 _numbers = itertools.count()
 
 
@@ -57,6 +58,9 @@ def server_toml(plan: Plan, transport: str, memory_name: str) -> str:
 [ingress.http]
 listen = "127.0.0.1:{plan.ingress_port}"
 {limit}
+
+[admin]
+listen = "127.0.0.1:0"
 
 [auth.tokens.e2e]
 sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
@@ -127,6 +131,9 @@ group = "{group}"
 token = "{token}"
 servers = ["{server}"]
 
+[admin]
+listen = "127.0.0.1:0"
+
 [limits]
 heartbeat_s = {heartbeat_s}
 """
@@ -153,6 +160,8 @@ class Topology(ABC):
     def __init__(self, plan: Plan, directory: Path) -> None:
         self.plan = plan
         self.directory = directory
+        self.admins: dict[str, Address] = {}
+        """Admin ports of "server" and of each client that was waited for, as they were last started."""
 
     @property
     @abstractmethod
@@ -234,6 +243,7 @@ class SeparateProcesses(Topology):
         listening = rf"listening kind=transport name={self.name} address=(\S+)"
         self.transport_address = address_of(server.wait_for(listening))
         self.ingress = address_of(server.wait_for(INGRESS_LINE))
+        self.admins["server"] = address_of(server.wait_for(ADMIN_LINE))
 
     def lose_server(self) -> None:
         self._processes.pop("server").kill()
@@ -252,6 +262,7 @@ class SeparateProcesses(Topology):
 
     def wait_for_client(self, name: str = "client") -> None:
         self._processes[name].wait_for(ready_line(name))
+        self.admins[name] = address_of(self._processes[name].wait_for(ADMIN_LINE))
 
     def close(self) -> None:
         for process in self._processes.values():
@@ -278,6 +289,7 @@ class OneProcess(Topology):
         line = len(self.host.lines)
         self.host.tell(f"server start {path}")
         self.ingress = address_of(self.host.wait_for(INGRESS_LINE, after_line=line))
+        self.admins["server"] = address_of(self.host.wait_for(ADMIN_LINE, after_line=line))
 
     def lose_server(self) -> None:
         self._stop("server", "server stop")
@@ -301,7 +313,9 @@ class OneProcess(Topology):
         self.host.wait_for(rf"(stopped|failed) name={name}\b", after_line=line)
 
     def wait_for_client(self, name: str = "client") -> None:
-        self.host.wait_for(ready_line(name), after_line=self._started_at_line[name])
+        line = self._started_at_line[name]
+        self.host.wait_for(ready_line(name), after_line=line)
+        self.admins[name] = address_of(self.host.wait_for(ADMIN_LINE, after_line=line))
 
     def close(self) -> None:
         self.host.kill()
