@@ -22,6 +22,8 @@ class _Pipe(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: _Pipe | None = None
         self._made = made
+        self._early: list[bytes] = []
+        """Received before the other side was connected: who speaks first, as with TLS, may do so at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -30,6 +32,14 @@ class _Pipe(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.other is not None and self.other.transport is not None:
             self.other.transport.write(data)
+        else:
+            self._early.append(data)
+
+    def flush(self) -> None:
+        """Pass on what came before the other side was connected."""
+        early, self._early = self._early, []
+        for data in early:
+            self.data_received(data)
 
     def eof_received(self) -> bool:
         if self.other is not None and self.other.transport is not None and self.other.transport.can_write_eof():
@@ -100,6 +110,7 @@ class Relay:
         except OSError:
             near.transport.abort()
             return
+        near.flush()
         near.transport.resume_reading()
 
 

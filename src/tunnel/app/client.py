@@ -144,10 +144,11 @@ class Client:
         """Go on with other settings, without losing a conversation.
 
         ``allow_targets`` and ``upstreams`` are put in place where the client is: the configuration that the server has
-        sent is judged anew. ``admin`` opens and closes listeners. For anything else, or when that configuration had
-        been rejected, another tunnel is brought up beside the one there is. Once the server sends conversations to it,
-        the old one drains; until then the old one serves. An error, or being cancelled, leaves everything as it was.
-        One reload at a time; others wait for their turn.
+        sent is judged anew. ``admin`` opens and closes listeners. ``tls`` holds for the links it dials from now on, with
+        the files as they are now. For anything else, or when that configuration had been rejected, another tunnel is
+        brought up beside the one there is. Once the server sends conversations to it, the old one drains; until then
+        the old one serves. An error, or being cancelled, leaves everything as it was. One reload at a time; others wait
+        for their turn.
 
         Args:
             settings: Checked settings, whole, with a token. Without a ``client_id`` the present one stays.
@@ -187,18 +188,26 @@ class Client:
         """Whether the line there is can go on under ``settings``."""
         here = self._line.settings
         moved = msgspec.structs.replace(
-            settings, allow_targets=here.allow_targets, upstreams=here.upstreams, admin=here.admin
+            settings, allow_targets=here.allow_targets, upstreams=here.upstreams, admin=here.admin, tls=here.tls
         )
         return moved == here and self._line.configuration.rejection is None
 
     def _follow(self, settings: ClientSettings) -> None:
-        if settings == self._line.settings:
+        # Files may hold other certificates than before, though they have the same names.
+        transports = self._maker.transports(settings) if settings.servers_with_tls else None
+        self._follow_policy(settings)
+        if transports is not None:
+            self._line.dialer.dial_with(transports)
+        self._line.settings = settings
+
+    def _follow_policy(self, settings: ClientSettings) -> None:
+        here = self._line.settings
+        if (settings.allow_targets, settings.upstreams) == (here.allow_targets, here.upstreams):
             return
         try:
             self._line.configuration.follow(settings.policy())
         except ConfigurationError as exc:
             raise refused_snapshot(exc) from exc
-        self._line.settings = settings
 
     async def _change_over(self, settings: ClientSettings) -> None:
         """Replace the line by another, once that is ready."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from tunnel.app.upstream_router import TargetFactory, UpstreamRouter
 from tunnel.domain.configuration import ClientPolicy, GroupSnapshot, TargetPolicy, UpstreamSettings
+from tunnel.domain.configuration.upstream_tls import accepts_any_certificate
 from tunnel.domain.envelopes import ConfigApplied, ConfigRejected, ConfigSyncResponse
 from tunnel.domain.errors import ConfigurationError, ErrorCode, LinkEnd, LinkError, SessionError
 from tunnel.domain.limits import MIB
@@ -169,6 +170,9 @@ class ClientConfiguration(ProxyTarget):
             raise ConfigurationError(f"could not be applied: {type(exc).__name__}: {exc}") from exc
         for name in policy.unused_by(snapshot):
             _logger.warning("upstreams.%s takes nobody's place: the server has sent no upstream of that name", name)
+        for name, upstream in policy.applied_to(snapshot).upstreams.items():
+            if accepts_any_certificate(upstream.targets, upstream.tls):
+                _logger.warning("upstreams.%s.tls.verify is false: any certificate is accepted", name)
         return router
 
     def _replace(self, router: UpstreamRouter) -> None:

@@ -11,7 +11,8 @@ The aggregates ``transports`` and ``targets`` are keyed by URL scheme, ``listene
 their configuration table; one of their parts is replaced by ``container.transports.providers["ws"].override(...)``,
 parts are added by ``set_providers``. Packages add to ``transports`` by an entry point of the group
 ``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
-``Transport``.
+``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the listeners and
+ingresses that have TLS with their ``ListenerTls`` as ``tls``.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from tunnel.ports.inspection import ClientInspection, ProcessLoad, ServerInspect
 from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget, UpstreamTarget
 from tunnel.ports.telemetry import Telemetry
+from tunnel.ports.tls import ListenerTls
 from tunnel.ports.transport import Listener, Transport
 
 if TYPE_CHECKING:
@@ -53,9 +55,11 @@ if TYPE_CHECKING:
         AccessLogSettings,
         AdminSettings,
         AuthSettings,
+        ClientTlsSettings,
         GrpcTransportSettings,
         HttpIngressSettings,
         LimitsSettings,
+        ListenerTlsSettings,
         MemoryTransportSettings,
         TargetPolicy,
         UpstreamSettings,
@@ -77,16 +81,22 @@ def _network() -> MemoryNetwork:
     return MemoryNetwork()
 
 
-def _grpc_listener(settings: GrpcTransportSettings) -> Listener:
+def _listener_tls(settings: ListenerTlsSettings, where: str) -> ListenerTls:
+    from tunnel.adapters.tls.listener import OpensslListenerTls
+
+    return OpensslListenerTls(settings, where)
+
+
+def _grpc_listener(settings: GrpcTransportSettings, tls: ListenerTls | None = None) -> Listener:
     from tunnel.adapters.grpc.listener import GrpcListener
 
-    return GrpcListener(settings.listen)
+    return GrpcListener(settings.listen, tls=None if tls is None else lambda: tls.material)
 
 
-def _websocket_listener(settings: WebSocketTransportSettings) -> Listener:
+def _websocket_listener(settings: WebSocketTransportSettings, tls: ListenerTls | None = None) -> Listener:
     from tunnel.adapters.websocket.listener import WebSocketListener
 
-    return WebSocketListener(settings.listen)
+    return WebSocketListener(settings.listen, ssl_context=None if tls is None else tls.context)
 
 
 def _memory_listener(settings: MemoryTransportSettings, network: MemoryNetwork) -> Listener:
@@ -120,12 +130,19 @@ def _ingress_options(
 
 
 def _http_ingress(
-    settings: HttpIngressSettings, limits: LimitsSettings, request_ids: RequestIds, ledger: Ledger
+    settings: HttpIngressSettings,
+    limits: LimitsSettings,
+    request_ids: RequestIds,
+    ledger: Ledger,
+    tls: ListenerTls | None = None,
 ) -> Ingress:
     from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 
     return UvicornIngress(
-        settings.listen, name="http", settings=_ingress_options(settings, limits, request_ids, ledger)
+        settings.listen,
+        name="http",
+        settings=_ingress_options(settings, limits, request_ids, ledger),
+        ssl_context=None if tls is None else tls.context,
     )
 
 
@@ -179,6 +196,22 @@ def _websocket_transport() -> Transport:
     return WebSocketTransport()
 
 
+def _grpcs_transport(settings: ClientTlsSettings | None = None) -> Transport:
+    from tunnel.adapters.grpc.transport import GrpcTransport
+    from tunnel.adapters.tls.client import OpensslClientTls
+
+    tls = OpensslClientTls(settings)
+    return GrpcTransport(tls=tls.complete_material, server_name=tls.server_name)
+
+
+def _wss_transport(settings: ClientTlsSettings | None = None) -> Transport:
+    from tunnel.adapters.tls.client import OpensslClientTls
+    from tunnel.adapters.websocket.transport import WebSocketTransport
+
+    tls = OpensslClientTls(settings)
+    return WebSocketTransport(ssl_context=tls.context, server_name=tls.server_name)
+
+
 def _memory_transport(network: MemoryNetwork) -> Transport:
     from tunnel.adapters.memory.transport import MemoryTransport
 
@@ -221,6 +254,7 @@ class ServerContainer(containers.DeclarativeContainer):
     authenticator: providers.Provider[Authenticator] = providers.Factory(_authenticator)
     access_log: providers.Provider[AccessLog] = providers.Factory(_access_log, random=random)
     request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)
+    listener_tls: providers.Provider[ListenerTls] = providers.Factory(_listener_tls)
     listeners: providers.Aggregate[Listener] = providers.Aggregate(
         grpc=providers.Factory(_grpc_listener),
         websocket=providers.Factory(_websocket_listener),
@@ -251,7 +285,9 @@ class ClientContainer(containers.DeclarativeContainer):
         {
             **_installed_transports(),
             "grpc": providers.Factory(_grpc_transport),
+            "grpcs": providers.Factory(_grpcs_transport),
             "ws": providers.Factory(_websocket_transport),
+            "wss": providers.Factory(_wss_transport),
             "memory": providers.Factory(_memory_transport, network=network),
         }
     )

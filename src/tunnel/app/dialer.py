@@ -101,6 +101,10 @@ class Dialer:
         self._draining = False
         self._lasted_s = 0.0
 
+    def dial_with(self, transports: Mapping[str, Transport]) -> None:
+        """Use these for links from now on; that there is goes on."""
+        self._transports = transports
+
     @property
     def visit(self) -> ClientVisit | None:
         """The tunnel there is, with a link or without; None while there is none."""

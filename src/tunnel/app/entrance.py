@@ -14,6 +14,7 @@ from tunnel.domain.identity import PeerInfo
 from tunnel.ports.admin import AdminListener
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
+from tunnel.ports.tls import ListenerTls
 from tunnel.ports.transport import Link, LinkService, Listener
 
 __all__ = ["AdminEntrance", "Entrance", "IngressEntrance", "MountedIngress", "TransportEntrance"]
@@ -70,14 +71,25 @@ class TransportEntrance(Entrance):
         settings: What ``listener`` was made of.
         listener: The listener.
         service: Serves the links.
+        tls: What ``listener`` proves itself with.
     """
 
     kind = "transport"
 
-    def __init__(self, name: str, place: str, *, settings: object, listener: Listener, service: LinkService) -> None:
+    def __init__(
+        self,
+        name: str,
+        place: str,
+        *,
+        settings: object,
+        listener: Listener,
+        service: LinkService,
+        tls: ListenerTls | None = None,
+    ) -> None:
         self.name = name
         self.place = place
         self.settings = settings
+        self._tls = tls
         self._listener = listener
         self._arrivals = _Arrivals(service)
         self._ended = anyio.Event()
@@ -96,7 +108,8 @@ class TransportEntrance(Entrance):
             self._ended.set()
 
     def follow(self, successor: Self) -> None:
-        # Whatever is set for a transport concerns its address.
+        # Whatever else is set for a transport concerns its address.
+        _follow_tls(self._tls, successor._tls)
         self.settings = successor.settings
 
     async def leave(self, grace_s: float) -> None:
@@ -157,14 +170,25 @@ class IngressEntrance(Entrance):
         settings: What ``ingress`` was made of.
         ingress: The ingress.
         target: Handles the conversations.
+        tls: What ``ingress`` proves itself with.
     """
 
     kind = "ingress"
 
-    def __init__(self, name: str, place: str, *, settings: object, ingress: Ingress, target: ProxyTarget) -> None:
+    def __init__(
+        self,
+        name: str,
+        place: str,
+        *,
+        settings: object,
+        ingress: Ingress,
+        target: ProxyTarget,
+        tls: ListenerTls | None = None,
+    ) -> None:
         self.name = name
         self.place = place
         self.settings = settings
+        self._tls = tls
         self._ingress = ingress
         self._target = target
         self._ended = anyio.Event()
@@ -184,6 +208,7 @@ class IngressEntrance(Entrance):
 
     def follow(self, successor: Self) -> None:
         self._ingress.follow(successor._ingress)
+        _follow_tls(self._tls, successor._tls)
         self.settings = successor.settings
 
     async def leave(self, grace_s: float) -> None:
@@ -235,6 +260,12 @@ class AdminEntrance(Entrance):
 
     def stop(self) -> None:
         self._listener.stop()
+
+
+def _follow_tls(current: ListenerTls | None, successor: ListenerTls | None) -> None:
+    # Where one of them has none the reload was refused before.
+    if current is not None and successor is not None:
+        current.follow(successor)
 
 
 class MountedIngress:

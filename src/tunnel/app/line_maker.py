@@ -18,6 +18,8 @@ from tunnel.ports.transport import Transport
 
 __all__ = ["LineMaker"]
 
+_TLS_SCHEMES: Final = frozenset({"grpcs", "wss"})
+
 _INSTANCE_ID_BYTES: Final = 16
 
 
@@ -51,7 +53,7 @@ class LineMaker:
             settings: With a token and a ``client_id``.
 
         Raises:
-            ConfigurationError: No transport serves a server's scheme.
+            ConfigurationError: No transport serves a server's scheme, or a file that TLS needs is missing or wrong.
         """
         assert settings.token is not None
         assert settings.client_id is not None
@@ -66,10 +68,9 @@ class LineMaker:
             start=self._start,
             on_rejected=line.changed,
         )
-        schemes = dict.fromkeys(url.partition(":")[0] for url in settings.servers)
         line.dialer = Dialer(
             servers=settings.servers,
-            transports={scheme: self._transport(scheme) for scheme in schemes},
+            transports=self.transports(settings),
             identity=Identity(ClientId(settings.client_id), GroupId(settings.group), self._instance_id, settings.token),
             configuration=line.configuration,
             limits=settings.limits,
@@ -82,12 +83,22 @@ class LineMaker:
         )
         return line
 
-    def _transport(self, scheme: str) -> Transport:
+    def transports(self, settings: ClientSettings) -> dict[str, Transport]:
+        """What the servers are dialled with, by scheme, with the certificates that are in the files now.
+
+        Raises:
+            ConfigurationError: No transport serves a server's scheme, or a file that TLS needs is missing or wrong.
+        """
+        schemes = dict.fromkeys(url.partition(":")[0] for url in settings.servers)
+        return {scheme: self._transport(scheme, settings) for scheme in schemes}
+
+    def _transport(self, scheme: str, settings: ClientSettings) -> Transport:
         known = self._container.transports.providers
         if scheme not in known:
             schemes = ", ".join(sorted(known))
             raise ConfigurationError(f'no transport is known for "{scheme}://", only for {schemes}', key_path="servers")
-        transport: Transport = self._container.transports(scheme)
+        given = (settings.tls,) if scheme in _TLS_SCHEMES else ()
+        transport: Transport = self._container.transports(scheme, *given)
         return transport
 
     def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:

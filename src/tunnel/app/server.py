@@ -15,14 +15,17 @@ from tunnel.app.container import ServerContainer
 from tunnel.app.entrance import AdminEntrance, Entrance, IngressEntrance, MountedIngress, TransportEntrance
 from tunnel.app.entrances import Entrances
 from tunnel.app.link_service import ServerLinks
+from tunnel.app.listener_tls import read_listener_tls, report_out_of_date
 from tunnel.app.prepared import prepare, prepare_aside
 from tunnel.app.routes import Routes
 from tunnel.app.server_inspection import InspectedServer, ServerParts
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.configuration import ServerSettings
+from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import ServerId
 from tunnel.domain.registry import Registry, RegistrySnapshot
+from tunnel.ports.tls import ListenerTls
 
 __all__ = ["Server"]
 
@@ -165,7 +168,8 @@ class Server:
            and groups, or all of the new; requests that wait for a client go on waiting, unless their group is gone.
         3. Clients whose group has another configuration are sent it, and those whose credential does not let them
            stay are closed with ``forbidden``. New limits hold for clients that register from now on.
-        4. Listeners whose address has changed leave: conversations under way there get ``drain_s`` to finish.
+        4. Listeners whose address has changed leave: conversations under way there get ``drain_s`` to finish. Those
+           that stay use their certificates as these are in the files now, from the next handshake on.
 
         An error, or being cancelled, leaves everything as it was. One reload at a time; others wait for their turn.
 
@@ -183,6 +187,7 @@ class Server:
         # Held while listeners start: whoever comes second must find them either there or gone.
         async with self._turn:
             self._check_running()
+            check_succession(self.settings, settings)
             version = self.version + 1
             prepared = await prepare_aside(settings, version=version, previous=self._snapshots)
             mounted = self.container.asgi_ingress(self._target, settings.ingress.http, settings.limits)
@@ -225,8 +230,14 @@ class Server:
         self._target.arrived(group)
 
     def _made(self, settings: ServerSettings) -> dict[str, Entrance]:
-        """Entrances as configured, neither bound nor started."""
+        """Entrances as configured, neither bound nor started.
+
+        Raises:
+            ConfigurationError: A file that TLS needs is missing or wrong.
+        """
         made: dict[str, Entrance] = {}
+        found = read_listener_tls(settings, self.container.listener_tls)
+        report_out_of_date(found, self._telemetry)
         if settings.admin is not None:
             # The first to open: it tells what the others are waiting for.
             made["admin"] = AdminEntrance(settings.admin, self.container.admin(settings.admin, self._inspection))
@@ -235,13 +246,29 @@ class Server:
             table = getattr(settings.transports, name, None)
             if table is not None:
                 place = getattr(table, "listen", None) or table.name
+                tls = found.get(f"transports.{name}")
                 made[f"transport.{name}"] = TransportEntrance(
-                    name, place, settings=table, listener=listeners(name, table), service=self._links
+                    name,
+                    place,
+                    settings=(table, tls and tls.material),
+                    listener=listeners(name, table, **_given(tls)),
+                    service=self._links,
+                    tls=tls,
                 )
         http = settings.ingress.http
         if http is not None:
-            ingress = self.container.ingresses("http", http, settings.limits)
+            tls = found.get("ingress.http")
             made["ingress.http"] = IngressEntrance(
-                "http", http.listen, settings=(http, settings.limits), ingress=ingress, target=self._target
+                "http",
+                http.listen,
+                settings=(http, settings.limits, tls and tls.material),
+                ingress=self.container.ingresses("http", http, settings.limits, **_given(tls)),
+                target=self._target,
+                tls=tls,
             )
         return made
+
+
+def _given(tls: ListenerTls | None) -> dict[str, ListenerTls]:
+    """What to add to the arguments of a listener: those of other makers that have no TLS need not know of it."""
+    return {} if tls is None else {"tls": tls}

@@ -15,15 +15,22 @@ from typing import Final, Literal
 import msgspec
 
 from tunnel.adapters.config_file import FileConfigSource, read_table
+from tunnel.adapters.tls.client import OpensslClientTls
+from tunnel.adapters.tls.listener import OpensslListenerTls
+from tunnel.app.listener_tls import read_listener_tls
+from tunnel.app.tls_files import beside, tls_files
 from tunnel.domain.configuration import (
     BUILT_IN_SCHEMES,
     ClientSettings,
+    ClientTlsSettings,
     Secret,
     ServerSettings,
     check_scheme,
     decode_client_settings,
     decode_server_settings,
 )
+from tunnel.domain.configuration.mistakes import key_path
+from tunnel.domain.configuration.upstream_tls import accepts_any_certificate
 from tunnel.domain.errors import ConfigurationError
 from tunnel.ports.config_source import ConfigSource
 
@@ -31,9 +38,11 @@ __all__ = [
     "Kind",
     "client_source",
     "default_client_id",
+    "doubts",
     "load_client_settings",
     "load_server_settings",
     "read_client_settings",
+    "read_server_settings",
     "server_source",
     "settings_kind",
 ]
@@ -43,11 +52,15 @@ Kind = Literal["server", "client"]
 _MAX_TOKEN_BYTES: Final = 64 * 1024
 """Larger files hold something else than a token."""
 
+_NO_TLS: Final = ClientTlsSettings()
+
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def load_server_settings(path: str | PathLike[str]) -> ServerSettings:
     """Read a server's settings.
+
+    The files that ``tls`` tables name are checked; relative ones are looked up beside the configuration file.
 
     Args:
         path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
@@ -62,7 +75,7 @@ def load_client_settings(path: str | PathLike[str]) -> ClientSettings:
     """Read a client's settings, its token included, ready to be used.
 
     ``token_env`` and ``token_file`` are read and replaced by ``token``; a relative ``token_file`` is looked up beside
-    the configuration file.
+    the configuration file. So are the files of ``[tls]``, which are checked.
 
     Args:
         path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
@@ -79,34 +92,57 @@ def read_client_settings(path: str | PathLike[str]) -> ClientSettings:
     Raises:
         ConfigurationError: The first mistake, with file and key path.
     """
-    return FileConfigSource(path, _client_settings).load()
+    directory = Path(path).parent
+    return FileConfigSource(path, lambda table: _client_settings(table, directory)).load()
+
+
+def read_server_settings(path: str | PathLike[str]) -> ServerSettings:
+    """Read a server's settings as they are written: without looking at the files that ``tls`` tables name.
+
+    Raises:
+        ConfigurationError: The first mistake, with file and key path.
+    """
+    return FileConfigSource(path, decode_server_settings).load()
 
 
 def server_source(path: str | PathLike[str]) -> ConfigSource[ServerSettings]:
-    """A server's settings in a file, to be loaded as ``load_server_settings`` does, and followed."""
-    return FileConfigSource(path, decode_server_settings)
+    """A server's settings in a file, to be loaded as ``load_server_settings`` does, and followed.
+
+    The files that ``tls`` tables name are followed as well.
+    """
+    directory = Path(path).parent
+
+    def decode(table: Mapping[str, object]) -> ServerSettings:
+        settings = decode_server_settings(beside(table, directory))
+        read_listener_tls(settings, OpensslListenerTls)
+        return settings
+
+    return FileConfigSource(path, decode, files=lambda table: tls_files(table, directory))
 
 
 def client_source(path: str | PathLike[str]) -> ConfigSource[ClientSettings]:
     """A client's settings in a file, to be loaded as ``load_client_settings`` does, and followed.
 
-    The file that ``token_file`` names is followed as well.
+    The files that ``token_file`` and ``[tls]`` name are followed as well.
     """
     directory = Path(path).parent
 
     def decode(table: Mapping[str, object]) -> ClientSettings:
-        settings = _client_settings(table)
+        settings = _client_settings(table, directory)
         return msgspec.structs.replace(settings, token=_token(settings, directory), token_env=None, token_file=None)
 
     def files(table: Mapping[str, object]) -> list[str]:
         token_file = table.get("token_file")
-        return [os.fspath(directory / token_file)] if isinstance(token_file, str) else []
+        tokens = [os.fspath(directory / token_file)] if isinstance(token_file, str) else []
+        return [*tokens, *tls_files(table, directory)]
 
     return FileConfigSource(path, decode, files=files)
 
 
-def _client_settings(table: Mapping[str, object]) -> ClientSettings:
-    settings = decode_client_settings(table)
+def _client_settings(table: Mapping[str, object], directory: Path) -> ClientSettings:
+    settings = decode_client_settings(beside(table, directory))
+    if settings.tls != _NO_TLS:
+        OpensslClientTls(settings.tls)
     for index, url in enumerate(settings.servers):
         check_scheme(url, f"servers[{index}]", _plug_in_schemes(url))
     return settings
@@ -117,6 +153,33 @@ def _plug_in_schemes(url: str) -> frozenset[str]:
     if url.partition("://")[0] in BUILT_IN_SCHEMES:
         return frozenset()
     return frozenset(each.name for each in entry_points(group="tunnel.transports"))
+
+
+def doubts(settings: ServerSettings | ClientSettings) -> list[tuple[str, str]]:
+    """What is permitted and yet rarely meant, of TLS: key paths, and what about them.
+
+    Raises:
+        ConfigurationError: A file that TLS needs is missing or wrong.
+    """
+    if isinstance(settings, ServerSettings):
+        found = {f"{path}.tls": tls for path, tls in read_listener_tls(settings, OpensslListenerTls).items()}
+        late = {f"{path}.certificate": tls.out_of_date for path, tls in found.items()}
+        upstreams = {
+            key_path("groups", group, "upstreams", name): upstream
+            for group, table in settings.groups.items()
+            for name, upstream in table.upstreams.items()
+        }
+    else:
+        late = {"tls.certificate": OpensslClientTls(settings.tls).out_of_date}
+        upstreams = {key_path("upstreams", name): upstream for name, upstream in settings.upstreams.items()}
+    return [
+        *((path, f"the certificate {why}") for path, why in late.items() if why),
+        *(
+            (f"{path}.tls.verify", "any certificate is accepted")
+            for path, upstream in upstreams.items()
+            if accepts_any_certificate(upstream.targets, upstream.tls)
+        ),
+    ]
 
 
 def settings_kind(path: str | PathLike[str]) -> Kind:

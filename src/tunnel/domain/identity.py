@@ -6,6 +6,8 @@ from typing import NewType
 
 import msgspec
 
+from tunnel.domain.certificate import Certificate
+
 __all__ = ["ClientId", "GroupId", "InstanceId", "PeerInfo", "Principal", "ServerId", "TunnelId"]
 
 ClientId = NewType("ClientId", str)
@@ -20,12 +22,14 @@ class PeerInfo(msgspec.Struct, frozen=True):
     """The far end of a link, as its transport sees it.
 
     Args:
-        transport: Scheme of the transport, ``grpc``, ``ws``, ``memory``.
+        transport: Scheme of the transport, ``grpc``, ``grpcs``, ``ws``, ``wss``, ``memory``.
         address: ``host:port`` of the peer, for logs; empty when there is none.
+        certificate: The client's, where the listener verified one in the handshake; None otherwise.
     """
 
     transport: str
     address: str = ""
+    certificate: Certificate | None = None
 
 
 class Principal(msgspec.Struct, frozen=True):

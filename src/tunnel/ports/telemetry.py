@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 __all__ = [
+    "CertificateOutOfDate",
     "ClientConfigured",
     "ClientPublished",
     "ClientUnpublished",
@@ -123,6 +124,18 @@ class ConfigurationReloaded(msgspec.Struct, frozen=True):
     source: str
     version: int
     error: str = ""
+
+
+class CertificateOutOfDate(msgspec.Struct, frozen=True):
+    """A certificate of this side is not valid now. It is used all the same; others will hardly accept it.
+
+    Args:
+        where: Key path of the setting that names its file.
+        reason: Since when, or until when.
+    """
+
+    where: str
+    reason: str
 
 
 class LinkLost(msgspec.Struct, frozen=True):
@@ -286,6 +299,7 @@ Event: TypeAlias = (
     | TunnelReady
     | ConfigurationApplied
     | ConfigurationReloaded
+    | CertificateOutOfDate
     | LinkLost
     | ConnectFailed
     | MemberEjected

@@ -216,7 +216,7 @@ def reloaded(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_transports_of_other_packages_are_found_by_their_scheme(reloaded: ModuleType) -> None:
     transports = reloaded.ClientContainer().transports
-    assert {"quic", "grpc", "ws", "memory"} == set(transports.providers)
+    assert {"quic", "grpc", "grpcs", "ws", "wss", "memory"} == set(transports.providers)
     assert isinstance(transports("quic"), InstalledTransport)
 
 

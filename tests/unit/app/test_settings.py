@@ -7,15 +7,19 @@ import socket
 from pathlib import Path
 
 import pytest
+from support.certificates import Authority
 
 from tunnel.app.client import Client
 from tunnel.app.settings import (
     default_client_id,
+    doubts,
     load_client_settings,
     load_server_settings,
+    read_server_settings,
     settings_kind,
 )
-from tunnel.domain.configuration import Secret
+from tunnel.app.tls_files import beside, tls_files
+from tunnel.domain.configuration import ListenerTlsSettings, Secret
 from tunnel.domain.errors import ConfigurationError
 
 CLIENT = 'group = "web"\nservers = ["grpc://127.0.0.1:7000"]\n'
@@ -117,3 +121,59 @@ def test_servers_at_the_top_make_it_a_clients_file(tmp_path: Path, client_file: 
     other = tmp_path / "server.json"
     other.write_text("{}")
     assert settings_kind(other) == "server"
+
+
+# -- TLS
+
+
+def test_tls_files_are_looked_up_beside_the_configuration_and_stay_where_they_are_absolute(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    authority.issue("server", "localhost")
+    pair = f'certificate = "server.pem", key = "{tmp_path}/server.key"'
+    path = tmp_path / "server.toml"
+    path.write_text(f'[transports.grpc]\nlisten = "0.0.0.0:0"\ntls = {{ {pair} }}\n')
+
+    transport = load_server_settings(path).transports.grpc
+
+    assert transport is not None
+    assert transport.tls == ListenerTlsSettings(certificate=f"{tmp_path}/server.pem", key=f"{tmp_path}/server.key")
+
+
+def test_every_tls_file_is_followed(tmp_path: Path) -> None:
+    pair = {"certificate": "a.pem", "key": "/k", "client_ca": "c.pem"}
+    server = {
+        "transports": {"grpc": {"tls": pair}, "memory": {"name": "m"}},
+        "ingress": {"http": {"tls": {"key": "h.key"}}},
+        "admin": {"tls": {"key": "admin.key"}},
+    }
+    names = ["a.pem", "/k", "c.pem", "h.key", "admin.key"]
+    assert sorted(tls_files(server, tmp_path)) == sorted(str(tmp_path / name) for name in names)
+    assert tls_files({"tls": {"ca": "ca.pem"}}, tmp_path) == [str(tmp_path / "ca.pem")]
+
+
+@pytest.mark.parametrize("table", [{"tls": 1}, {"transports": {"grpc": {"tls": {"key": 1}}}}, {"ingress": [1]}])
+def test_tables_of_the_wrong_shape_are_left_to_the_decoder(table: dict[str, object], tmp_path: Path) -> None:
+    assert beside(table, tmp_path) == table
+    assert tls_files(table, tmp_path) == []
+
+
+def test_configuration_itself_is_not_altered_by_looking_files_up(tmp_path: Path) -> None:
+    table = {"transports": {"grpc": {"listen": "a:1", "tls": {"key": "k", "certificate": ""}}}}
+    placed = beside(table, tmp_path)
+    assert table["transports"]["grpc"]["tls"] == {"key": "k", "certificate": ""}
+    assert placed["transports"]["grpc"]["tls"] == {"key": str(tmp_path / "k"), "certificate": ""}  # type: ignore[index]
+
+
+def test_unverified_upstream_is_a_doubt(client_file: Path) -> None:
+    upstream = '[upstreams.app]\ntargets = ["https://localhost:1"]\ntls = { verify = false }\n'
+    client_file.write_text(f'{CLIENT}token = "t"\n{upstream}')
+    settings = load_client_settings(client_file)
+    assert doubts(settings) == [("upstreams.app.tls.verify", "any certificate is accepted")]
+
+
+def test_rules_can_be_read_where_the_certificates_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text('[transports.grpc]\nlisten = "0.0.0.0:0"\ntls = { certificate = "none.pem", key = "none.key" }\n')
+    assert read_server_settings(path).transports.grpc is not None
+    with pytest.raises(ConfigurationError, match=r"transports\.grpc\.tls\.certificate: .*none\.pem cannot be read"):
+        load_server_settings(path)

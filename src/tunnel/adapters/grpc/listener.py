@@ -15,10 +15,11 @@ import grpc.aio
 from tunnel.adapters.grpc.address import Reservation
 from tunnel.adapters.grpc.link import GrpcLink
 from tunnel.adapters.grpc.options import CONFIG_SYNC, PROXY, REGISTER, SERVER_OPTIONS, SERVICE, TRANSPORT_METADATA
-from tunnel.adapters.grpc.server_stream import BytesContext, ServerStream, peer_address
+from tunnel.adapters.grpc.server_stream import BytesContext, ServerStream, peer_of
+from tunnel.adapters.grpc.tls import server_credentials
 from tunnel.adapters.grpc.unary import answer_config_sync, answer_register
 from tunnel.domain.errors import LinkError, ListenError
-from tunnel.domain.identity import PeerInfo
+from tunnel.domain.tls_material import TlsMaterial
 from tunnel.ports.transport import LinkService, Listener
 
 __all__ = ["GrpcListener"]
@@ -41,11 +42,14 @@ class GrpcListener(Listener):
 
     Args:
         listen: ``host:port``, IPv6 hosts in brackets; port 0 takes a free one.
+        tls: Asked at each handshake for what to prove; None: plain text.
         max_calls: Links and unary calls under way at once; more are refused with ``RESOURCE_EXHAUSTED``.
     """
 
-    def __init__(self, listen: str, *, max_calls: int = _CALLS) -> None:
+    def __init__(self, listen: str, *, tls: Callable[[], TlsMaterial] | None = None, max_calls: int = _CALLS) -> None:
         self._listen = listen
+        # gRPC does not keep them alive itself.
+        self._credentials = None if tls is None else server_credentials(tls)
         self._max_calls = max_calls
         self._reservation: Reservation | None = None
         self._address = listen
@@ -75,7 +79,7 @@ class GrpcListener(Listener):
         self.bind()
         server = self._server()
         async with anyio.create_task_group() as services:
-            calls = _Calls(service, services)
+            calls = _Calls(service, services, "grpc" if self._credentials is None else "grpcs")
             server.add_generic_rpc_handlers((calls.handlers(),))
             await server.start()
             try:
@@ -92,7 +96,10 @@ class GrpcListener(Listener):
         assert self._reservation is not None
         server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=self._max_calls)
         try:
-            server.add_insecure_port(self._reservation.release())
+            if self._credentials is None:
+                server.add_insecure_port(self._reservation.release())
+            else:
+                server.add_secure_port(self._reservation.release(), self._credentials)
         except RuntimeError as error:
             raise ListenError(self._listen, "another process took the address") from error
         return server
@@ -101,8 +108,9 @@ class GrpcListener(Listener):
 class _Calls:
     """Answers the calls of one server and knows those under way."""
 
-    def __init__(self, service: LinkService, services: anyio.abc.TaskGroup) -> None:
+    def __init__(self, service: LinkService, services: anyio.abc.TaskGroup, scheme: str) -> None:
         self._service = service
+        self._scheme = scheme
         self._services = services
         self._streams: dict[GrpcLink, asyncio.Future[None]] = {}
         self._dropping = False
@@ -129,17 +137,17 @@ class _Calls:
             await asyncio.wait(list(self._streams.values()))
 
     async def _register(self, data: bytes, context: BytesContext) -> bytes:
-        return await answer_register(self._service, data, context)
+        return await answer_register(self._service, data, context, self._scheme)
 
     async def _config_sync(self, data: bytes, context: BytesContext) -> bytes:
-        return await answer_config_sync(self._service, data, context)
+        return await answer_config_sync(self._service, data, context, self._scheme)
 
     async def _proxy(self, _: object, context: BytesContext) -> None:
         await context.send_initial_metadata((TRANSPORT_METADATA,))
         if self._dropping:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
         stream = ServerStream(context)
-        link = GrpcLink(stream, PeerInfo("grpc", peer_address(context)))
+        link = GrpcLink(stream, peer_of(context, self._scheme))
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._streams[link] = ended
         self._services.start_soon(self._serve, link)

@@ -8,6 +8,7 @@ that failed from a clean end. So a client that closes in order says so (``FAREWE
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -16,9 +17,11 @@ import grpc.aio
 from tunnel.adapters.grpc.link import GrpcStream
 from tunnel.adapters.grpc.options import FAREWELL
 from tunnel.adapters.grpc.status import status_of
+from tunnel.domain.certificate import Certificate, parse_certificate
 from tunnel.domain.errors import LinkEnd, LinkError
+from tunnel.domain.identity import PeerInfo
 
-__all__ = ["BytesContext", "ServerStream", "peer_address"]
+__all__ = ["BytesContext", "ServerStream", "peer_of"]
 
 BytesContext: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
@@ -89,7 +92,20 @@ class ServerStream(GrpcStream):
         return LinkError(LinkEnd.BROKEN, "the client is gone")
 
 
-def peer_address(context: BytesContext) -> str:
-    """``host:port`` of the client; gRPC says ``ipv4:host:port`` or ``ipv6:%5Bhost%5D:port``."""
+def peer_of(context: BytesContext, scheme: str) -> PeerInfo:
+    """Who calls.
+
+    Args:
+        context: Of the call.
+        scheme: ``grpc``, or ``grpcs`` with TLS.
+    """
+    # gRPC says ``ipv4:host:port`` or ``ipv6:%5Bhost%5D:port``.
     _, _, address = unquote(context.peer()).partition(":")
-    return address
+    return PeerInfo(scheme, address, _certificate(context))
+
+
+def _certificate(context: BytesContext) -> Certificate | None:
+    """The certificate that gRPC has verified of the client, if it was asked for one."""
+    for pem in context.auth_context().get("x509_pem_cert", ()):
+        return parse_certificate(ssl.PEM_cert_to_DER_cert(pem.decode("ascii")))
+    return None

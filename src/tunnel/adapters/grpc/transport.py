@@ -12,8 +12,10 @@ from tunnel.adapters.grpc.client_stream import BytesCall, ClientStream
 from tunnel.adapters.grpc.link import GrpcLink
 from tunnel.adapters.grpc.options import CHANNEL_OPTIONS, PROXY, SERVICE, TRANSPORT_METADATA
 from tunnel.adapters.grpc.status import unusable
+from tunnel.adapters.grpc.tls import channel_credentials
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import PeerInfo
+from tunnel.domain.tls_material import TlsMaterial
 from tunnel.ports.transport import Transport
 
 __all__ = ["GrpcTransport"]
@@ -24,15 +26,26 @@ this long."""
 
 
 class GrpcTransport(Transport):
-    """Opens links to ``grpc://host:port``, each over a connection of its own.
+    """Opens links to ``grpc://host:port``, or with TLS to ``grpcs://host:port``, each over a connection of its own.
 
     A link is returned once the server has accepted the stream. Nothing of an attempt that failed or was cancelled
     stays behind. Needs asyncio.
+
+    Args:
+        tls: What to prove and whom to trust; None: plain text.
+        server_name: The name to verify; None: the URL's host.
     """
 
+    def __init__(self, *, tls: TlsMaterial | None = None, server_name: str | None = None) -> None:
+        self._scheme = "grpc" if tls is None else "grpcs"
+        self._credentials = None if tls is None else channel_credentials(tls)
+        self._options: tuple[tuple[str, int | str], ...] = CHANNEL_OPTIONS
+        if server_name is not None:
+            self._options = (*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", server_name))
+
     async def connect(self, url: str, *, timeout_s: float) -> GrpcLink:
-        target = _target(url)
-        channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        target = _target(url, self._scheme)
+        channel = self._channel(target)
         call: BytesCall = channel.stream_stream(f"/{SERVICE}/{PROXY}", None, None)(None, wait_for_ready=False)
         try:
             async with asyncio.timeout(timeout_s):
@@ -43,7 +56,12 @@ class GrpcTransport(Transport):
             if isinstance(error, TimeoutError):
                 raise LinkError(LinkEnd.UNREACHABLE, f"no answer within {timeout_s:g} s") from error
             raise
-        return GrpcLink(ClientStream(channel, call), PeerInfo("grpc", target))
+        return GrpcLink(ClientStream(channel, call), PeerInfo(self._scheme, target))
+
+    def _channel(self, target: str) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(target, options=self._options)
+        return grpc.aio.secure_channel(target, self._credentials, options=self._options)
 
 
 async def _accepted(call: BytesCall) -> None:
@@ -58,14 +76,15 @@ async def _accepted(call: BytesCall) -> None:
         raise unusable(await call.code(), await call.details())
 
 
-def _target(url: str) -> str:
+def _target(url: str, scheme: str) -> str:
+    expected = f"expected {scheme}://host:port"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise LinkError(LinkEnd.UNREACHABLE, "expected grpc://host:port") from error
-    if parts.scheme != "grpc":
+        raise LinkError(LinkEnd.UNREACHABLE, expected) from error
+    if parts.scheme != scheme:
         raise LinkError(LinkEnd.UNREACHABLE, f"scheme {parts.scheme!r} is not supported here")
     if not host or port is None or parts.path.strip("/") or parts.query or "@" in parts.netloc:
-        raise LinkError(LinkEnd.UNREACHABLE, "expected grpc://host:port")
+        raise LinkError(LinkEnd.UNREACHABLE, expected)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -16,10 +16,9 @@ from tunnel.adapters.grpc.codec_tunnel import (
     encode_config_sync_response,
     encode_register_response,
 )
-from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
+from tunnel.adapters.grpc.server_stream import BytesContext, peer_of
 from tunnel.adapters.grpc.status import refusal_status
 from tunnel.domain.errors import RegistrationRefused
-from tunnel.domain.identity import PeerInfo
 from tunnel.ports.transport import LinkService
 
 __all__ = ["answer_config_sync", "answer_register"]
@@ -27,11 +26,11 @@ __all__ = ["answer_config_sync", "answer_register"]
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-async def answer_register(service: LinkService, data: bytes, context: BytesContext) -> bytes:
+async def answer_register(service: LinkService, data: bytes, context: BytesContext, scheme: str) -> bytes:
     """Proto method ``TunnelService.Register``."""
     try:
         request = decode_register(pb.Register.FromString(data))
-        response = await service.register(request, _peer(context))
+        response = await service.register(request, peer_of(context, scheme))
     except Exception as error:  # noqa: BLE001  # told apart there
         await _refuse(context, error)
     message = pb.RegisterResponse()
@@ -39,20 +38,16 @@ async def answer_register(service: LinkService, data: bytes, context: BytesConte
     return message.SerializeToString()
 
 
-async def answer_config_sync(service: LinkService, data: bytes, context: BytesContext) -> bytes:
+async def answer_config_sync(service: LinkService, data: bytes, context: BytesContext, scheme: str) -> bytes:
     """Proto method ``TunnelService.ConfigSync``."""
     try:
         request = decode_config_sync_request(pb.ConfigSyncRequest.FromString(data))
-        response = await service.config_sync(request, _peer(context))
+        response = await service.config_sync(request, peer_of(context, scheme))
     except Exception as error:  # noqa: BLE001  # told apart there
         await _refuse(context, error)
     message = pb.ConfigSyncResponse()
     encode_config_sync_response(message, response)
     return message.SerializeToString()
-
-
-def _peer(context: BytesContext) -> PeerInfo:
-    return PeerInfo("grpc", peer_address(context))
 
 
 async def _refuse(context: BytesContext, error: Exception) -> NoReturn:

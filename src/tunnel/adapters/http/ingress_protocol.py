@@ -201,8 +201,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The visitor says no more: what it has asked for completely is answered."""
-        if self._due is _END or self.transport.is_closing():
-            return False
+        if self._due is _END or self.transport.is_closing() or self.scheme == "https":
+            return False  # neither event loop can end TLS in one direction only
         if self._part is not _NONE:
             self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request ends before it is complete"), 400)
             if self.transport.is_closing():

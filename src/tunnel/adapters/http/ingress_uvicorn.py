@@ -7,9 +7,10 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Final, Self, cast
+from typing import Any, Final, Self
 
 import uvicorn
 from anyio import CancelScope
@@ -43,11 +44,15 @@ _TICK_S: Final = 0.05
 _MAX_PORT: Final = 65_535
 """Checked here, since C libraries wrap larger numbers round."""
 
+_TLS_HANDSHAKE_S: Final = 10.0
+_TLS_SHUTDOWN_S: Final = 1.0
+"""How long a visitor may take to say goodbye in TLS; the answer has gone out before."""
+
 _DEFAULTS: Final = IngressSettings()
 
 
 class UvicornIngress(Ingress):
-    """Listens for HTTP/1.1 and gives each request to the target as a ``Stream``.
+    """Listens for HTTP/1.1, in TLS if told so, and gives each request to the target as a ``Stream``.
 
     Runs on asyncio or uvloop only. Leaves signals and the configuration of logging alone.
 
@@ -56,12 +61,21 @@ class UvicornIngress(Ingress):
             addresses one is taken, IPv4 first.
         name: Its name in logs and ready lines.
         settings: Limits on requests, and what is told of the visitor.
+        ssl_context: For TLS; None: plain text.
     """
 
-    def __init__(self, listen: str, *, name: str = "http", settings: IngressSettings = _DEFAULTS) -> None:
+    def __init__(
+        self,
+        listen: str,
+        *,
+        name: str = "http",
+        settings: IngressSettings = _DEFAULTS,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
         self._listen = listen
         self._name = name
         self._settings = settings
+        self._ssl_context = ssl_context
         self._socket: socket.socket | None = None
         self._address = listen
         self._server: _Server | None = None
@@ -86,7 +100,7 @@ class UvicornIngress(Ingress):
             return
         self.bind()
         assert self._socket is not None
-        server = self._server = _Server(IngressService(target, self._settings), started)
+        server = self._server = _Server(IngressService(target, self._settings), started, self._ssl_context)
         try:
             await server.serve(sockets=[self._socket])
         finally:
@@ -110,12 +124,15 @@ class UvicornIngress(Ingress):
 class _Server(uvicorn.Server):
     """uvicorn's server without its signals, its ticking, and its way to shut down, which leaves connections open."""
 
-    def __init__(self, service: IngressService, accepting: Callable[[], None]) -> None:
+    def __init__(
+        self, service: IngressService, accepting: Callable[[], None], ssl_context: ssl.SSLContext | None
+    ) -> None:
         self.service = service
+        self._ssl_context = ssl_context
         super().__init__(
             uvicorn.Config(
                 _no_application,
-                http=cast("type[asyncio.Protocol]", partial(IngressProtocol, service=service)),
+                http=IngressProtocol,
                 ws="none",
                 loop="none",
                 lifespan="off",
@@ -144,7 +161,16 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        # uvicorn makes its own context, and gives handshakes a minute.
+        tls = {} if self._ssl_context is None else _tls_options(self._ssl_context)
+        protocol = partial(
+            IngressProtocol, self.config, server_state=self.server_state, app_state={}, service=self.service
+        )
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(protocol, sock=each, backlog=self.config.backlog, **tls) for each in sockets or ()
+        ]
+        self.started = True
         self._accepting()
 
     async def main_loop(self) -> None:
@@ -181,6 +207,10 @@ class _Server(uvicorn.Server):
     def _stop_accepting(self) -> None:
         for server in getattr(self, "servers", ()):
             server.close()
+
+
+def _tls_options(context: ssl.SSLContext) -> dict[str, Any]:
+    return {"ssl": context, "ssl_handshake_timeout": _TLS_HANDSHAKE_S, "ssl_shutdown_timeout": _TLS_SHUTDOWN_S}
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, assert_never
 from tunnel.domain.errors import ErrorCode
 from tunnel.ports.telemetry import (
     AccessLogLost,
+    CertificateOutOfDate,
     ClientConfigured,
     ClientPublished,
     ClientUnpublished,
@@ -72,6 +73,8 @@ def _level(event: Event) -> int:
             return logging.WARNING
         case SessionEnded() | RequestRefused():
             return logging.DEBUG
+        case CertificateOutOfDate():
+            return logging.WARNING
         case ConfigurationApplied(rejected=rejected) | ClientConfigured(rejected=rejected):
             return logging.WARNING if rejected else logging.INFO
         case ConfigurationReloaded(error=error):
@@ -121,6 +124,8 @@ def _described(event: Event) -> tuple[str, Fields]:
             if error:
                 return "configuration_kept", {"source": source, "version": version, "reason": error}
             return "configuration_reloaded", {"source": source, "version": version}
+        case CertificateOutOfDate(where=key_path, reason=reason):
+            return "certificate_out_of_date", {"key": key_path, "reason": reason}
         case LinkLost(peer=peer, end=end, reason=reason):
             return "link_lost", {"peer": peer, "end": end, "reason": reason}
         case ConnectFailed(server=server, reason=reason, retry_s=retry_s):

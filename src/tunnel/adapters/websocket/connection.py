@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, Final, TypedDict, cast
 
@@ -24,6 +25,7 @@ __all__ = [
     "ServerFlow",
     "connection_options",
     "quiet_logger",
+    "tls_options",
 ]
 
 SUBPROTOCOL: Final = Subprotocol("tunnel.v1")
@@ -135,6 +137,18 @@ def connection_options() -> _Options:
         "max_queue": MAX_QUEUE_MESSAGES,
         "write_limit": WRITE_LIMIT_BYTES,
     }
+
+
+def tls_options(context: ssl.SSLContext | None, *, handshake_s: float) -> dict[str, Any]:
+    """Options of ``connect`` and ``serve`` for TLS; none without, for the event loop refuses them then.
+
+    Args:
+        context: For TLS; None: plain text.
+        handshake_s: How long the handshake of TLS may take.
+    """
+    if context is None:
+        return {}
+    return {"ssl": context, "ssl_handshake_timeout": handshake_s, "ssl_shutdown_timeout": CLOSE_TIMEOUT_S}
 
 
 def quiet_logger(side: str) -> logging.Logger:

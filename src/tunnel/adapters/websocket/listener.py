@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -12,8 +13,9 @@ import anyio
 from websockets.asyncio.server import ServerConnection, serve
 
 from tunnel.adapters.websocket.address import format_address, parse_address
-from tunnel.adapters.websocket.connection import ServerFlow, connection_options, quiet_logger
+from tunnel.adapters.websocket.connection import ServerFlow, connection_options, quiet_logger, tls_options
 from tunnel.adapters.websocket.link import WebSocketLink
+from tunnel.domain.certificate import Certificate, parse_certificate
 from tunnel.domain.errors import ListenError
 from tunnel.domain.identity import PeerInfo
 from tunnel.ports.transport import LinkService, Listener
@@ -21,21 +23,23 @@ from tunnel.ports.transport import LinkService, Listener
 __all__ = ["WebSocketListener"]
 
 HANDSHAKE_S: Final = 10.0
-"""For the whole opening handshake, so that silent connections do not pile up."""
+"""For TLS, and again for the whole opening handshake, so that silent connections do not pile up."""
 
 BACKLOG: Final = 512
 """Connections that the operating system holds until they are accepted: a fleet reconnects at once."""
 
 
 class WebSocketListener(Listener):
-    """Accepts links at ``ws://host:port``, under any path.
+    """Accepts links at ``ws://host:port``, or with TLS at ``wss://host:port``, under any path.
 
     Args:
         listen: ``host:port``, IPv6 in brackets. Port 0 takes a free one; a host name's first address is taken.
+        ssl_context: For TLS; None: plain text.
     """
 
-    def __init__(self, listen: str) -> None:
+    def __init__(self, listen: str, *, ssl_context: ssl.SSLContext | None = None) -> None:
         self._listen = listen
+        self._ssl_context = ssl_context
         self._logger = quiet_logger("server")
         self._socket: socket.socket | None = None
         self._address = listen
@@ -69,6 +73,7 @@ class WebSocketListener(Listener):
             sock=bound,
             backlog=BACKLOG,
             **connection_options(),
+            **tls_options(self._ssl_context, handshake_s=HANDSHAKE_S),
             open_timeout=HANDSHAKE_S,
             server_header=None,
             logger=self._logger,
@@ -100,7 +105,9 @@ class WebSocketListener(Listener):
 
     async def _serve_connection(self, service: LinkService, connection: ServerConnection) -> None:
         assert isinstance(connection, ServerFlow)
-        link = WebSocketLink(connection, PeerInfo("ws", format_address(connection.remote_address)))
+        scheme = "ws" if self._ssl_context is None else "wss"
+        peer = PeerInfo(scheme, format_address(connection.remote_address), _certificate_of(connection))
+        link = WebSocketLink(connection, peer)
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._tasks.add(task)
         try:
@@ -110,3 +117,10 @@ class WebSocketListener(Listener):
         finally:
             self._tasks.discard(task)
             link.abort()
+
+
+def _certificate_of(connection: ServerFlow) -> Certificate | None:
+    """The certificate that was verified of the client, if it was asked for one."""
+    tls = connection.wire.get_extra_info("ssl_object")
+    der = tls.getpeercert(binary_form=True) if tls is not None else None
+    return parse_certificate(der) if der else None

@@ -6,6 +6,7 @@ Such a module has ``add_arguments(parser)`` and ``run(args) -> int``, which retu
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done; 1 failed, with the reason on standard error; 2 bad configuration or arguments; 3 the server refused the
         client; 130 interrupted before anything was there to shut down.
     """
+    # gRPC's core writes to standard error by itself, otherwise also about every stranger's failed handshake.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments)

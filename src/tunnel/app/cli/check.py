@@ -7,7 +7,7 @@ import os
 
 from tunnel.app.cli.failures import OK
 from tunnel.app.cli.output import write, write_error
-from tunnel.app.settings import load_server_settings, read_client_settings, settings_kind
+from tunnel.app.settings import doubts, load_server_settings, read_client_settings, settings_kind
 
 __all__ = ["add_arguments", "run"]
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print ``FILE: ok (KIND)``.
+    """Print ``FILE: ok (KIND)``. What is rarely meant is noted on standard error.
 
     The token of a client is not looked for: files are checked on other machines than the one they are used on. When its
     environment variable is not set here, that is noted on standard error.
@@ -33,10 +33,12 @@ def run(args: argparse.Namespace) -> int:
     """
     kind = args.kind or settings_kind(args.file)
     if kind == "client":
-        variable = read_client_settings(args.file).token_env
+        client = read_client_settings(args.file)
+        variable = client.token_env
         if variable and not os.environ.get(variable):
             write_error(f'{args.file}: token_env: note: the environment variable "{variable}" is not set here')
-    else:
-        load_server_settings(args.file)
+    settings = client if kind == "client" else load_server_settings(args.file)
+    for key_path, what in doubts(settings):
+        write_error(f"{args.file}: {key_path}: warning: {what}")
     write(f"{args.file}: ok ({kind})")
     return OK

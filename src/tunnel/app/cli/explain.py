@@ -12,7 +12,7 @@ from tunnel.app.cli.explain_request import add_request_arguments, requested
 from tunnel.app.cli.failures import FAILED, OK
 from tunnel.app.cli.output import write
 from tunnel.app.rule_book import Route, RuleBook, explained, given, reason
-from tunnel.app.settings import load_server_settings, settings_kind
+from tunnel.app.settings import read_server_settings, settings_kind
 from tunnel.domain.configuration.mistakes import key_path, unknown_name
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ConfigurationError
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         expected = "expected a server's file: a client's holds no rules, they come from the server"
         raise ConfigurationError(expected, source=args.file)
     head = requested(args)
-    settings = load_server_settings(args.file)
+    settings = read_server_settings(args.file)
     if args.group is not None and args.group not in settings.groups:
         raise unknown_name(args.group, settings.groups, "--group", kind="group", add="[groups.NAME]")
     route = RuleBook(settings).route(head, args.group)

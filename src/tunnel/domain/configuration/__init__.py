@@ -33,6 +33,7 @@ from tunnel.domain.configuration.server import ServerSettings, decode_server_set
 from tunnel.domain.configuration.snapshot import GroupSnapshot
 from tunnel.domain.configuration.target_policy import TargetPolicy
 from tunnel.domain.configuration.target_url import TargetUrl, parse_target
+from tunnel.domain.configuration.tls import ClientTlsSettings, ListenerTlsSettings
 from tunnel.domain.configuration.tokens import AuthSettings, TokenSettings
 from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings
 
@@ -44,6 +45,7 @@ __all__ = [
     "AuthSettings",
     "ClientPolicy",
     "ClientSettings",
+    "ClientTlsSettings",
     "EjectionSettings",
     "GroupSettings",
     "GroupSnapshot",
@@ -52,6 +54,7 @@ __all__ = [
     "IngressSettings",
     "LimitsSettings",
     "ListenAddress",
+    "ListenerTlsSettings",
     "MemoryTransportSettings",
     "Secret",
     "ServerSettings",

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from tunnel.domain.configuration.mistakes import mistake, not_built
+from tunnel.domain.configuration.mistakes import mistake
 from tunnel.domain.rules.hosts import is_host_name, normal_ipv6
 
 __all__ = [
@@ -22,14 +22,13 @@ __all__ = [
     "split_url",
 ]
 
-BUILT_IN_SCHEMES: Final = frozenset({"grpc", "ws", "memory"})
+BUILT_IN_SCHEMES: Final = frozenset({"grpc", "grpcs", "ws", "wss", "memory"})
 
 _LISTEN: Final = 'an address "HOST:PORT" such as "127.0.0.1:7000" or "[::1]:7000"'
 _SERVER: Final = 'a URL such as "grpc://127.0.0.1:7000", "ws://127.0.0.1:7001" or "memory://NAME"'
 _NO_TRANSPORTS: Final = frozenset({"http", "https", "tcp", "unix"})
 """Schemes of targets, which are easily mistaken for those of servers."""
-_PLANNED_SCHEMES: Final = frozenset({"grpcs", "wss"})
-_DEFAULT_WS_PORT: Final = 80
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _HOST_PORT: Final = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]{1,5})", re.ASCII)
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f-\x9f]")
 
@@ -53,11 +52,11 @@ class ServerUrl(NamedTuple):
     """A server's address as a client dials it.
 
     Args:
-        scheme: Of the transport: ``grpc``, ``ws``, ``memory`` or a plug-in's.
+        scheme: Of the transport: ``grpc``, ``grpcs``, ``ws``, ``wss``, ``memory`` or a plug-in's.
         host: Name or address, IPv6 without brackets; for ``memory`` the name of the transport, for plug-ins all that
             follows the scheme.
         port: 0 for ``memory`` and plug-ins.
-        path: Only for ``ws``, at least ``/``; else empty.
+        path: Only for ``ws`` and ``wss``, at least ``/``; else empty.
     """
 
     scheme: str
@@ -98,30 +97,30 @@ def parse_server_url(url: str, path: str = "") -> ServerUrl:
     """Take the URL of a server apart.
 
     Args:
-        url: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]``, ``memory://NAME``, or one with another scheme, for a
-            transport that brings its own; all after the scheme is that transport's business.
+        url: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]``, ``memory://NAME``, with TLS ``grpcs://`` and
+            ``wss://``, or one with another scheme, for a transport that brings its own; all after the scheme is that
+            transport's business.
         path: Key path for the error.
 
     Raises:
-        ConfigurationError: This is no such URL, or its scheme belongs to a later version.
+        ConfigurationError: This is no such URL.
     """
     parts = split_url(url, path, expected=_SERVER)
-    if parts.scheme in _PLANNED_SCHEMES:
-        raise not_built(path, f'the scheme "{parts.scheme}://"')
     if parts.scheme in _NO_TRANSPORTS:
         raise mistake(path, _SERVER, got=url)
     if parts.scheme not in BUILT_IN_SCHEMES:
         return ServerUrl(parts.scheme, url.partition("://")[2])
-    if parts.query or parts.fragment or (parts.path and parts.scheme != "ws"):
-        raise mistake(path, "a URL without query and fragment, and with a path for ws:// only", got=url)
+    default_port = _DEFAULT_PORTS.get(parts.scheme)
+    if parts.query or parts.fragment or (parts.path and default_port is None):
+        raise mistake(path, "a URL without query and fragment, and with a path for ws:// and wss:// only", got=url)
     if parts.scheme == "memory":
         if not parts.netloc:
             raise mistake(path, _SERVER, got=url)
         return ServerUrl("memory", parts.netloc)
-    port = parts.port or (_DEFAULT_WS_PORT if parts.scheme == "ws" and parts.port is None else 0)
+    port = default_port if parts.port is None else parts.port
     if not parts.hostname or not port:
         raise mistake(path, f"a host and a port, {_SERVER}", got=url)
-    return ServerUrl(parts.scheme, parts.hostname, port, (parts.path or "/") if parts.scheme == "ws" else "")
+    return ServerUrl(parts.scheme, parts.hostname, port, (parts.path or "/") if default_port else "")
 
 
 def check_scheme(url: str, path: str, installed: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.planned import PLANNED_CLIENT_KEYS
 from tunnel.domain.configuration.secret import Secret
+from tunnel.domain.configuration.tls import ClientTlsSettings, check_client_tls, is_loopback
 from tunnel.domain.errors import ConfigurationError
 
 __all__ = ["LOOPBACK_TARGETS", "ClientSettings", "decode_client_settings"]
@@ -34,7 +35,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     Args:
         group: Group whose rules and upstreams it serves.
-        servers: In order of preference: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]``, ``memory://NAME``.
+        servers: In order of preference: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]``, ``memory://NAME``; with TLS
+            ``grpcs://`` and ``wss://``.
         client_id: Names this client among those of its principal. None: one is made of the host name.
         token: The credential. Exactly one of ``token``, ``token_env`` and ``token_file`` is given; loading replaces the
             other two by this one. A plain text is wrapped.
@@ -43,6 +45,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         allow_targets: What the server may have this client dial; see ``TargetPolicy``.
         upstreams: Take the places of the upstreams of these names that the server pushes. Their targets need not be in
             ``allow_targets``.
+        tls: For servers that begin with ``grpcs:`` or ``wss:``.
+        insecure: Permits plain text to servers that are not on this machine. The token then travels in clear.
         limits: Announced to the server.
         admin: Where operators look inside; None: nowhere.
 
@@ -58,6 +62,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     token_file: str | None = None
     allow_targets: tuple[str, ...] = LOOPBACK_TARGETS
     upstreams: Mapping[str, UpstreamSettings] = {}
+    tls: ClientTlsSettings = ClientTlsSettings()
+    insecure: bool = False
     limits: LimitsSettings = LimitsSettings()
     admin: AdminSettings | None = None
 
@@ -71,16 +77,28 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if not self.servers:
             raise mistake("servers", 'at least one URL such as "grpc://127.0.0.1:7000"', got=self.servers)
         for index, url in enumerate(self.servers):
-            parse_server_url(url, f"servers[{index}]")
+            self._check_server(url, f"servers[{index}]")
+        check_client_tls(self.tls, "tls")
         check_routes((), self.upstreams, "")
         self.policy()
         self.limits.check("limits")
         if self.admin is not None:
             self.admin.check("admin")
 
+    @property
+    def servers_with_tls(self) -> bool:
+        """Whether any server is dialled with TLS by this library."""
+        return any(url.startswith(("grpcs:", "wss:")) for url in self.servers)
+
     def policy(self) -> ClientPolicy:
         """What this client makes of the snapshots it is sent."""
         return ClientPolicy(self.allow_targets, self.upstreams)
+
+    def _check_server(self, url: str, path: str) -> None:
+        server = parse_server_url(url, path)
+        if server.scheme in ("grpc", "ws") and not self.insecure and not is_loopback(server.host):
+            expected = f'"{server.scheme}s://", or "insecure = true": the token would travel in clear'
+            raise mistake(path, expected, got=url)
 
     def _check_credential(self) -> None:
         given = [name for name in _CREDENTIALS if getattr(self, name) is not None]

@@ -12,6 +12,7 @@ from msgspec import Meta
 from tunnel.domain.configuration.addresses import check_origin, parse_listen
 from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake
+from tunnel.domain.configuration.tls import ListenerTlsSettings, check_listener_tls, is_loopback
 from tunnel.domain.limits import KIB, MIB
 
 __all__ = [
@@ -26,23 +27,31 @@ __all__ = [
 
 
 class GrpcTransportSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[transports.grpc]``: clients dial ``grpc://``.
+    """``[transports.grpc]``: clients dial ``grpc://``, with TLS ``grpcs://``.
 
     Args:
         listen: ``HOST:PORT``; port 0 lets the system choose.
+        tls: None: plain text, which carries clients' tokens in clear.
+        insecure: Asks for plain text on an address that is not loopback.
     """
 
     listen: str
+    tls: ListenerTlsSettings | None = None
+    insecure: bool = False
 
 
 class WebSocketTransportSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[transports.websocket]``: clients dial ``ws://``.
+    """``[transports.websocket]``: clients dial ``ws://``, with TLS ``wss://``.
 
     Args:
         listen: ``HOST:PORT``; port 0 lets the system choose.
+        tls: None: plain text, which carries clients' tokens in clear.
+        insecure: Asks for plain text on an address that is not loopback.
     """
 
     listen: str
+    tls: ListenerTlsSettings | None = None
+    insecure: bool = False
 
 
 class MemoryTransportSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,9 +86,11 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         forwarded: Headers that tell the target about the visitor: ``X-Forwarded-*``, or ``Forwarded`` (RFC 7239).
         request_id: Whether an ``X-Request-Id`` is kept that a visitor gives, or only one that a trusted proxy gives;
             every other request is given one. ``off``: the field is like any other.
+        tls: None: plain HTTP, as behind a load balancer.
     """
 
     listen: str
+    tls: ListenerTlsSettings | None = None
     public_url: str | None = None
     max_body_bytes: Annotated[int, Meta(ge=0)] | None = None
     max_header_bytes: Annotated[int, Meta(ge=KIB, le=MIB)] = 64 * KIB
@@ -114,6 +125,9 @@ def check_listeners(
         first = used.setdefault(str(address), where)
         if first != where and address.port:
             raise mistake(where, f"an address that {first} does not use already", got=text)
+    for name, transport in (("grpc", transports.grpc), ("websocket", transports.websocket)):
+        if transport is not None:
+            _check_transport_tls(transport, f"transports.{name}")
     if ingress.http:
         _check_http(ingress.http)
     if admin:
@@ -133,7 +147,19 @@ def _addresses(
         yield "admin.listen", admin.listen
 
 
+def _check_transport_tls(transport: GrpcTransportSettings | WebSocketTransportSettings, where: str) -> None:
+    if transport.tls is not None:
+        check_listener_tls(transport.tls, f"{where}.tls")
+        if transport.insecure:
+            raise mistake(f"{where}.insecure", 'false or no such key, as "tls" is given', got=True)
+    elif not transport.insecure and not is_loopback(parse_listen(transport.listen).host):
+        expected = '"tls", or "insecure = true": tokens would travel in clear, since this address is not loopback'
+        raise mistake(f"{where}.insecure", expected)
+
+
 def _check_http(http: HttpIngressSettings) -> None:
+    if http.tls is not None:
+        check_listener_tls(http.tls, "ingress.http.tls")
     if http.public_url is not None:
         check_origin(http.public_url, "ingress.http.public_url")
     for index, proxy in enumerate(http.trusted_proxies):

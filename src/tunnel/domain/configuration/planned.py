@@ -32,11 +32,8 @@ class PlannedKeys:
 
 
 PLANNED_SERVER_KEYS: Final = PlannedKeys(
-    "transports.*.tls",
-    "transports.*.insecure",
     "ingress.grpc",
     "ingress.tcp",
-    "ingress.http.tls",
     "ingress.http.max_message_bytes",
     "admin.tls",
     "auth.jwt",
@@ -49,5 +46,5 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
 )
 
 PLANNED_CLIENT_KEYS: Final = PlannedKeys(
-    "links", "entry", "fallback", "proxy", "tls", "admin.tls", "upstreams.*.health", *_LIMITS
+    "links", "entry", "fallback", "proxy", "admin.tls", "upstreams.*.health", *_LIMITS
 )

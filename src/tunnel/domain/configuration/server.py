@@ -12,11 +12,12 @@ from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.groups import GroupSettings, check_group, check_server_rule
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import IngressSettings, TransportsSettings, check_listeners
+from tunnel.domain.configuration.mistakes import mistake
 from tunnel.domain.configuration.planned import PLANNED_SERVER_KEYS
 from tunnel.domain.configuration.tokens import AuthSettings
 from tunnel.domain.rules.rule import Rule
 
-__all__ = ["ServerSettings", "decode_server_settings"]
+__all__ = ["ServerSettings", "check_succession", "decode_server_settings"]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +59,29 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         self.limits.check("limits")
         if self.access_log is not None:
             self.access_log.check()
+
+
+def check_succession(before: ServerSettings, after: ServerSettings) -> None:
+    """Refuse what a listener cannot become while it listens: with TLS what was without, or the other way round.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+    pairs = (
+        ("transports.grpc", before.transports.grpc, after.transports.grpc),
+        ("transports.websocket", before.transports.websocket, after.transports.websocket),
+        ("ingress.http", before.ingress.http, after.ingress.http),
+    )
+    for where, old, new in pairs:
+        if old is None or new is None or old.listen != new.listen:
+            continue
+        if (old.tls is None) != (new.tls is None):
+            raise mistake(f"{where}.tls", "TLS to come or go with another address, or with a restart")
+        if old.tls is None or new.tls is None or where != "transports.grpc":
+            continue
+        if (old.tls.client_ca is None) != (new.tls.client_ca is None):
+            # gRPC decides once for each port whether it asks clients for certificates.
+            raise mistake(f"{where}.tls.client_ca", "it to come or go with another address, or with a restart")
 
 
 def decode_server_settings(table: Mapping[str, object]) -> ServerSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from tunnel.domain.configuration.mistakes import mistake
 from tunnel.domain.errors import ConfigurationError
 
-__all__ = ["UpstreamTlsSettings", "check_upstream_tls"]
+__all__ = ["UpstreamTlsSettings", "accepts_any_certificate", "check_upstream_tls"]
 
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-9A-Fa-f:.]+")
@@ -30,6 +31,11 @@ class UpstreamTlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     ca: str | None = None
     server_name: str | None = None
     verify: bool = True
+
+
+def accepts_any_certificate(targets: Iterable[str], tls: UpstreamTlsSettings) -> bool:
+    """Whether somebody is dialled with TLS who need not prove anything: a mistake unless it is meant, so it is told."""
+    return not tls.verify and any(target.startswith("https:") for target in targets)
 
 
 def check_upstream_tls(tls: UpstreamTlsSettings, path: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.ports.telemetry import (
     AccessLogLost,
+    CertificateOutOfDate,
     ClientConfigured,
     ClientPublished,
     ClientUnpublished,
@@ -33,6 +34,11 @@ from tunnel.ports.telemetry import (
 )
 
 RECORDS = [
+    (
+        CertificateOutOfDate("ingress.http.tls.certificate", "expired on 2026-01-02 03:04:05 UTC"),
+        logging.WARNING,
+        'certificate_out_of_date key=ingress.http.tls.certificate reason="expired on 2026-01-02 03:04:05 UTC"',
+    ),
     (
         Listening("transport", "grpc", "127.0.0.1:7000"),
         logging.INFO,

@@ -19,6 +19,7 @@ allow_targets = ["127.0.0.0/8", "*.internal.test:443"]
 """
 SERVER = 'expected a URL such as "grpc://127.0.0.1:7000", "ws://127.0.0.1:7001" or "memory://NAME"'
 HOST_AND_PORT = SERVER.replace("expected", "expected a host and a port,")
+IN_CLEAR = 'or "insecure = true": the token would travel in clear'
 CREDENTIAL = 'expected exactly one of "token", "token_env" and "token_file"'
 
 
@@ -51,7 +52,8 @@ MISTAKES = [
     ('group = "web"', 'group = ""', 'group: expected a name of 1 to 128 printable characters, got ""'),
     ('"laptop-1"', '"a\\nb"', 'client_id: expected a name of 1 to 128 printable characters, got "a\\nb"'),
     ("servers =", "server =", 'server: unknown key; expected one of "admin", "allow_targets", "client_id", "group", '
-     '"limits", "servers", "token", "token_env", "token_file", "upstreams"; did you mean "servers"?'),
+     '"insecure", "limits", "servers", "tls", "token", "token_env", "token_file", "upstreams"; '
+     'did you mean "servers"?'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', "[]", 'servers: expected at least one URL such as '
      '"grpc://127.0.0.1:7000", got an empty list'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', '"grpc://a:1"', 'servers: expected a list, got "grpc://a:1"'),
@@ -61,11 +63,12 @@ MISTAKES = [
     ("grpc://127.0.0.1:7000", "grpc://:7000", f'servers[0]: {HOST_AND_PORT}, got "grpc://:7000"'),
     ("grpc://127.0.0.1:7000", "grpc://edge:99999", f'servers[0]: {SERVER}, got "grpc://edge:99999"'),
     ("grpc://127.0.0.1:7000", "grpc://edge:1/x", "servers[0]: expected a URL without query and fragment, and with a "
-     'path for ws:// only, got "grpc://edge:1/x"'),
+     'path for ws:// and wss:// only, got "grpc://edge:1/x"'),
     ("grpc://127.0.0.1:7000", "memory://", f'servers[0]: {SERVER}, got "memory://"'),
     ("grpc://127.0.0.1:7000", "grpc://secret@edge:1", f"servers[0]: {SERVER}, without user name and password"),
-    ("grpc://127.0.0.1:7000", "grpcs://edge:1", 'servers[0]: the scheme "grpcs://" is not built yet in this version'),
-    ("grpc://127.0.0.1:7000", "wss://edge", 'servers[0]: the scheme "wss://" is not built yet in this version'),
+    ("grpc://127.0.0.1:7000", "grpcs://edge", f'servers[0]: {HOST_AND_PORT}, got "grpcs://edge"'),
+    ("grpc://127.0.0.1:7000", "grpc://edge:1", f'servers[0]: expected "grpcs://", {IN_CLEAR}, got "grpc://edge:1"'),
+    ("ws://127.0.0.1:7001", "ws://edge", f'servers[1]: expected "wss://", {IN_CLEAR}, got "ws://edge"'),
     ('token_env = "TUNNEL_TOKEN"', "", f"{CREDENTIAL}, got none of them"),
     ('token_env = "TUNNEL_TOKEN"', 'token = "tnl_hush"\ntoken_file = "f"', f'token_file: {CREDENTIAL}, got "token" and '
      '"token_file"'),
@@ -106,6 +109,9 @@ def test_key_of_a_later_version_says_so(added: str, path: str) -> None:
         ("grpc://[::1]:7000", ServerUrl("grpc", "::1", 7000)),
         ("ws://edge.test", ServerUrl("ws", "edge.test", 80, "/")),
         ("ws://Edge.test:81/tunnel", ServerUrl("ws", "edge.test", 81, "/tunnel")),
+        ("grpcs://edge.test:7000", ServerUrl("grpcs", "edge.test", 7000)),
+        ("wss://edge.test", ServerUrl("wss", "edge.test", 443, "/")),
+        ("wss://edge.test:81/tunnel", ServerUrl("wss", "edge.test", 81, "/tunnel")),
         ("memory://Edge One".replace(" ", "_"), ServerUrl("memory", "Edge_One")),
     ],
 )

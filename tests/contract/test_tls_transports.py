@@ -1,0 +1,75 @@
+"""The transports with TLS under the contract of transports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from contract.transport_contract import TransportCapabilities, TransportContract
+from support.certificates import Authority
+from support.sockets import SocketHarness
+
+from tunnel.adapters.grpc.listener import GrpcListener
+from tunnel.adapters.grpc.transport import GrpcTransport
+from tunnel.adapters.tls.client import OpensslClientTls
+from tunnel.adapters.tls.listener import OpensslListenerTls
+from tunnel.adapters.websocket.listener import WebSocketListener
+from tunnel.adapters.websocket.transport import WebSocketTransport
+
+
+class TlsHarness(SocketHarness):
+    # As without TLS, and what OpenSSL and asyncio hold in addition.
+    capabilities = TransportCapabilities(buffered_bytes=24 * 1024 * 1024)
+
+    def __init__(self, server: OpensslListenerTls, client: OpensslClientTls) -> None:
+        super().__init__()
+        self._server = server
+        self._client = client
+
+
+class GrpcsHarness(TlsHarness):
+    scheme = "grpcs"
+
+    def listener_at(self, address: str) -> GrpcListener:
+        return GrpcListener(address, tls=lambda: self._server.material)
+
+    def transport(self) -> GrpcTransport:
+        return GrpcTransport(tls=self._client.complete_material)
+
+
+class WssHarness(TlsHarness):
+    scheme = "wss"
+
+    def listener_at(self, address: str) -> WebSocketListener:
+        return WebSocketListener(address, ssl_context=self._server.context)
+
+    def transport(self) -> WebSocketTransport:
+        return WebSocketTransport(ssl_context=self._client.context)
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> tuple[OpensslListenerTls, OpensslClientTls]:
+    directory: Path = tmp_path_factory.mktemp("certificates")
+    authority = Authority(directory)
+    server = OpensslListenerTls(authority.listener(client_ca=authority.file), "transports.grpc.tls")
+    return server, OpensslClientTls(authority.client("laptop"))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+class TestGrpcsTransport(TransportContract):
+    @pytest.fixture
+    def harness(self, ends: tuple[OpensslListenerTls, OpensslClientTls]) -> GrpcsHarness:
+        return GrpcsHarness(*ends)
+
+
+@pytest.mark.parametrize(
+    "anyio_backend",
+    [
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    ],
+)
+class TestWssTransport(TransportContract):
+    @pytest.fixture
+    def harness(self, ends: tuple[OpensslListenerTls, OpensslClientTls]) -> WssHarness:
+        return WssHarness(*ends)
