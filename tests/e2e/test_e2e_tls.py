@@ -41,9 +41,15 @@ TRANSPORTS = {"grpc": "grpcs", "websocket": "wss"}
 DEADLINE_S = 20.0
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+LOOPS = [
+    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+]
+
+
+@pytest.fixture(params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return request.param
 
 
 @pytest.fixture(params=TRANSPORTS)
@@ -338,6 +344,23 @@ async def test_https_visitors_are_served_and_their_scheme_is_passed_on(world: Wo
 
 
 @pytest.mark.parametrize("transport", ["websocket"], indirect=True)
+async def test_large_bodies_pass_https_both_ways_at_once(world: World) -> None:
+    pieces = [bytes([number]) * 65_536 for number in range(48)]
+
+    async def body() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    context = ssl.create_default_context(cafile=world.authority.file)
+    async with world.server(ingress_tls=True) as server, world.client(server) as client:
+        await client.ready()
+        async with httpx.AsyncClient(trust_env=False, verify=context) as visitor:
+            url = f"https://{server.addresses['ingress.http']}/slow"
+            response = await visitor.post(url, content=body(), timeout=DEADLINE_S)
+    assert response.content == b"".join(pieces)
+
+
+@pytest.mark.parametrize("transport", ["websocket"], indirect=True)
 async def test_curl_is_served_over_https(world: World) -> None:
     curl = shutil.which("curl")
     if curl is None:
@@ -406,7 +429,7 @@ async def test_visitor_that_ends_tls_in_one_direction_ends_the_request(
 # -- processes
 
 
-@pytest.mark.parametrize("transport", ["grpc", "websocket"], indirect=True)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_processes_follow_their_certificate_files(world: World) -> None:
     """As an operator has it: two commands, files replaced in place, nobody told."""
     server = Process("server", "-m", "tunnel", "server", "--config", str(world.server_file()))
@@ -429,6 +452,7 @@ async def test_processes_follow_their_certificate_files(world: World) -> None:
         Process.kill_all()
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_check_tells_what_is_wrong_with_certificates(world: World) -> None:
     async def checked() -> tuple[int | None, str, str]:
         command = [sys.executable, "-m", "tunnel", "check", str(world.server_file())]
