@@ -215,6 +215,16 @@ async def test_client_without_a_valid_certificate_is_refused_in_the_handshake(wo
     )
 
 
+async def test_client_with_an_expired_certificate_is_refused_and_was_warned(world: World) -> None:
+    world.authority.issue("laptop", "laptop.test", from_day=-3, to_day=-2)
+    tls = 'ca = "ca.pem", certificate = "laptop.pem", key = "laptop.key"'
+    async with world.server(tls=', client_ca = "ca.pem"') as server:
+        await world.refusal(server, tls=tls)
+
+    assert world.peers == []
+    assert [each.where for each in world.heard.of(CertificateOutOfDate)] == ["tls.certificate"]
+
+
 async def test_client_says_what_is_wrong_with_the_servers_certificate(world: World) -> None:
     Authority(world.directory, "other")
     async with world.server() as server:
@@ -312,9 +322,10 @@ async def test_certificates_are_replaced_under_open_conversations(world: World) 
         assert len(world.peers) == 1  # on the link of before
         assert world.heard.of(LinkLost) == []
 
-        # Whoever comes now is judged by the new ones.
-        async with world.client(server, tls=tls) as second:
-            await second.ready()
+        # The next handshake is by the new ones, on both sides.
+        for tunnel in server._registry.tunnels():
+            tunnel.close("", "cut by a test")
+        await until(lambda: len(world.peers) == 2)
     assert first is not None
     assert world.peers[-1].certificate is not None
     assert world.peers[-1].certificate.fingerprint != first.fingerprint

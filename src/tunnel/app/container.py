@@ -44,13 +44,14 @@ from tunnel.ports.ingress import Ingress
 from tunnel.ports.inspection import ClientInspection, ProcessLoad, ServerInspection
 from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget, UpstreamTarget
-from tunnel.ports.telemetry import Telemetry
+from tunnel.ports.telemetry import CertificateOutOfDate, Telemetry
 from tunnel.ports.tls import ListenerTls
 from tunnel.ports.transport import Listener, Transport
 
 if TYPE_CHECKING:
     from tunnel.adapters.http.ingress_types import IngressSettings
     from tunnel.adapters.memory.network import MemoryNetwork
+    from tunnel.adapters.tls.client import OpensslClientTls
     from tunnel.domain.configuration import (
         AccessLogSettings,
         AdminSettings,
@@ -196,19 +197,26 @@ def _websocket_transport() -> Transport:
     return WebSocketTransport()
 
 
-def _grpcs_transport(settings: ClientTlsSettings | None = None) -> Transport:
-    from tunnel.adapters.grpc.transport import GrpcTransport
+def _client_tls(settings: ClientTlsSettings | None, telemetry: Telemetry) -> OpensslClientTls:
     from tunnel.adapters.tls.client import OpensslClientTls
 
     tls = OpensslClientTls(settings)
+    if why := tls.out_of_date:
+        telemetry.record(CertificateOutOfDate("tls.certificate", why))
+    return tls
+
+
+def _grpcs_transport(settings: ClientTlsSettings | None = None, *, telemetry: Telemetry) -> Transport:
+    from tunnel.adapters.grpc.transport import GrpcTransport
+
+    tls = _client_tls(settings, telemetry)
     return GrpcTransport(tls=tls.complete_material, server_name=tls.server_name)
 
 
-def _wss_transport(settings: ClientTlsSettings | None = None) -> Transport:
-    from tunnel.adapters.tls.client import OpensslClientTls
+def _wss_transport(settings: ClientTlsSettings | None = None, *, telemetry: Telemetry) -> Transport:
     from tunnel.adapters.websocket.transport import WebSocketTransport
 
-    tls = OpensslClientTls(settings)
+    tls = _client_tls(settings, telemetry)
     return WebSocketTransport(ssl_context=tls.context, server_name=tls.server_name)
 
 
@@ -285,9 +293,9 @@ class ClientContainer(containers.DeclarativeContainer):
         {
             **_installed_transports(),
             "grpc": providers.Factory(_grpc_transport),
-            "grpcs": providers.Factory(_grpcs_transport),
+            "grpcs": providers.Factory(_grpcs_transport, telemetry=telemetry),
             "ws": providers.Factory(_websocket_transport),
-            "wss": providers.Factory(_wss_transport),
+            "wss": providers.Factory(_wss_transport, telemetry=telemetry),
             "memory": providers.Factory(_memory_transport, network=network),
         }
     )
