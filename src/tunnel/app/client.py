@@ -144,9 +144,9 @@ class Client:
         """Go on with other settings, without losing a conversation.
 
         ``allow_targets`` and ``upstreams`` are put in place where the client is: the configuration that the server has
-        sent is judged anew. ``admin`` opens and closes listeners. ``tls`` holds for the links it dials from now on, with
-        the files as they are now. For anything else, or when that configuration had been rejected, another tunnel is
-        brought up beside the one there is. Once the server sends conversations to it, the old one drains; until then
+        sent is judged anew. ``admin`` opens and closes listeners. ``tls`` holds for the links it dials from now on,
+        with the files as they are now. For anything else, or when that configuration had been rejected, another tunnel
+        is brought up beside the one there is. Once the server sends conversations to it, the old one drains; until then
         the old one serves. An error, or being cancelled, leaves everything as it was. One reload at a time; others wait
         for their turn.
 

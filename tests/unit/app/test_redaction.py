@@ -27,6 +27,8 @@ HARMLESS = {
     "tokens": "the table",
     "token_env": "the name of a variable",
     "token_file": "the name of a file",
+    "certificate": "the name of a file",
+    "key": "the name of a file",
     "hash_on": "what is hashed",
 }
 """Keys that sound like secrets and hold none."""
