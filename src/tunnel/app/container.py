@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         LimitsSettings,
         MemoryTransportSettings,
         TargetPolicy,
+        TcpIngressSettings,
         UpstreamSettings,
         WebSocketTransportSettings,
     )
@@ -125,6 +126,17 @@ def _http_ingress(
     )
 
 
+def _tcp_ingress(settings: TcpIngressSettings) -> Ingress:
+    from tunnel.adapters.tcp.ingress import TcpIngress
+
+    return TcpIngress(
+        settings.listen,
+        name=settings.entrance,
+        upstream=settings.upstream,
+        max_connections=settings.max_connections,
+    )
+
+
 def _asgi_ingress(
     target: ProxyTarget,
     settings: HttpIngressSettings | None,
@@ -182,6 +194,17 @@ def _http_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> 
     )
 
 
+def _tcp_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
+    from tunnel.adapters.tcp.upstream import TcpUpstream
+
+    return TcpUpstream(
+        url,
+        permits=policy.permits,
+        connect_timeout_s=settings.connect_timeout_s,
+        max_connections=settings.max_connections,
+    )
+
+
 def _installed_transports() -> dict[str, providers.Provider[Transport]]:
     return {
         each.name: providers.Factory(lambda each=each: each.load()())
@@ -210,6 +233,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(
         http=providers.Factory(_http_ingress, request_ids=request_ids, ledger=ledger),
+        tcp=providers.Factory(_tcp_ingress),
     )
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
         _asgi_ingress, request_ids=request_ids, ledger=ledger
@@ -238,5 +262,6 @@ class ClientContainer(containers.DeclarativeContainer):
     targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(
         http=providers.Factory(_http_target),
         https=providers.Factory(_http_target),
+        tcp=providers.Factory(_tcp_target),
         unix=providers.Factory(_http_target),
     )

@@ -12,8 +12,9 @@ import anyio
 from tunnel.app.access_logs import AccessLogs
 from tunnel.app.background import Background
 from tunnel.app.container import ServerContainer
-from tunnel.app.entrance import Entrance, IngressEntrance, MountedIngress, TransportEntrance
+from tunnel.app.entrance import Entrance, GroupEntrance, IngressEntrance, MountedIngress, TransportEntrance
 from tunnel.app.entrances import Entrances
+from tunnel.app.group_route import GroupRoute
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.prepared import prepare, prepare_aside
 from tunnel.app.routes import Routes
@@ -197,7 +198,10 @@ class Server:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where it listens, with real ports: ``{"transport.grpc": "127.0.0.1:7000", "ingress.http": ...}``."""
+        """Where it listens, with real ports, by kind and name: ``{"transport.grpc": "127.0.0.1:7000", ...}``.
+
+        Others are ``ingress.http`` and, of ``[[ingress.tcp]]``, ``ingress.tcp-NAME``.
+        """
         return self._entrances.addresses
 
     def clients(self) -> RegistrySnapshot:
@@ -225,5 +229,14 @@ class Server:
             ingress = self.container.ingresses("http", http, settings.limits)
             made["ingress.http"] = IngressEntrance(
                 "http", http.listen, settings=(http, settings.limits), ingress=ingress, target=self._target
+            )
+        for tcp in settings.ingress.tcp:
+            name = tcp.entrance
+            made[f"ingress.{name}"] = GroupEntrance(
+                name,
+                tcp.listen,
+                settings=tcp,
+                ingress=self.container.ingresses("tcp", tcp),
+                route=GroupRoute(self._target, tcp.group, self._telemetry),
             )
         return made

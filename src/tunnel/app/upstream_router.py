@@ -8,7 +8,7 @@ from typing import Final
 
 from tunnel.app.upstream import BalancedTarget, SharedTarget, Upstream
 from tunnel.domain.configuration import GroupSnapshot, TargetPolicy, UpstreamSettings
-from tunnel.domain.envelopes import HttpRequest
+from tunnel.domain.envelopes import HttpRequest, TcpOpen
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.health import Health, HealthWatch
 from tunnel.domain.random_source import RandomSource
@@ -83,8 +83,11 @@ class UpstreamRouter(ProxyTarget):
 
     async def handle(self, stream: Stream) -> None:
         head = stream.head
+        if isinstance(head, TcpOpen):
+            await self._tcp(head.upstream).handle(stream)
+            return
         if not isinstance(head, HttpRequest):
-            raise SessionError(ErrorCode.REFUSED, "this client serves HTTP only")
+            raise SessionError(ErrorCode.REFUSED, "this client serves HTTP and TCP only")
         rule = self._rules.match(head)
         if rule is None or rule.upstream is None:
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this request")
@@ -100,6 +103,17 @@ class UpstreamRouter(ProxyTarget):
         async with AsyncExitStack() as stack:
             for shared in held:
                 stack.push_async_callback(shared.release)
+
+    def _tcp(self, name: str) -> Upstream:
+        """The upstream that a TCP conversation asks for.
+
+        Raises:
+            SessionError: ``refused``: this configuration has none. Another client may have another.
+        """
+        upstream = self._upstreams.get(name)
+        if upstream is None or not upstream.settings.tcp:
+            raise SessionError(ErrorCode.REFUSED, "this client has no such upstream", detail=f"TCP upstream {name}")
+        return upstream
 
     def _targets(
         self, settings: UpstreamSettings, before: Upstream | None, *, kept: bool

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from tunnel.domain.configuration.addresses import check_origin, parse_listen
 from tunnel.domain.configuration.mistakes import check_name, mistake
+from tunnel.domain.configuration.tcp_ingress import TcpIngressSettings
 from tunnel.domain.limits import KIB, MIB
 
 __all__ = [
@@ -92,6 +93,7 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """``[ingress]``: listeners for visitors. None at all suits a server mounted in another ASGI application."""
 
     http: HttpIngressSettings | None = None
+    tcp: tuple[TcpIngressSettings, ...] = ()
 
 
 def check_listeners(transports: TransportsSettings, ingress: IngressSettings) -> None:
@@ -122,6 +124,8 @@ def _addresses(transports: TransportsSettings, ingress: IngressSettings) -> Iter
         yield "transports.websocket.listen", transports.websocket.listen
     if ingress.http:
         yield "ingress.http.listen", ingress.http.listen
+    for index, tcp in enumerate(ingress.tcp):
+        yield f"ingress.tcp[{index}].listen", tcp.listen
 
 
 def _check_http(http: HttpIngressSettings) -> None:

@@ -35,7 +35,6 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     "transports.*.tls",
     "transports.*.insecure",
     "ingress.grpc",
-    "ingress.tcp",
     "ingress.http.tls",
     "ingress.http.max_message_bytes",
     "admin",
