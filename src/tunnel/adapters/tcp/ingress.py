@@ -132,17 +132,19 @@ class TcpIngress(Ingress):
 
     async def _handle(self, connection: TcpConnection) -> None:
         """What the target raises ends here, but for being cancelled."""
+        answered = False
         try:
             await self._target.handle(TcpVisit(connection, self._upstream))
+            answered = connection.said_end
         except SessionError:
-            # Told by the reset; the target has told the operator.
+            # The visitor is told by the reset; the target has told the operator.
             pass
         except Exception:
             _logger.exception("%s: a target failed", self._name)
         finally:
-            if not connection.said_end:
+            if not answered:
                 connection.reset()
-        if connection.error is None:
+        if answered:
             await connection.finish()
 
     def _over(self, visit: asyncio.Task[None]) -> None:
