@@ -203,7 +203,9 @@ class TcpConnection(asyncio.BufferedProtocol, Deaf):
         _wake(self._writer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the event loop, once."""
+        """Called by the event loop, or by whoever dialled in its place. Idempotent."""
+        if self._lost:
+            return
         self._lost = True
         self._shared.watch.discard(self)
         self._shared.open.discard(self)

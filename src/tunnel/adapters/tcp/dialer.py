@@ -84,11 +84,14 @@ async def _connect_to(resolved: _Resolved, factory: Callable[[], TcpConnection])
     loop = asyncio.get_running_loop()
     family, at = resolved
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    connection = factory()
     try:
         sock.setblocking(False)
         await loop.sock_connect(sock, at)
-        _, connection = await loop.create_connection(factory, sock=sock)
+        await loop.create_connection(lambda: connection, sock=sock)
     except BaseException:
+        # uvloop does not tell a connection that is lost between being made and being handed over.
+        connection.connection_lost(None)
         sock.close()
         raise
     return connection
