@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 
 from e2e_data import blocks
@@ -69,6 +70,10 @@ class Call:
     def half_close(self) -> None:
         self.socket.shutdown(socket.SHUT_WR)
 
+    def reset(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
     def close(self) -> None:
         self.socket.close()
 
@@ -102,7 +107,11 @@ async def dial(address: Address, *, receive_bytes: int | None = None) -> Call:
     if receive_bytes is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
     sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, address)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except OSError:
+        sock.close()
+        raise
     return Call(sock)
 
 
