@@ -15,13 +15,14 @@ from dependency_injector import providers
 from support.app_kit import Recorder
 
 from tunnel.app.client import Client
-from tunnel.app.container import ServerContainer
+from tunnel.app.container import ClientContainer, ServerContainer
 from tunnel.app.group_route import GroupRoute
 from tunnel.app.server import Server
 from tunnel.domain.balancing import HashKey
 from tunnel.domain.configuration import ServerSettings, decode_client_settings, decode_server_settings
-from tunnel.domain.envelopes import GrpcFrame, TcpOpen
-from tunnel.domain.errors import ListenError
+from tunnel.domain.envelopes import BodyChunk, GrpcFrame, TcpOpen
+from tunnel.domain.errors import ErrorCode, ListenError, SessionError
+from tunnel.ports.target import Stream, UpstreamTarget
 from tunnel.ports.telemetry import Listening, SessionFailed
 
 DEADLINE_S = 10.0
@@ -206,3 +207,37 @@ def test_tcp_has_neither_headers_nor_cookies(hash_on: str) -> None:
 
 def test_other_conversations_have_no_key_yet() -> None:
     assert HashKey.parse("address").of(GrpcFrame(1)) == b""
+
+
+class Refusing(UpstreamTarget):
+    """Lets the visitor say something, and refuses the conversation then."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    async def handle(self, stream: Stream) -> None:
+        payload = await stream.receive()
+        assert isinstance(payload, BodyChunk)
+        self.heard.append(payload.data)
+        raise SessionError(ErrorCode.REFUSED, "not here")
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_client_that_refuses_costs_nothing_and_what_was_said_is_said_to_another(world: World) -> None:
+    refusing = Refusing()
+    container = ClientContainer()
+    container.targets.providers["tcp"].override(providers.Factory(lambda *_: refusing))
+    async with world.running({}):
+        told = {"group": "web", "client_id": "second", "token": "t", "servers": [f"memory://{world._name}"]}
+        async with Client(decode_client_settings(told), container=container) as second:
+            await second.ready()
+            host, _, port = world.server.addresses["ingress.tcp-a"].rpartition(":")
+            while not refusing.heard:
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(b"said once\n")
+                writer.write_eof()
+                assert await reader.read() == b"a\nsaid once\n"
+                writer.close()
+    assert refusing.heard == [b"said once\n"]
