@@ -188,7 +188,7 @@ async def test_upstream_that_the_client_has_not_got_is_refused_and_nobody_else_i
 async def test_group_that_is_gone_has_no_client(world: World) -> None:
     async with world.running({}):
         entrance = world.server._entrances._current["ingress.tcp-a"]
-        nobody = GroupRoute(world.server._target, "gone", world.telemetry)
+        nobody = GroupRoute(world.server._target, "gone", world.server._telemetry)
         entrance._route.follow(nobody)  # type: ignore[attr-defined]
         with pytest.raises(ConnectionResetError):
             await world.ask("a")

@@ -25,13 +25,15 @@ class TcpVisit(Stream):
         upstream: Which upstream it is for.
     """
 
-    __slots__ = ("_connection", "_head")
+    __slots__ = ("_connection", "_head", "peer")
 
     def __init__(self, connection: TcpConnection, upstream: str) -> None:
         self._connection = connection
         transport = connection.transport
         original_dst = _address(transport.get_extra_info("sockname"))
-        self._head = TcpOpen(upstream, original_dst, _address(transport.get_extra_info("peername")))
+        peername = transport.get_extra_info("peername")
+        self._head = TcpOpen(upstream, original_dst, _address(peername))
+        self.peer = str(peername[0]) if peername else ""
 
     @property
     def head(self) -> TcpOpen:
