@@ -11,8 +11,8 @@ import random
 import signal
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,8 @@ class Plan:
 
     Hosts: app.example.test is served by the group web; refused.example.test by its upstream that nobody listens on;
     impatient.example.test by one that must answer its first byte within 0.3 s; late.example.test by the group late.
+
+    Each of ``tcp`` is an upstream of the group web with a TCP listener of its name.
     """
 
     upstream: Address
@@ -44,12 +46,25 @@ class Plan:
     heartbeat_s: float = 5
     any_host: bool = False
     """Whatever host is asked for is served by the group web."""
+    tcp: Mapping[str, Address] = field(default_factory=dict)
 
 
 def server_toml(plan: Plan, transport: str, memory_name: str) -> str:
     target = f"http://{plan.upstream[0]}:{plan.upstream[1]}"
     where = f'name = "{memory_name}"' if transport == "memory" else f'listen = "127.0.0.1:{plan.transport_port}"'
     any_host = '[[rules]]\npath_prefix = "/"\ngroup = "web"' if plan.any_host else ""
+    listeners = "".join(
+        f"""
+[[ingress.tcp]]
+listen = "127.0.0.1:0"
+group = "web"
+upstream = "{name}"
+
+[groups.web.upstreams.{name}]
+targets = ["tcp://{host}:{port}"]
+"""
+        for name, (host, port) in plan.tcp.items()
+    )
     limit = "" if plan.max_body_bytes is None else f"max_body_bytes = {plan.max_body_bytes}"
     return f"""
 [transports.{transport}]
@@ -118,7 +133,7 @@ upstream = "app"
 
 [groups.late.upstreams.app]
 targets = ["{target}"]
-
+{listeners}
 [limits]
 heartbeat_s = {plan.heartbeat_s}
 """
@@ -169,6 +184,10 @@ class Topology(ABC):
         """The processes that the tunnel consists of."""
 
     @abstractmethod
+    def tcp(self, name: str) -> Address:
+        """Where the TCP listener of this name listens."""
+
+    @abstractmethod
     def start_server(self) -> None: ...
 
     @abstractmethod
@@ -205,6 +224,9 @@ class Direct(Topology):
     @property
     def processes(self) -> dict[str, Process]:
         return {}
+
+    def tcp(self, name: str) -> Address:
+        return self.plan.tcp[name]
 
     def start_server(self) -> None:
         pass
@@ -245,6 +267,9 @@ class SeparateProcesses(Topology):
         self.ingress = address_of(server.wait_for(INGRESS_LINE))
         self.admins["server"] = address_of(server.wait_for(ADMIN_LINE))
 
+    def tcp(self, name: str) -> Address:
+        return address_of(self._processes["server"].wait_for(tcp_line(name)))
+
     def lose_server(self) -> None:
         self._processes.pop("server").kill()
 
@@ -278,6 +303,7 @@ class OneProcess(Topology):
         self.memory_name = f"e2e-{next(_numbers)}"
         self.host = Process("host", str(HERE / "memory_host.py"))
         self._started_at_line: dict[str, int] = {}
+        self._server_line = 0
 
     @property
     def processes(self) -> dict[str, Process]:
@@ -286,10 +312,13 @@ class OneProcess(Topology):
     def start_server(self) -> None:
         path = self.directory / "server.toml"
         path.write_text(server_toml(self.plan, "memory", self.memory_name))
-        line = len(self.host.lines)
+        self._server_line = line = len(self.host.lines)
         self.host.tell(f"server start {path}")
         self.ingress = address_of(self.host.wait_for(INGRESS_LINE, after_line=line))
         self.admins["server"] = address_of(self.host.wait_for(ADMIN_LINE, after_line=line))
+
+    def tcp(self, name: str) -> Address:
+        return address_of(self.host.wait_for(tcp_line(name), after_line=self._server_line))
 
     def lose_server(self) -> None:
         self._stop("server", "server stop")
@@ -319,6 +348,10 @@ class OneProcess(Topology):
 
     def close(self) -> None:
         self.host.kill()
+
+
+def tcp_line(name: str) -> str:
+    return rf"listening kind=ingress name=tcp-{name} address=(\S+)"
 
 
 def ready_line(client: str) -> str:

@@ -12,9 +12,15 @@ from e2e_processes import Process, address_of
 from e2e_topologies import TRANSPORTS
 from e2e_visitor import fetch, run
 
-ROWS = 10
+ROWS = 13
 DEMO_S = 90.0
-WITHOUT_THE_APPLICATION = {"unknown host: 404 route_not_found", "upstream refuses: 502 upstream_unreachable"}
+WITHOUT_THE_APPLICATION = {
+    "unknown host: 404 route_not_found",
+    "upstream refuses: 502 upstream_unreachable",
+    "TCP: each line comes back",
+    "TCP: an answer after the visitor's last word",
+    "TCP: 4 MiB there and back at once",
+}
 ROW = r"^  (\S.*?)  +\d+  +\d*  +(ok|FAILED: expected .*, got .*)$"
 
 

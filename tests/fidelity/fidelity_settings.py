@@ -20,6 +20,15 @@ Hosts of the visitors' requests, all served by the client of the group ``web`` u
     frail.test          group ``frail``, for clients that a test starts and loses
 
 Requests are given no names, which nobody could foretell: ``request_id`` is ``off``, but in the tests that are about it.
+
+TCP listeners, of the group ``web``, by their upstreams (``late`` is of the group ``late``):
+
+    plain               an upstream of nothing but bytes
+    frail               the same, of the group ``frail``
+    narrow              another one, with little room for what it has not read
+    closed              nobody listens
+    deaf                does not take connections, without refusing them; connect timeout 5 s
+    barred              a name whose address the client may not dial
 """
 
 from __future__ import annotations
@@ -63,6 +72,8 @@ class Ports:
     stalled: int
     full: int
     refused: int
+    plain: int
+    narrow: int
 
 
 def server_settings(transport: str, ports: Ports, *, name: str, ingress: Mapping[str, object]) -> ServerSettings:
@@ -109,6 +120,27 @@ ejection = {{ after_failures = 0 }}
 """
         for each, target in targets.items()
     )
+    tcp = {
+        "plain": ("web", ports.plain),
+        "frail": ("frail", ports.plain),
+        "narrow": ("web", ports.narrow),
+        "closed": ("web", ports.refused),
+        "deaf": ("web", ports.full),
+        "barred": ("web", 9),
+        "late": ("late", ports.plain),
+    }
+    listeners = "".join(
+        f"""
+[[ingress.tcp]]
+listen = "127.0.0.1:0"
+group = "{group}"
+upstream = "{each}"
+[groups.{group}.upstreams.{each}]
+targets = ["tcp://{"localhost" if each == "barred" else "127.0.0.1"}:{port}"]
+ejection = {{ after_failures = 0 }}
+"""
+        for each, (group, port) in tcp.items()
+    )
     return decode_server_settings(
         tomllib.loads(f"""
 [transports.{transport}]
@@ -132,7 +164,7 @@ upstream = "kept"
 [groups.web.ejection]
 after_failures = 0
 {tables}
-[groups.late]
+{listeners}
 [groups.crowd]
 wait_for_client_s = 60
 max_waiting = 1

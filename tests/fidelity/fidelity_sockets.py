@@ -79,6 +79,12 @@ class RawSocket:
                 self.heard += data
         return self.take(len(self.heard))
 
+    def was_reset(self) -> bool:
+        """Whether it is reset, before long; also after its end, which reading does not tell."""
+        poll = select.poll()
+        poll.register(self.socket, 0)
+        return any(events & select.POLLERR for _, events in poll.poll(DEADLINE_S * 1000))
+
     def is_quiet(self) -> bool:
         """Whether nothing more has come by now, not even an end."""
         return not self.heard and not select.select([self.socket], [], [], 0)[0]
@@ -130,6 +136,10 @@ class RawUpstream:
                     connection.heard += first
                     return connection
             connection.close()
+
+    def accept_silent(self) -> RawSocket:
+        """The next connection, whether or not anything is said on it."""
+        return RawSocket(self.socket.accept()[0])
 
     def discard(self) -> None:
         """Close every connection that nobody has taken."""

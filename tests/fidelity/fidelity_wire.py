@@ -69,6 +69,8 @@ class Wire:
         self.app = RawUpstream()
         self.kept = RawUpstream()
         self.stalled = RawUpstream(receive_bytes=4096)
+        self.plain = RawUpstream()
+        self.narrow = RawUpstream(receive_bytes=4096)
         self._full = RawUpstream(backlog=0)
         # A backlog of 0 takes one connection.
         self._filling = socket.create_connection(("127.0.0.1", self._full.port))
@@ -76,7 +78,7 @@ class Wire:
         self._refusing = socket.socket()
         self._refusing.bind(("127.0.0.1", 0))
         ports = (self.app.port, self.kept.port, self.stalled.port, self._full.port)
-        self.ports = Ports(*ports, self._refusing.getsockname()[1])
+        self.ports = Ports(*ports, self._refusing.getsockname()[1], self.plain.port, self.narrow.port)
         self._name = next(_names)
         self._opened: list[RawSocket] = []
         self._loop = _Loop()
@@ -98,7 +100,7 @@ class Wire:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(2 * DEADLINE_S)
-        for each in (self.app, self.kept, self.stalled, self._full):
+        for each in (self.app, self.kept, self.stalled, self.plain, self.narrow, self._full):
             each.socket.close()
         self._filling.close()
         self._refusing.close()
@@ -114,16 +116,32 @@ class Wire:
             for each in opened:
                 each.reset()
             self.within(self._calm())
-            for listening in (self.app, self.kept, self.stalled):
+            for listening in (self.app, self.kept, self.stalled, self.plain, self.narrow):
                 listening.discard()
 
     # -- the two ends
 
     def visitor(self, *, source: str = "127.0.0.1") -> RawSocket:
         """A connection to the ingress, from the address ``source``."""
-        host, _, port = self._server.addresses["ingress.http"].rpartition(":")
-        sock = socket.create_connection((host, int(port)), timeout=DEADLINE_S, source_address=(source, 0))
-        return self._keep(RawSocket(sock))
+        return self._connected("ingress.http", source=source)
+
+    def caller(self, upstream: str = "plain", *, receive_bytes: int | None = None) -> RawSocket:
+        """A connection to the TCP listener for ``upstream``.
+
+        Args:
+            upstream: Its name.
+            receive_bytes: What the system buffers of what the caller has not read; None: as much as it likes.
+        """
+        return self._connected(f"ingress.tcp-{upstream}", receive_bytes=receive_bytes)
+
+    def called(self, at: RawUpstream | None = None) -> RawSocket:
+        """The next connection that ``at`` gets, whether or not anything is said; None: the upstream ``plain``."""
+        return self._keep((at or self.plain).accept_silent())
+
+    def call(self, upstream: str = "plain") -> tuple[RawSocket, RawSocket]:
+        """A caller, and the connection that ``upstream`` got of it: ``plain`` or ``narrow``."""
+        caller = self.caller(upstream)
+        return caller, self.called(self.narrow if upstream == "narrow" else self.plain)
 
     def visit(self, data: bytes, *, source: str = "127.0.0.1") -> RawSocket:
         """A visitor who begins by saying ``data``."""
@@ -191,6 +209,16 @@ class Wire:
             running.result(DEADLINE_S)
 
     # -- inside
+
+    def _connected(self, entrance: str, *, source: str = "127.0.0.1", receive_bytes: int | None = None) -> RawSocket:
+        host, _, port = self._server.addresses[entrance].rpartition(":")
+        sock = socket.socket()
+        if receive_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        connecting = self._keep(RawSocket(sock))
+        sock.bind((source, 0))
+        sock.connect((host, int(port)))
+        return connecting
 
     def _keep(self, each: RawSocket) -> RawSocket:
         self._opened.append(each)

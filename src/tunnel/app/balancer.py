@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from tunnel.domain.balancing import Candidate, HashKey, Strategy
 from tunnel.domain.configuration import GroupSettings, UpstreamSettings
-from tunnel.domain.envelopes import HttpRequest, Opening
+from tunnel.domain.envelopes import Opening
 from tunnel.domain.health import Health, HealthState, HealthWatch, Permit
 from tunnel.domain.random_source import RandomSource
 from tunnel.ports.clock import Clock
@@ -101,7 +101,7 @@ class Balancer(Generic[C]):
             candidates = self._watch.eligible(candidates, self._clock.now(), self._random)
             if len(candidates) == 1:
                 return candidates[0]
-        if self._hash_key is None or not isinstance(head, HttpRequest):
+        if self._hash_key is None:
             return self._strategy.choose(candidates, self._random)
         return self._strategy.choose(candidates, self._random, self._hash_key.of(head))
 

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         ListenerTlsSettings,
         MemoryTransportSettings,
         TargetPolicy,
+        TcpIngressSettings,
         UpstreamSettings,
         WebSocketTransportSettings,
     )
@@ -144,6 +145,17 @@ def _http_ingress(
         name="http",
         settings=_ingress_options(settings, limits, request_ids, ledger),
         ssl_context=None if tls is None else tls.context,
+    )
+
+
+def _tcp_ingress(settings: TcpIngressSettings) -> Ingress:
+    from tunnel.adapters.tcp.ingress import TcpIngress
+
+    return TcpIngress(
+        settings.listen,
+        name=settings.entrance,
+        upstream=settings.upstream,
+        max_connections=settings.max_connections,
     )
 
 
@@ -241,6 +253,17 @@ def _http_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> 
     )
 
 
+def _tcp_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
+    from tunnel.adapters.tcp.upstream import TcpUpstream
+
+    return TcpUpstream(
+        url,
+        permits=policy.permits,
+        connect_timeout_s=settings.connect_timeout_s,
+        max_connections=settings.max_connections,
+    )
+
+
 def _installed_transports() -> dict[str, providers.Provider[Transport]]:
     return {
         each.name: providers.Factory(lambda each=each: each.load()())
@@ -270,6 +293,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(
         http=providers.Factory(_http_ingress, request_ids=request_ids, ledger=ledger),
+        tcp=providers.Factory(_tcp_ingress),
     )
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
         _asgi_ingress, request_ids=request_ids, ledger=ledger
@@ -302,6 +326,7 @@ class ClientContainer(containers.DeclarativeContainer):
     targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(
         http=providers.Factory(_http_target),
         https=providers.Factory(_http_target),
+        tcp=providers.Factory(_tcp_target),
         unix=providers.Factory(_http_target),
     )
     admin: providers.Provider[AdminListener] = providers.Factory(_client_admin, counters=counters)

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 
 import anyio
 
+from tunnel.app.group_route import GroupRoute
 from tunnel.domain.configuration import AdminSettings
 from tunnel.domain.envelopes import ConfigSyncRequest, ConfigSyncResponse, Register, RegisterResponse
 from tunnel.domain.identity import PeerInfo
@@ -17,7 +18,7 @@ from tunnel.ports.target import ProxyTarget
 from tunnel.ports.tls import ListenerTls
 from tunnel.ports.transport import Link, LinkService, Listener
 
-__all__ = ["AdminEntrance", "Entrance", "IngressEntrance", "MountedIngress", "TransportEntrance"]
+__all__ = ["AdminEntrance", "Entrance", "GroupEntrance", "IngressEntrance", "MountedIngress", "TransportEntrance"]
 
 
 class Entrance(Protocol):
@@ -36,6 +37,10 @@ class Entrance(Protocol):
     @abstractmethod
     def address(self) -> str:
         """Where it listens, with the real port."""
+
+    def continues(self, other: Entrance) -> bool:
+        """Whether this, as configured, is the same as ``other``, which is there already."""
+        return (self.kind, self.name, self.place) == (other.kind, other.name, other.place)
 
     @abstractmethod
     def bind(self) -> None:
@@ -217,6 +222,33 @@ class IngressEntrance(Entrance):
 
     def stop(self) -> None:
         self._ingress.drain(0)
+
+
+class GroupEntrance(IngressEntrance):
+    """A listener for visitors of one group, which no rule has to choose. Known by its address: its name may change.
+
+    Args:
+        name: In ready lines.
+        place: Where it listens, as configured.
+        settings: What ``ingress`` was made of.
+        ingress: The ingress.
+        route: Leads to the group.
+    """
+
+    def __init__(self, name: str, place: str, *, settings: object, ingress: Ingress, route: GroupRoute) -> None:
+        super().__init__(name, place, settings=settings, ingress=ingress, target=route)
+        self._route = route
+
+    def continues(self, other: Entrance) -> bool:
+        if not isinstance(other, GroupEntrance) or self.place != other.place:
+            return False
+        # Listeners of which each has a port of the system's choice are told apart by their names.
+        return self.name == other.name or not self.place.endswith(":0")
+
+    def follow(self, successor: Self) -> None:
+        super().follow(successor)
+        self.name = successor.name
+        self._route.follow(successor._route)
 
 
 class AdminEntrance(Entrance):

@@ -19,8 +19,8 @@ __all__ = ["Entrances"]
 class Entrances:
     """Opens entrances, and replaces them by others of the same names.
 
-    An entrance is the same as another when it has the same name and the same place. Those that stay are not disturbed:
-    what is set otherwise by now, they follow where they are.
+    An entrance is the same as another when it has the same name and the same place; of a group's own listeners the
+    place alone tells. Those that stay are not disturbed: what is set otherwise by now, they follow where they are.
 
     Args:
         background: Where they run, once entered.
@@ -86,7 +86,7 @@ class Entrances:
         Raises:
             ListenError: An address cannot be had.
         """
-        arriving = [each for name, each in made.items() if self._kept(name, each) is None]
+        arriving = [each for each in made.values() if self._kept(each) is None]
         opened: list[Entrance] = []
         try:
             for entrance in arriving:
@@ -108,18 +108,17 @@ class Entrances:
             made: By name.
             grace_s: What those inside the others get, in seconds.
         """
-        before, self._current = self._current, {name: self._kept(name, each) or each for name, each in made.items()}
+        before, self._current = self._current, {name: self._kept(each) or each for name, each in made.items()}
         for name, entrance in self._current.items():
             if entrance is not made[name] and entrance.settings != made[name].settings:
                 entrance.follow(made[name])
-        for name, entrance in before.items():
-            if self._current.get(name) is not entrance:
+        for entrance in before.values():
+            if entrance not in self._current.values():
                 self._leaving.add(entrance)
                 self._background.tasks.start_soon(self._see_off, entrance, grace_s)
 
-    def _kept(self, name: str, made: Entrance) -> Entrance | None:
-        current = self._current.get(name)
-        return current if current is not None and current.place == made.place else None
+    def _kept(self, made: Entrance) -> Entrance | None:
+        return next((current for current in self._current.values() if made.continues(current)), None)
 
     async def _open(self, entrance: Entrance) -> None:
         await self._background.start(partial(self._serve, entrance))

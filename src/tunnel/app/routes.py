@@ -69,6 +69,10 @@ class Routes(ProxyTarget):
         """Requests that wait for a client, by group."""
         return {name: group.waiting for name, group in self._groups.items()}
 
+    def group(self, name: str) -> Group | None:
+        """The group of this name; None when there is none any more."""
+        return self._groups.get(name)
+
     def arrived(self, group: str) -> None:
         """A client of ``group`` can be selected now. Without effect for a group that is gone."""
         if group in self._groups:

@@ -12,8 +12,16 @@ import anyio
 from tunnel.app.access_logs import AccessLogs
 from tunnel.app.background import Background
 from tunnel.app.container import ServerContainer
-from tunnel.app.entrance import AdminEntrance, Entrance, IngressEntrance, MountedIngress, TransportEntrance
+from tunnel.app.entrance import (
+    AdminEntrance,
+    Entrance,
+    GroupEntrance,
+    IngressEntrance,
+    MountedIngress,
+    TransportEntrance,
+)
 from tunnel.app.entrances import Entrances
+from tunnel.app.group_route import GroupRoute
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.listener_tls import read_listener_tls, report_out_of_date
 from tunnel.app.prepared import prepare, prepare_aside
@@ -217,7 +225,10 @@ class Server:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where it listens, with real ports: ``{"transport.grpc": "127.0.0.1:7000", "ingress.http": ...}``."""
+        """Where it listens, with real ports, by kind and name: ``{"transport.grpc": "127.0.0.1:7000", ...}``.
+
+        Others are ``ingress.http`` and, of ``[[ingress.tcp]]``, ``ingress.tcp-NAME``.
+        """
         return self._entrances.addresses
 
     def clients(self) -> RegistrySnapshot:
@@ -265,6 +276,15 @@ class Server:
                 ingress=self.container.ingresses("http", http, settings.limits, **_given(tls)),
                 target=self._target,
                 tls=tls,
+            )
+        for tcp in settings.ingress.tcp:
+            name = tcp.entrance
+            made[f"ingress.{name}"] = GroupEntrance(
+                name,
+                tcp.listen,
+                settings=tcp,
+                ingress=self.container.ingresses("tcp", tcp),
+                route=GroupRoute(self._target, tcp.group, self._telemetry),
             )
         return made
 

@@ -63,6 +63,11 @@ class SessionStream(Stream):
         return self._session.error is not None
 
     @property
+    def error(self) -> SessionError | None:
+        """Why the conversation was reset; None when it was not."""
+        return self._session.error
+
+    @property
     def started(self) -> bool:
         """Whether its opening was handed to a link: the other end may know of it."""
         return self._session.id != 0
@@ -104,6 +109,19 @@ class SessionStream(Stream):
             if not piece.end:
                 await self._framed(withdraw=first)
             first = False
+
+    async def until_reset(self) -> None:
+        """Wait for the conversation to be reset, when nothing is left to receive. Cancel it when it need not be known.
+
+        Raises:
+            SessionError: It was reset.
+        """
+        session = self._session
+        while session.error is None:
+            if self._input is None:
+                self._input = self._signals()
+            await self._input.wait()
+        raise session.error
 
     async def opened(self) -> None:
         """Wait until what was queued before, such as the opening, is framed.

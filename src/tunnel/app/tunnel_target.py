@@ -7,7 +7,7 @@ import anyio
 from tunnel.app.attempt import Attempt
 from tunnel.app.session_stream import SessionStream
 from tunnel.app.tunnel import Tunnel
-from tunnel.domain.envelopes import HttpResponse, SessionPayload
+from tunnel.domain.envelopes import HttpResponse, SessionPayload, TcpOpen
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.domain.expectation import awaits_permission, is_permission
 from tunnel.domain.mux.pieces import split
@@ -46,6 +46,8 @@ class TunnelTarget(ProxyTarget):
         try:
             if head.end and not rest:
                 await self._answer(session, stream)
+            elif type(head) is TcpOpen:
+                await self._each(session, stream)
             else:
                 await self._both(session, stream, rest)
         except SessionError as exc:
@@ -73,6 +75,29 @@ class TunnelTarget(ProxyTarget):
             raise error
         # Answered early: what is left of the request is not needed. Without effect when all of it was sent.
         session.reset(SessionError(ErrorCode.CANCELLED, "the answer is complete"))
+
+    async def _each(self, session: SessionStream, stream: Stream) -> None:
+        """TCP: each direction ends by itself, and the conversation is over when both have."""
+        error: SessionError | SendingStopped | None = None
+        listening = anyio.CancelScope()
+
+        async def upload() -> None:
+            await self._upload(session, stream, [], None)
+            listening.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(upload)
+            try:
+                await self._answer(session, stream)
+                # The other half may go on for hours, waiting for the visitor: somebody has to hear of a reset.
+                with listening:
+                    await session.until_reset()
+            except (SessionError, SendingStopped) as exc:
+                error = exc
+                tasks.cancel_scope.cancel()
+        error = error or session.error
+        if error is not None:
+            raise error
 
     async def _upload(
         self, session: SessionStream, stream: Stream, rest: list[SessionPayload], permission: anyio.Event | None

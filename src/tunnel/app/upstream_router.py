@@ -8,7 +8,7 @@ from typing import Final
 
 from tunnel.app.upstream import BalancedTarget, SharedTarget, Upstream
 from tunnel.domain.configuration import GroupSnapshot, TargetPolicy, UpstreamSettings
-from tunnel.domain.envelopes import HttpRequest
+from tunnel.domain.envelopes import HttpRequest, Opening, TcpOpen
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.health import Health, HealthWatch
 from tunnel.domain.random_source import RandomSource
@@ -84,7 +84,8 @@ class UpstreamRouter(ProxyTarget):
     async def handle(self, stream: Stream) -> None:
         head = stream.head
         if not isinstance(head, HttpRequest):
-            raise SessionError(ErrorCode.REFUSED, "this client serves HTTP only")
+            await self._named(head).handle(stream)
+            return
         rule = self._rules.match(head)
         if rule is None or rule.upstream is None:
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this request")
@@ -100,6 +101,20 @@ class UpstreamRouter(ProxyTarget):
         async with AsyncExitStack() as stack:
             for shared in held:
                 stack.push_async_callback(shared.release)
+
+    def _named(self, head: Opening) -> Upstream:
+        """The upstream that a TCP conversation asks for.
+
+        Raises:
+            SessionError: ``refused``: this configuration has none, and another client's may; or it is not one of TCP.
+        """
+        if not isinstance(head, TcpOpen):
+            raise SessionError(ErrorCode.REFUSED, "this client serves HTTP and TCP only")
+        upstream = self._upstreams.get(head.upstream)
+        if upstream is None or not upstream.settings.tcp:
+            detail = f"TCP upstream {head.upstream}"
+            raise SessionError(ErrorCode.REFUSED, "this client has no such upstream", detail=detail)
+        return upstream
 
     def _targets(
         self, settings: UpstreamSettings, before: Upstream | None, *, kept: bool

@@ -29,6 +29,7 @@ from tunnel.domain.configuration import (
     Secret,
     ServerSettings,
     TargetPolicy,
+    TcpIngressSettings,
     TransportsSettings,
     UpstreamSettings,
     WebSocketTransportSettings,
@@ -41,8 +42,17 @@ LISTENERS = {
     "websocket": WebSocketTransportSettings(listen="127.0.0.1:0"),
     "memory": MemoryTransportSettings(name="edge"),
 }
-TARGETS = {"http": "http://127.0.0.1:1", "https": "https://127.0.0.1:1", "unix": "unix:/run/app.sock"}
 HTTP = HttpIngressSettings(listen="127.0.0.1:0")
+INGRESSES = {
+    "http": ((HTTP, LimitsSettings()), "http"),
+    "tcp": ((TcpIngressSettings(listen="127.0.0.1:0", group="web", upstream="ssh"),), "tcp-ssh"),
+}
+TARGETS = {
+    "http": "http://127.0.0.1:1",
+    "https": "https://127.0.0.1:1",
+    "tcp": "tcp://127.0.0.1:1",
+    "unix": "unix:/run/app.sock",
+}
 
 MEMORY_SERVER = ServerSettings(transports=TransportsSettings(memory=MemoryTransportSettings(name="edge")))
 
@@ -70,9 +80,9 @@ def test_every_transport_table_has_a_listener() -> None:
 
 @pytest.mark.parametrize("name", ServerContainer.ingresses.providers)
 def test_every_ingress_can_be_built(name: str) -> None:
-    assert name == "http"
-    ingress = ServerContainer().ingresses(name, HTTP, LimitsSettings())
-    assert (members(type(ingress), "Ingress"), ingress.name) == (True, "http")
+    arguments, called = INGRESSES[name]
+    ingress = ServerContainer().ingresses(name, *arguments)
+    assert (members(type(ingress), "Ingress"), ingress.name) == (True, called)
 
 
 def test_every_ingress_table_has_an_ingress() -> None:

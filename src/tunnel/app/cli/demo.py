@@ -16,6 +16,7 @@ from typing import Final
 from tunnel.app.cli import demo_app
 from tunnel.app.cli.demo_process import DemoProcess, DidNotStart, running
 from tunnel.app.cli.demo_table import Table
+from tunnel.app.cli.demo_tcp import TCP_VISITS, echoing
 from tunnel.app.cli.demo_tunnel import TRANSPORTS, DemoTunnel, Plan, refusing_port, running_tunnel
 from tunnel.app.cli.demo_visits import VISITS, pay
 from tunnel.app.cli.failures import FAILED, OK, report
@@ -92,7 +93,7 @@ class _Demo:
     def __init__(self, transports: Sequence[str], *, once: bool) -> None:
         self._transports: Final = transports
         self._once: Final = once
-        self._table: Final = Table((visit.name for visit in VISITS), write, colour=_on_a_terminal())
+        self._table: Final = Table((visit.name for visit in (*VISITS, *TCP_VISITS)), write, colour=_on_a_terminal())
         self._rows = 0
         self._failed_rows: list[str] = []
         self._early_ends: list[str] = []
@@ -114,7 +115,8 @@ class _Demo:
         application = await stack.enter_async_context(running("sample application", "-m", demo_app.__name__))
         url = f"http://{await application.said(_LISTENING)}"
         write(f"sample application: {url} (pid {application.pid})")
-        plan = Plan(directory, url, stack.enter_context(refusing_port()))
+        echo = await stack.enter_async_context(echoing())
+        plan = Plan(directory, url, stack.enter_context(refusing_port()), echo)
         addresses = {}
         for transport in self._transports:
             async with AsyncExitStack() as scope:
@@ -133,8 +135,9 @@ class _Demo:
         where = ", ".join(f"{each.name.partition(' ')[0]} pid {each.pid}" for each in tunnel.processes)
         self._table.open(f"over {transport}: http://{tunnel.address} ({where or 'server and client in this process'})")
         failed_rows = []
-        for visit in VISITS:
-            outcome = await pay(visit, tunnel.address)
+        visits = [(visit, tunnel.address) for visit in VISITS] + [(visit, tunnel.tcp_address) for visit in TCP_VISITS]
+        for visit, address in visits:
+            outcome = await pay(visit, address)
             self._table.add(outcome)
             self._rows += 1
             if outcome.failure is not None:

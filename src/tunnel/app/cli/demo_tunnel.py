@@ -43,11 +43,13 @@ class Plan(NamedTuple):
         directory: For their files.
         application: Where the sample application is, ``http://HOST:PORT``.
         refusing_port: A port of 127.0.0.1 that refuses connections.
+        echo: Where the TCP service is, ``HOST:PORT``.
     """
 
     directory: Path
     application: str
     refusing_port: int
+    echo: str
 
 
 class DemoTunnel(NamedTuple):
@@ -55,11 +57,13 @@ class DemoTunnel(NamedTuple):
 
     Args:
         address: ``HOST:PORT`` for visitors.
+        tcp_address: Likewise, for those of the TCP service.
         processes: The server and the client; none when both are in this process.
         log: The last lines of this process's own log; empty when they are elsewhere.
     """
 
     address: str
+    tcp_address: str
     processes: tuple[DemoProcess, ...]
     log: deque[str]
 
@@ -94,11 +98,12 @@ async def _in_processes(transport: str, plan: Plan) -> AsyncIterator[DemoTunnel]
     async with running(f"server over {transport}", "-m", "tunnel", "server", "--config", server_file) as server:
         dialled = await server.said(_LISTENING.format(kind="transport", name=transport))
         address = await server.said(_LISTENING.format(kind="ingress", name="http"))
+        tcp_address = await server.said(_LISTENING.format(kind="ingress", name="tcp-echo"))
         url = f"{_SCHEMES[transport]}://{dialled}"
         client_file = _write(plan, f"client-{transport}.toml", client_toml(transport, url, token))
         async with running(f"client over {transport}", "-m", "tunnel", "client", "--config", client_file) as client:
             await client.said(r"^ready client=(\S+)")
-            yield DemoTunnel(address, (server, client), deque())
+            yield DemoTunnel(address, tcp_address, (server, client), deque())
 
 
 @asynccontextmanager
@@ -121,7 +126,8 @@ async def _in_this_process(transport: str, plan: Plan) -> AsyncIterator[DemoTunn
         except TimeoutError as exc:
             reason = f"was not ready within {READY_S:.0f} s"
             raise DidNotStart(f"client over {transport}", reason, tuple(log.lines)) from exc
-        yield DemoTunnel(server.addresses["ingress.http"], (), log.lines)
+        addresses = server.addresses
+        yield DemoTunnel(addresses["ingress.http"], addresses["ingress.tcp-echo"], (), log.lines)
 
 
 class _LastLines(io.StringIO):
@@ -145,6 +151,11 @@ def server_toml(transport: str, plan: Plan, *, token_sha256: str) -> str:
 
 [ingress.http]
 listen = "127.0.0.1:0"
+
+[[ingress.tcp]]
+listen = "127.0.0.1:0"
+group = "demo"
+upstream = "echo"
 
 [auth.tokens.demo]
 sha256 = "{token_sha256}"
@@ -171,6 +182,9 @@ targets = ["{plan.application}"]
 
 [groups.demo.upstreams.refusing]
 targets = ["http://127.0.0.1:{plan.refusing_port}"]
+
+[groups.demo.upstreams.echo]
+targets = ["tcp://{plan.echo}"]
 
 [limits]
 drain_s = 1

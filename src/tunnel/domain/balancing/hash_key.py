@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from typing import Final, NamedTuple, assert_never
 
-from tunnel.domain.envelopes import HttpRequest
+from tunnel.domain.envelopes import HttpRequest, Opening, TcpOpen
 
 __all__ = ["HashKey", "HashSource"]
 
@@ -61,12 +61,17 @@ class HashKey(NamedTuple):
                 return cls(HashSource.COOKIE, name.encode())
         raise ValueError(f"{text!r} is none of address, header:NAME, cookie:NAME")
 
-    def of(self, head: HttpRequest) -> bytes:
-        """The key of a request; empty when it has none.
+    def of(self, head: Opening) -> bytes:
+        """The key of a conversation; empty when it has none.
 
         The address is the visitor's, as the ingress recorded it: the first of X-Forwarded-For, else the first ``for``
-        of Forwarded; without port. Of repeated headers the first counts, of repeated cookies too.
+        of Forwarded; without port. Of repeated headers the first counts, of repeated cookies too. A TCP conversation
+        has only an address, that of the connection.
         """
+        if isinstance(head, TcpOpen):
+            return _without_port(head.peer.encode()) if self.source is HashSource.ADDRESS else b""
+        if not isinstance(head, HttpRequest):
+            return b""
         match self.source:
             case HashSource.ADDRESS:
                 return _address(head)
@@ -94,11 +99,13 @@ def _address(head: HttpRequest) -> bytes:
     if not node:
         found = _FORWARDED_FOR.search(_first_field(head, b"forwarded"))
         node = found[1].strip(b'" \t') if found is not None else b""
-    node = node.lower()
-    with_port = _WITH_PORT.fullmatch(node)
-    if with_port is not None:
-        node = with_port[1] or with_port[2] or b""
+    node = _without_port(node.lower())
     return b"" if node == _UNKNOWN else node
+
+
+def _without_port(node: bytes) -> bytes:
+    with_port = _WITH_PORT.fullmatch(node)
+    return node if with_port is None else with_port[1] or with_port[2] or b""
 
 
 def _cookie(head: HttpRequest, name: bytes) -> bytes:

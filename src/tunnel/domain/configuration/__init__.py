@@ -33,6 +33,7 @@ from tunnel.domain.configuration.server import ServerSettings, decode_server_set
 from tunnel.domain.configuration.snapshot import GroupSnapshot
 from tunnel.domain.configuration.target_policy import TargetPolicy
 from tunnel.domain.configuration.target_url import TargetUrl, parse_target
+from tunnel.domain.configuration.tcp_ingress import TcpIngressSettings
 from tunnel.domain.configuration.tls import ClientTlsSettings, ListenerTlsSettings
 from tunnel.domain.configuration.tokens import AuthSettings, TokenSettings
 from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings
@@ -61,6 +62,7 @@ __all__ = [
     "ServerUrl",
     "TargetPolicy",
     "TargetUrl",
+    "TcpIngressSettings",
     "TokenSettings",
     "TransportsSettings",
     "UpstreamSettings",

@@ -49,7 +49,8 @@ class ClientPolicy:
         """``snapshot`` as this client follows it: its own upstreams in place, whole.
 
         Raises:
-            ConfigurationError: A target that the server chose could never be permitted.
+            ConfigurationError: A target that the server chose could never be permitted, or the client's own upstream
+            speaks another kind of protocol.
         """
         upstreams: dict[str, UpstreamSettings] = {}
         for name, pushed in snapshot.upstreams.items():
@@ -57,6 +58,12 @@ class ClientPolicy:
             if own is None:
                 for index, target in enumerate(pushed.targets):
                     self._pushed.check(target, f"{key_path('upstreams', name)}.targets[{index}]")
+            elif own.tcp is not pushed.tcp:
+                expected = "TCP targets" if pushed.tcp else "HTTP targets"
+                where = f"{key_path('upstreams', name)}.targets"
+                raise ConfigurationError(
+                    f"expected {expected}, as the server's upstream of this name has", key_path=where
+                )
             upstreams[name] = own or pushed
         return msgspec.structs.replace(snapshot, upstreams=upstreams)
 

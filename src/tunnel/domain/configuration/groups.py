@@ -13,7 +13,7 @@ from tunnel.domain.balancing import DEFAULT_STRATEGY
 from tunnel.domain.configuration.balance import DEFAULT_HASH_ON, Weight, check_balance
 from tunnel.domain.configuration.ejection import EjectionSettings, check_ejection
 from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, unknown_name
-from tunnel.domain.configuration.target_url import parse_target
+from tunnel.domain.configuration.target_url import is_tcp, parse_target
 from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings, check_upstream_tls
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.rules.rule import Rule
@@ -31,7 +31,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """``[groups.NAME.upstreams.NAME]``: what finally answers.
 
     Args:
-        targets: Interchangeable, at least one: ``http://HOST[:PORT]``, ``https://HOST[:PORT]``, ``unix:/PATH``.
+        targets: Interchangeable, at least one: ``http://HOST[:PORT]``, ``https://HOST[:PORT]``, ``unix:/PATH``; or all
+            of them ``tcp://HOST:PORT``.
         balance: Strategy that chooses among them.
         weights: Of targets, by URL; 1 for those not named.
         hash_on: What decides which requests go to the same target, for ``consistent_hash``: ``address``,
@@ -57,6 +58,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     tls: UpstreamTlsSettings = UpstreamTlsSettings()
     host_header: str | None = None
 
+    @property
+    def tcp(self) -> bool:
+        """Whether it takes TCP connections, and nothing else."""
+        return bool(self.targets) and is_tcp(self.targets[0])
+
 
 class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[groups.NAME]``.
@@ -80,6 +86,10 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_waiting: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
     rules: tuple[Rule, ...] = ()
     upstreams: Mapping[str, UpstreamSettings] = {}
+
+
+_HTTP_ONLY: Final = ("first_byte_timeout_s", "tls", "host_header")
+_NOTHING_SET: Final = UpstreamSettings(targets=())
 
 
 def check_group(name: str, group: GroupSettings) -> None:
@@ -132,7 +142,7 @@ def check_server_rule(rule: Rule, groups: Collection[str], path: str) -> None:
         raise unknown_name(rule.group, groups, f"{path}.group", kind="group", add="[groups.NAME]")
 
 
-def _check_upstream_rule(rule: Rule, upstreams: Collection[str], path: str) -> None:
+def _check_upstream_rule(rule: Rule, upstreams: Mapping[str, UpstreamSettings], path: str) -> None:
     validate_rule(rule, path)
     if rule.group is not None:
         raise mistake(f"{path}.group", 'an "upstream"; this rule is already inside a group', got=rule.group)
@@ -141,6 +151,9 @@ def _check_upstream_rule(rule: Rule, upstreams: Collection[str], path: str) -> N
     if rule.upstream not in upstreams:
         where = f"{path}.upstream"
         raise unknown_name(rule.upstream, upstreams, where, kind="upstream", add="[groups.NAME.upstreams.NAME]")
+    if upstreams[rule.upstream].tcp:
+        expected = 'an upstream that speaks HTTP; those of "tcp://" are for [[ingress.tcp]], which name them'
+        raise mistake(f"{path}.upstream", expected, got=rule.upstream)
 
 
 def _check_upstream(upstream: UpstreamSettings, path: str) -> None:
@@ -150,6 +163,9 @@ def _check_upstream(upstream: UpstreamSettings, path: str) -> None:
         parse_target(target, f"{path}.targets[{index}]")
         if target in upstream.targets[:index]:
             raise mistake(f"{path}.targets[{index}]", "a target not listed before; weights give it more", got=target)
+        if is_tcp(target) is not upstream.tcp:
+            expected = 'either "tcp://" for all targets or for none; they have to be interchangeable'
+            raise mistake(f"{path}.targets[{index}]", expected, got=target)
     for target in upstream.weights:
         if target not in upstream.targets:
             where = f"{path}.{key_path('weights', target)}"
@@ -160,3 +176,20 @@ def _check_upstream(upstream: UpstreamSettings, path: str) -> None:
     header = upstream.host_header
     if header is not None and not _HOST_HEADER.fullmatch(header):
         raise mistake(f"{path}.host_header", '"target" or a host such as "app.example.test"', got=header)
+    if upstream.tcp:
+        _check_tcp_upstream(upstream, path)
+
+
+def _check_tcp_upstream(upstream: UpstreamSettings, path: str) -> None:
+    """Refuse what has no meaning for bytes that nobody looks at."""
+    for key in _HTTP_ONLY:
+        if getattr(upstream, key) != getattr(_NOTHING_SET, key):
+            raise ConfigurationError('this is of HTTP, and the targets are "tcp://"', key_path=f"{path}.{key}")
+    if upstream.hash_on != DEFAULT_HASH_ON:
+        raise mistake(
+            f"{path}.hash_on", f'"{DEFAULT_HASH_ON}", all that is known of a TCP visitor', got=upstream.hash_on
+        )
+    if upstream.ejection.statuses:
+        raise ConfigurationError(
+            'TCP has no statuses, and the targets are "tcp://"', key_path=f"{path}.ejection.statuses"
+        )

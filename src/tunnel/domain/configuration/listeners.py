@@ -12,6 +12,7 @@ from msgspec import Meta
 from tunnel.domain.configuration.addresses import check_origin, parse_listen
 from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake
+from tunnel.domain.configuration.tcp_ingress import TcpIngressSettings
 from tunnel.domain.configuration.tls import ListenerTlsSettings, check_listener_tls, is_loopback
 from tunnel.domain.limits import KIB, MIB
 
@@ -104,6 +105,7 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """``[ingress]``: listeners for visitors. None at all suits a server mounted in another ASGI application."""
 
     http: HttpIngressSettings | None = None
+    tcp: tuple[TcpIngressSettings, ...] = ()
 
 
 def check_listeners(
@@ -143,6 +145,8 @@ def _addresses(
         yield "transports.websocket.listen", transports.websocket.listen
     if ingress.http:
         yield "ingress.http.listen", ingress.http.listen
+    for index, tcp in enumerate(ingress.tcp):
+        yield f"ingress.tcp[{index}].listen", tcp.listen
     if admin:
         yield "admin.listen", admin.listen
 

@@ -14,6 +14,7 @@ from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import IngressSettings, TransportsSettings, check_listeners
 from tunnel.domain.configuration.mistakes import mistake
 from tunnel.domain.configuration.planned import PLANNED_SERVER_KEYS
+from tunnel.domain.configuration.tcp_ingress import check_tcp_ingress
 from tunnel.domain.configuration.tokens import AuthSettings
 from tunnel.domain.rules.rule import Rule
 
@@ -56,6 +57,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             check_server_rule(rule, self.groups, f"rules[{index}]")
         for name, group in self.groups.items():
             check_group(name, group)
+        check_tcp_ingress(self.ingress.tcp, self.groups)
         self.limits.check("limits")
         if self.access_log is not None:
             self.access_log.check()

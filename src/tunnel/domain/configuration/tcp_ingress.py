@@ -1,0 +1,65 @@
+"""The ``[[ingress.tcp]]`` tables: listeners whose connections go to one upstream of one group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tunnel.domain.configuration.groups import GroupSettings
+from tunnel.domain.configuration.mistakes import check_name, mistake, unknown_name
+from tunnel.domain.configuration.target_url import is_tcp
+
+__all__ = ["TcpIngressSettings", "check_tcp_ingress"]
+
+
+class TcpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[ingress.tcp]]``: where visitors' TCP connections to one upstream enter.
+
+    Args:
+        listen: ``HOST:PORT``; port 0 lets the system choose.
+        group: Whose clients carry the connections.
+        upstream: Of that group; its targets are ``tcp://``.
+        name: Tells it from other TCP listeners; None: as the upstream.
+        max_connections: Connections at the same time; further ones are reset.
+    """
+
+    listen: str
+    group: str
+    upstream: str
+    name: str | None = None
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+
+    @property
+    def entrance(self) -> str:
+        """What it is called in ready lines: ``tcp-ssh``."""
+        return f"tcp-{self.name or self.upstream}"
+
+
+def check_tcp_ingress(ingresses: tuple[TcpIngressSettings, ...], groups: Mapping[str, GroupSettings]) -> None:
+    """Refuse listeners that lead nowhere, to what does not speak TCP, or that have the same name.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+    names: set[str] = set()
+    for index, ingress in enumerate(ingresses):
+        path = f"ingress.tcp[{index}]"
+        if ingress.name is not None:
+            check_name(ingress.name, f"{path}.name", what="a name")
+        group = groups.get(ingress.group)
+        if group is None:
+            raise unknown_name(ingress.group, groups, f"{path}.group", kind="group", add="[groups.NAME]")
+        upstream = group.upstreams.get(ingress.upstream)
+        if upstream is None:
+            add = "[groups.NAME.upstreams.NAME]"
+            raise unknown_name(ingress.upstream, group.upstreams, f"{path}.upstream", kind="upstream", add=add)
+        if not all(map(is_tcp, upstream.targets)):
+            expected = 'an upstream whose targets are "tcp://HOST:PORT"'
+            raise mistake(f"{path}.upstream", expected, got=ingress.upstream)
+        if ingress.entrance in names:
+            expected = "a name that no other TCP listener has; without one it is the upstream's"
+            raise mistake(f"{path}.name", expected, got=ingress.name or ingress.upstream)
+        names.add(ingress.entrance)
