@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from tunnel.domain.configuration.addresses import check_origin, parse_listen
 from tunnel.domain.configuration.mistakes import check_name, mistake
-from tunnel.domain.limits import KIB, MIB
+from tunnel.domain.limits import GIB, KIB, MIB
 
 __all__ = [
     "GrpcTransportSettings",
@@ -70,6 +70,7 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         public_url: How visitors reach this listener, ``http(s)://HOST[:PORT]``; None: as it listens.
         max_body_bytes: Largest request body; None: any.
         max_header_bytes: Largest request head.
+        max_message_bytes: Largest message that a WebSocket visitor may send.
         upload_stall_s: Seconds for which the application may take nothing of an upload, while nothing of its answer
             moves either, before the request is given up; 0: for ever.
         trusted_proxies: Addresses and networks whose forwarded headers are believed.
@@ -82,6 +83,7 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     public_url: str | None = None
     max_body_bytes: Annotated[int, Meta(ge=0)] | None = None
     max_header_bytes: Annotated[int, Meta(ge=KIB, le=MIB)] = 64 * KIB
+    max_message_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 16 * MIB
     upload_stall_s: Annotated[float, Meta(ge=0, le=86_400)] = 60
     trusted_proxies: tuple[str, ...] = ()
     forwarded: Literal["x", "rfc7239"] = "x"

@@ -37,7 +37,6 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     "ingress.grpc",
     "ingress.tcp",
     "ingress.http.tls",
-    "ingress.http.max_message_bytes",
     "admin",
     "auth.jwt",
     "auth.mtls",
