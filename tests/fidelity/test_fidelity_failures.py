@@ -328,14 +328,3 @@ def test_other_versions_are_505(wire: Wire, data: bytes) -> None:
 def test_dot_segments_are_400(wire: Wire, target: bytes) -> None:
     check_problem(wire, wire.visit(asked(target=target)), 400, "bad_request")
     wire.check_untouched()
-
-
-@pytest.mark.fidelity("F-BAD-REQUEST")
-def test_websocket_is_refused_in_this_version(wire: Wire) -> None:
-    fields = (
-        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    )
-
-    check_problem(wire, wire.visit(asked(fields)), 501, "bad_request")
-    wire.check_untouched()

@@ -159,6 +159,7 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
                 raise self._why()
             if payload.opcode == _CLOSE:
                 self._told = True
+                self._expire(CLOSING_S)
         elif self._refusal is not None:
             await self._refusal.send(payload)
         elif type(payload) is HttpResponse and not self._accepted and not payload.more:
@@ -283,6 +284,10 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
 
     def overdue(self) -> None:
         """The other end does not answer the visitor's close frame, or the visitor ours."""
+        self._timer = None
+        if self._told and self._transport.get_write_buffer_size():
+            self._expire(CLOSING_S)  # a visitor that reads slowly is not cut off
+            return
         if self.close_received:
             self.say_close(WebSocketFrame(_CLOSE, self.close_payload))
             self._transport.close()

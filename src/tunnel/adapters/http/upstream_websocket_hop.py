@@ -73,6 +73,7 @@ class UpstreamHop(WebSocketHop):
 
     def _closed_by_peer(self) -> None:
         self.say_close(WebSocketFrame(_CLOSE, self.close_payload))
+        self._expire(CLOSING_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop, once."""
