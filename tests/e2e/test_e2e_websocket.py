@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from e2e_processes import start_shaping_proxy
 from e2e_topologies import Plan, Topology, make_topology, running, terminate
 from e2e_visitor import Address, Visitor, run
 from websockets.asyncio.client import ClientConnection, connect
@@ -206,16 +208,27 @@ async def _refused(topology: Topology) -> None:
 
 
 def test_conversation_outlives_its_link(scene, transport: str) -> None:
-    async def scenario(topology: Topology, upstream: Upstream) -> None:
-        async with visiting(topology, "/lost") as visitor:
-            await visitor.send("before")
-            assert await visitor.recv() == "before"
-            await asyncio.to_thread(topology.lose_client)
-            with pytest.raises(ConnectionClosed):
-                await visitor.recv()
-            assert visitor.close_code == 1014
-        await upstream.until(lambda: "/lost" in upstream.closes)
+    if transport == "memory":
+        pytest.skip("nothing lies between the two ends of the in-memory transport")
 
-    if transport != "memory":
-        pytest.skip("a client that is killed is missed only after resume_s")
+    async def scenario(topology: Topology, upstream: Upstream) -> None:
+        proxy, near = await asyncio.to_thread(start_shaping_proxy, topology.transport_address)
+        with contextlib.closing(contextlib.ExitStack()) as stack:
+            stack.callback(proxy.kill)
+            await asyncio.to_thread(topology.lose_client)
+            await asyncio.to_thread(topology.start_client, via=near)
+            await asyncio.to_thread(topology.wait_for_client)
+            client = topology.processes["client"]
+            async with visiting(topology, "/cut") as visitor:
+                for turn in range(3):
+                    said = len(client.lines)
+                    await visitor.send(f"before {turn}")
+                    proxy.signal(signal.SIGUSR1)
+                    await visitor.send(f"after {turn}")
+                    assert [await visitor.recv(), await visitor.recv()] == [f"before {turn}", f"after {turn}"]
+                    await asyncio.to_thread(client.wait_for, "tunnel_resumed", after_line=said)
+                await visitor.close(4000, "whole")
+            await upstream.until(lambda: "/cut" in upstream.closes)
+            assert upstream.closes["/cut"] == (4000, "whole")
+
     scene(scenario)

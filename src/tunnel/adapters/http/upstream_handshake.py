@@ -18,6 +18,7 @@ from tunnel.adapters.http.upstream_request import HeadRenderer
 from tunnel.adapters.http.upstream_response import ResponseReader
 from tunnel.adapters.http.websocket_handshake import passing
 from tunnel.domain.envelopes import Headers, HttpRequest
+from tunnel.domain.errors import ErrorCode, SessionError
 
 __all__ = ["HandshakeConnection", "HandshakeReader", "render_handshake"]
 
@@ -35,6 +36,8 @@ def render_handshake(heads: HeadRenderer, head: HttpRequest, key: bytes) -> byte
     Raises:
         SessionError: ``bad_request``: it cannot be written as one request.
     """
+    if len(head.headers) & 1:
+        raise SessionError(ErrorCode.BAD_REQUEST, "a header field has no value")
     clean = replace(passing(head), protocol="http", end=True, headers=strip_hop_by_hop(passing(head).headers))
     block, _ = heads.render(clean)
     ours = (

@@ -100,8 +100,8 @@ class WebSocketUpstream:
     async def _shake_hands(self, stream: Stream, head: HttpRequest) -> UpstreamHop | None:
         """Open a connection; accepted, it is returned and the visitor told, else the visitor has the answer whole."""
         key = new_key()
-        offers = offered(head.headers)
         handshake = render_handshake(self._heads, head, key)
+        offers = offered(head.headers)
         connection = await self._dial()
         try:
             connection.ask(handshake, head_request=False, whole=True)

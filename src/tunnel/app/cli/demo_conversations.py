@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
 from tunnel.app.cli.demo_app import REFUSAL, SUBPROTOCOL
@@ -32,6 +34,8 @@ async def _conversing(address: str, path: str, *subprotocols: str) -> AsyncItera
     try:
         async with connect(f"ws://{address}{path}", subprotocols=offers, compression=None, proxy=None) as conversation:
             yield conversation
+    except InvalidStatus as exc:
+        raise Mismatch("a conversation", _answer(exc.response)) from exc
     except WebSocketException as exc:
         raise Mismatch("a conversation", str(exc)) from exc
 
@@ -77,10 +81,19 @@ async def be_refused(address: str) -> int:
         async with connect(f"ws://{address}/members", compression=None, proxy=None):
             raise Mismatch("status 403", "a conversation")
     except InvalidStatus as refused:
-        answer = (refused.response.status_code, bytes(refused.response.body or b""))
-    if answer != (403, REFUSAL):
-        raise Mismatch((403, REFUSAL), answer)
+        response = refused.response
+    if (response.status_code, response.body) != (403, REFUSAL):
+        raise Mismatch(f"403 {REFUSAL!r}", _answer(response))
     return 0
+
+
+def _answer(response: Response) -> str:
+    """Status, and code and detail where it is a problem document."""
+    body = bytes(response.body or b"")
+    if response.headers.get("Content-Type") != "application/problem+json":
+        return f"{response.status_code} {body[:80]!r}"
+    problem = json.loads(body)
+    return f"{response.status_code} {problem.get('code')} ({problem.get('detail', problem.get('title'))})"
 
 
 def _described(message: str | bytes) -> str:
