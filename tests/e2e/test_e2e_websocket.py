@@ -87,7 +87,7 @@ def scene(transport: str, tmp_path):
     if transport == "direct":
         pytest.skip("a tunnel is given its upstream here")
 
-    def play(scenario, *, drain_s: float | None = None):
+    def play(scenario):
         async def all_of_it():
             async with echoing() as (upstream, address):
                 topology = make_topology(transport, Plan(address), tmp_path)
