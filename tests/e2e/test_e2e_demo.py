@@ -12,7 +12,7 @@ from e2e_processes import Process, address_of
 from e2e_topologies import TRANSPORTS
 from e2e_visitor import fetch, run
 
-ROWS = 13
+ROWS = 17
 DEMO_S = 90.0
 WITHOUT_THE_APPLICATION = {
     "unknown host: 404 route_not_found",

@@ -340,14 +340,3 @@ def test_what_follows_a_request_that_was_misunderstood_is_not_listened_to(wire: 
     assert b"\r\nconnection: close\r\n" in visitor.head()
     assert visitor.ended().count(b"HTTP/1.1 ") == 0
     wire.check_untouched()
-
-
-@pytest.mark.fidelity("F-BAD-REQUEST")
-def test_websocket_is_refused_in_this_version(wire: Wire) -> None:
-    fields = (
-        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    )
-
-    check_problem(wire, wire.visit(asked(fields)), 501, "bad_request")
-    wire.check_untouched()

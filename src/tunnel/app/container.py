@@ -124,6 +124,7 @@ def _ingress_options(
         max_body_bytes=settings.max_body_bytes,
         max_header_bytes=settings.max_header_bytes,
         max_headers=limits.max_headers,
+        max_message_bytes=settings.max_message_bytes,
         upload_stall_s=settings.upload_stall_s,
         request_ids=None if settings.request_id == "off" else request_ids,
         telemetry=telemetry,
@@ -248,6 +249,7 @@ def _http_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> 
         first_byte_timeout_s=settings.first_byte_timeout_s,
         keepalive_s=settings.keepalive_s,
         max_connections=settings.max_connections,
+        max_message_bytes=settings.max_message_bytes,
         tls=settings.tls,
         host_header=settings.host_header,
     )

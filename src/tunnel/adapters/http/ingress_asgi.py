@@ -24,12 +24,14 @@ from urllib.parse import quote
 from anyio import create_task_group
 
 from tunnel.adapters.http.ingress_asgi_response import AsgiResponse
+from tunnel.adapters.http.ingress_asgi_websocket import AsgiWebSocket
 from tunnel.adapters.http.ingress_head import Unsupported, Upload, read_head, refusal
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_stream import AsgiStream
 from tunnel.adapters.http.ingress_target import RequestTarget, read_target
 from tunnel.adapters.http.ingress_types import AsgiReceive, AsgiSend, IngressSettings, Scope
 from tunnel.adapters.http.problem import problem
+from tunnel.adapters.http.websocket_handshake import passing
 from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
 from tunnel.domain.error_statuses import HTTP_STATUS
 from tunnel.domain.errors import SessionError
@@ -46,11 +48,11 @@ _PATH_SAFE: Final = "/~:@!$&'()*+,;=-._"
 
 
 class AsgiIngress:
-    """An ASGI 3 application that makes a ``Stream`` of each HTTP request and gives it to ``target``.
+    """An ASGI 3 application that makes a ``Stream`` of each HTTP request and WebSocket and gives it to ``target``.
 
     The target is cancelled when the visitor leaves. Failures before the response began become problem documents,
-    later ones abort the response. WebSocket handshakes are refused with 501 where the server can say so, else closed.
-    Lifespan events are answered and mean nothing. May be mounted below a path: the full raw path is forwarded.
+    later ones abort the response, or close the WebSocket. Lifespan events are answered and mean nothing. May be mounted
+    below a path: the full raw path is forwarded.
 
     Args:
         target: Handles the conversations; called concurrently.
@@ -71,7 +73,7 @@ class AsgiIngress:
             case "http":
                 await self._serve_http(scope, receive, send)
             case "websocket":
-                await _refuse_websocket(scope, receive, send)
+                await self._serve_websocket(scope, receive, send)
             case "lifespan":
                 await _serve_lifespan(receive, send)
             case other:
@@ -85,6 +87,8 @@ class AsgiIngress:
         response = AsgiResponse(scope, send, request_id)
         try:
             head, upload = _read_scope(scope, headers, peer, settings)
+            if upload is Upload.SWITCH:
+                raise Unsupported("WebSocket is not supported here")
         except SessionError as error:
             answer = refusal(error, request_id=request_id)
             path = _raw_path(scope)
@@ -126,6 +130,46 @@ class AsgiIngress:
             error = await self._service.handle(stream)
         if error is not None and not stream.response.started:
             await _answer(stream.response, problem(error, request_id=stream.request_id))
+
+    async def _serve_websocket(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        await receive()  # websocket.connect
+        settings = self._settings
+        scope = _without_upgrade(scope)
+        client = scope.get("client")
+        peer = client[0] if client else ""
+        request_id, headers = settings.identify(tuple(chain.from_iterable(scope["headers"])), peer)
+        async with create_task_group() as exchange:
+            refused: HttpResponse | None = None
+            try:
+                head, _ = _read_scope(scope, headers, peer, settings)
+            except SessionError as error:
+                head, refused = HttpRequest("GET"), refusal(error, request_id=request_id)
+                self._service.refused(error, refused.status, head, request_id=request_id, peer=peer)
+            stream = AsgiWebSocket(
+                passing(head),
+                scope,
+                receive,
+                send,
+                max_message_bytes=settings.max_message_bytes,
+                on_departure=exchange.cancel_scope.cancel,
+                request_id=request_id,
+                peer=peer,
+            )
+            try:
+                if refused is not None:
+                    await stream.send(refused)
+                    return
+                failure = await self._service.handle(stream)
+                if failure is not None:
+                    await stream.fail(failure)
+            except SessionError as exc:
+                _logger.debug("Nobody to tell that %s", exc)  # the visitor left
+
+
+def _without_upgrade(scope: Scope) -> Scope:
+    """``scope`` as that of a request of HTTP: the server has dealt with the handshake."""
+    headers = [field for field in scope["headers"] if field[0].lower() != b"upgrade"]
+    return {**scope, "method": "GET", "scheme": "https" if scope.get("scheme") == "wss" else "http", "headers": headers}
 
 
 def _read_scope(scope: Scope, headers: Headers, peer: str, settings: IngressSettings) -> tuple[HttpRequest, Upload]:
@@ -171,18 +215,6 @@ async def _answer(response: AsgiResponse, answer: HttpResponse) -> None:
         await response.write(answer)
     except SessionError as exc:
         _logger.debug("Nobody to tell that %s", exc)  # the visitor left
-
-
-async def _refuse_websocket(scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
-    await receive()  # websocket.connect
-    if "websocket.http.response" not in (scope.get("extensions") or ()):
-        await send({"type": "websocket.close", "code": 1011, "reason": "WebSocket is not supported here"})
-        return
-    answer = refusal(Unsupported("WebSocket is not supported here"))
-    flat = iter(answer.headers)
-    headers = list(zip(flat, flat, strict=True))
-    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": answer.body, "more_body": False})
 
 
 async def _serve_lifespan(receive: AsgiReceive, send: AsgiSend) -> None:

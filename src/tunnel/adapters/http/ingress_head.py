@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from msgspec.structs import replace
+
 from tunnel.adapters.http.fields import strip_hop_by_hop, tokens, values, without
 from tunnel.adapters.http.ingress_census import (
     CODING,
@@ -21,10 +23,11 @@ from tunnel.adapters.http.ingress_census import (
 from tunnel.adapters.http.ingress_target import RequestTarget
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.problem import problem
+from tunnel.adapters.http.websocket_handshake import check_asked, is_asked_for, passing
 from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, SessionError
 
-__all__ = ["EXPECT_FIELD", "HeadersTooLarge", "Unsupported", "Upload", "read_head", "refusal"]
+__all__ = ["EXPECT_FIELD", "HeadersTooLarge", "OtherVersion", "Unsupported", "Upload", "read_head", "refusal"]
 
 _AT_ONCE_BYTES: Final = 32 * 1024
 """A declared body up to this size is taken to follow its head directly, so that both make one envelope."""
@@ -60,6 +63,10 @@ class Unsupported(SessionError):
         self.status = status
 
 
+class OtherVersion(SessionError):
+    """The request asks for another version of WebSocket than 13 (RFC 6455 section 4.4)."""
+
+
 class Upload(Enum):
     """How the request's body is to be had."""
 
@@ -71,10 +78,13 @@ class Upload(Enum):
     """It may take its time, so the head goes ahead."""
     ON_DEMAND = "on_demand"
     """The visitor waits to be asked for it (RFC 9110 section 10.1.1)."""
+    SWITCH = "switch"
+    """There is none: what follows is WebSocket, if the answer agrees."""
 
 
 _NO_UPLOAD: Final = Upload.NONE
 _ON_DEMAND: Final = Upload.ON_DEMAND
+_SWITCH: Final = Upload.SWITCH
 """Members of an enum are slow to look up, and these are in the way of requests."""
 
 
@@ -88,6 +98,9 @@ def refusal(error: SessionError, *, request_id: bytes = b"") -> HttpResponse:
     match error:
         case HeadersTooLarge():
             return problem(error, status=431, request_id=request_id)
+        case OtherVersion():
+            answer = problem(error, status=426, request_id=request_id)
+            return replace(answer, headers=(*answer.headers, b"sec-websocket-version", b"13"))
         case Unsupported():
             return problem(error, status=error.status, request_id=request_id)
         case _:
@@ -120,7 +133,8 @@ def read_head(
 
     Raises:
         HeadersTooLarge: Too many fields, or too many bytes of them.
-        Unsupported: The request would become a WebSocket, or has a transfer coding other than chunked.
+        Unsupported: The request has a transfer coding other than chunked.
+        OtherVersion: It would become a WebSocket of another version than 13.
         SessionError: ``too_large``: the declared body is over the limit. ``bad_request``: the fields that frame or
             address the request are missing, repeated or malformed.
 
@@ -151,7 +165,8 @@ def read_head(
     if sum(map(len, headers)) + target_bytes > settings.max_header_bytes:
         raise HeadersTooLarge(ErrorCode.TOO_LARGE, "the header fields are too large")
     end = upload is _NO_UPLOAD
-    return HttpRequest(method, target.path, target.query, host, headers, b"", end, "http", target.url), upload
+    head = HttpRequest(method, target.path, target.query, host, headers, b"", end, "http", target.url)
+    return (head if upload is not _SWITCH else passing(head)), upload
 
 
 def _check_host(kinds: int, version: str) -> None:
@@ -172,8 +187,10 @@ def _with_host(headers: Headers, host: bytes) -> Headers:
 
 
 def _upload(headers: Headers, kinds: int, *, method: str, version: str, limit: int | None) -> Upload:
-    if version == "1.1" and tally(kinds, UPGRADE) and _asks_for_websocket(headers):
-        raise Unsupported("WebSocket is not supported here")
+    if version == "1.1" and tally(kinds, UPGRADE) and is_asked_for(headers):
+        if not check_asked(method, headers):
+            raise OtherVersion(ErrorCode.BAD_REQUEST, "the only version of WebSocket spoken here is 13")
+        return _SWITCH
     lengths = set(values(headers, b"content-length")) if tally(kinds, LENGTH) else ()
     coded = tally(kinds, CODING) > 0
     if coded and version == "1.0":
@@ -205,11 +222,6 @@ def _expects_continue(headers: Headers) -> bool:
 
 def _codings(headers: Headers) -> list[bytes]:
     return [coding.strip(b" \t").lower() for coding in values(headers, b"transfer-encoding")]
-
-
-def _asks_for_websocket(headers: Headers) -> bool:
-    upgrades = tokens(values(headers, b"upgrade"))
-    return b"websocket" in upgrades and b"upgrade" in tokens(values(headers, b"connection"))
 
 
 def _declared_upload(length: bytes, limit: int | None) -> Upload:

@@ -12,7 +12,8 @@ is written from the call that sends it. Besides being faster than ASGI's message
 - A visitor that ends its input after a request gets its answer; one that has left cancels its target.
 - An upload that its target leaves waiting is given up at ``upload_stall_s``: until it is read, nobody can tell whether
   the visitor is still there.
-- After an upgrade that is not taken up, the connection goes on as HTTP/1.1.
+- After an upgrade that is not taken up, the connection goes on as HTTP/1.1. A WebSocket handshake ends it as such: a
+  ``WebSocketVisitor`` takes the connection over, when the requests before it are answered.
 - After a response that left request body unread, what still comes of it is dropped for a while before the connection
   is closed, since closing at once would reset it and cost the visitor the response.
 
@@ -35,7 +36,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from tunnel.adapters.http.fields import trailer_fields
+from tunnel.adapters.http.fields import pairs, trailer_fields
 from tunnel.adapters.http.ingress_departure import Departure
 from tunnel.adapters.http.ingress_exchange import Connection, Exchange
 from tunnel.adapters.http.ingress_head import HeadersTooLarge, Unsupported, Upload, read_head, refusal
@@ -43,6 +44,7 @@ from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_target import read_target
 from tunnel.adapters.http.ingress_timer import Deadline
+from tunnel.adapters.http.ingress_websocket import WebSocketVisitor
 from tunnel.adapters.http.ingress_wire import render_head
 from tunnel.adapters.http.ingress_workers import RequestWorkers
 from tunnel.adapters.http.problem import problem
@@ -108,6 +110,7 @@ _REST: Final = _Part.REST
 _NOTHING: Final = _Due.NOTHING
 _REQUEST: Final = _Due.REQUEST
 _END: Final = _Due.END
+_SWITCH: Final = Upload.SWITCH
 """Members of an enum are slow to look up, and these are in the way of every request."""
 
 
@@ -153,7 +156,11 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._due = _NOTHING
         self._linger_until = 0.0
         self._deaf = False
-        """The input cannot be made sense of any more."""
+        """The input cannot be made sense of any more, or is not ours to make sense of."""
+        self._key = b""
+        """Of a WebSocket handshake that has been read; there is no request after it."""
+        self._early = b""
+        """What came after it."""
         self._departure: Departure | None = None
         self._moved = False
         """Something was written since this was last cleared."""
@@ -182,8 +189,12 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]  # not taken up: what follows is HTTP/1.1 still
-                if data:
+                data = data[upgrade.args[0] :]
+                if self._key:
+                    self._early = data
+                    self._deaf = True
+                    self.flow.pause_reading()
+                elif data:  # not taken up: what follows is HTTP/1.1 still
                     continue
             except httptools.HttpParserError as error:
                 self._advance()
@@ -294,6 +305,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         )
         exchange.refusal = refused
         exchange.error = wrong
+        if upload is _SWITCH:
+            self._key = next(value for name, value in pairs(fields) if name == b"sec-websocket-key")
         self._latest = exchange
         self._waiting.append(exchange)
         if len(self._waiting) > _READ_AHEAD_REQUESTS:
@@ -380,6 +393,9 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             if self.flow.read_paused:
                 self._resume_reading()
             if exchange.refusal is None and not exchange.head.end:
+                if self._key and exchange is self._latest:
+                    self._hand_over(exchange)
+                    return None
                 exchange.begin()
             if exchange.refusal is None:
                 return exchange
@@ -391,6 +407,29 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         """A request is refused that no target has seen."""
         if error is not None:
             self._service.refused(error, status, exchange.head, request_id=exchange.request_id, peer=self._peer)
+
+    def _hand_over(self, exchange: Exchange) -> None:
+        """Let a conversation have the connection to itself; this is told of nothing any more."""
+        self._deadline.close()
+        self._workers.close()
+        if self._departure is not None:
+            self._departure.close()
+        self._running = self._latest = None
+        self.server_state.connections.discard(self)
+        visitor = WebSocketVisitor(
+            self.transport,
+            head=exchange.head,
+            key=self._key,
+            early=self._early,
+            request_id=exchange.request_id,
+            peer=self._peer,
+            service=self._service,
+            state=self.server_state,
+        )
+        self.transport.set_protocol(visitor)
+        visitor.begin()
+        self.transport.resume_reading()
+        del self.parser  # it holds this, and is held by it
 
     async def _serve(self, exchange: Exchange) -> None:
         exchange.given = True

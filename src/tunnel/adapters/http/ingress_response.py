@@ -11,7 +11,7 @@ from tunnel.domain.envelopes import BodyChunk, Headers, HttpResponse, SessionPay
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.request_ids import REQUEST_ID
 
-__all__ = ["Framing", "ResponseRules"]
+__all__ = ["Framing", "ResponseRules", "checked_fields"]
 
 _NAME: Final = frozenset({REQUEST_ID})
 _CONTENT_LENGTH: Final = frozenset({b"content-length"})
@@ -142,6 +142,15 @@ class ResponseRules:
         self._left -= size
         if self._left < 0 or (end and self._left):
             raise _wrong("a body that is not as long as its Content-Length")
+
+
+def checked_fields(received: Headers) -> Headers:
+    """``received`` without those that concern one connection only.
+
+    Raises:
+        SessionError: ``protocol_error``: a field is malformed.
+    """
+    return _checked(received)[0]
 
 
 def _checked(received: Headers) -> tuple[Headers, int]:

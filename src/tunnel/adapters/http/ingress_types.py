@@ -36,6 +36,7 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
         max_body_bytes: Largest request body; None means no limit.
         max_header_bytes: Largest request head: names and values of all fields, and the target.
         max_headers: Most header fields of a request.
+        max_message_bytes: Largest message of a WebSocket visitor.
         upload_stall_s: Seconds that a target may leave an upload waiting, while nothing of the answer moves either; 0
             means for ever. Holds on our own listener.
         forwarder: Sets X-Forwarded-* or Forwarded.
@@ -49,6 +50,7 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int | None = None
     max_header_bytes: int = 64 * 1024
     max_headers: int = 200
+    max_message_bytes: int = 16 * 1024 * 1024
     upload_stall_s: float = 60.0
     forwarder: Forwarder = msgspec.field(default_factory=Forwarder)
     telemetry: Telemetry | None = None

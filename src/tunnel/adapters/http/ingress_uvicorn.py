@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import uvicorn
 from anyio import CancelScope
@@ -18,6 +18,7 @@ from anyio import CancelScope
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_types import IngressSettings
+from tunnel.adapters.http.ingress_websocket import WebSocketVisitor
 from tunnel.domain.errors import ListenError
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
@@ -37,6 +38,9 @@ _ACCEPT_ROUNDS: Final = 3
 
 _RELEASE_S: Final = 5.0
 """Seconds that cancelled targets have to return before ``serve`` gives up on them."""
+
+_FAREWELL_S: Final = 0.5
+"""Seconds that WebSocket conversations which outlast a drain have to close, once they are told to."""
 
 _TICK_S: Final = 0.05
 """How often a drain looks whether the last connection has gone."""
@@ -185,6 +189,18 @@ class _Server(uvicorn.Server):
         time = asyncio.get_running_loop().time
         # uvicorn's state tells nobody when it changes.
         while (state.connections or state.tasks) and time() < self._deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_TICK_S)
+        await self._say_farewell()
+
+    async def _say_farewell(self) -> None:
+        """Have WebSocket conversations that are still there close, and wait a moment for that."""
+        connections = cast("set[object]", self.server_state.connections)
+        visitors = [each for each in connections if isinstance(each, WebSocketVisitor)]
+        for visitor in visitors:
+            visitor.go_away()
+        time = asyncio.get_running_loop().time
+        until = time() + _FAREWELL_S
+        while not connections.isdisjoint(visitors) and time() < until:  # noqa: ASYNC110
             await asyncio.sleep(_TICK_S)
 
     async def cut(self) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from tunnel.domain.envelopes import Headers
 
-__all__ = ["CONTINUE", "LAST_CHUNK", "STATUS_START", "chunk", "render_head", "render_trailers"]
+__all__ = ["CONTINUE", "LAST_CHUNK", "STATUS_START", "chunk", "render_head", "render_switch", "render_trailers"]
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -36,6 +36,21 @@ def render_head(status: int, headers: Headers, extra: bytes = b"") -> bytes:
     lines = b"\r\n".join(map(b": ".join, zip(flat, flat, strict=True)))
     return (
         b"%b%b\r\n%b\r\n" % (_STATUS_LINES[status], lines, extra) if lines else _STATUS_LINES[status] + extra + b"\r\n"
+    )
+
+
+def render_switch(token: bytes, headers: Headers) -> bytes:
+    """The head that makes the connection a WebSocket (RFC 6455 section 4.2.2).
+
+    Args:
+        token: Value of Sec-WebSocket-Accept.
+        headers: Checked.
+    """
+    flat = iter(headers)
+    lines = b"".join(b"%b: %b\r\n" % pair for pair in zip(flat, flat, strict=True))
+    return (
+        b"%b101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: %b\r\n%b\r\n"
+        % (STATUS_START, token, lines)
     )
 
 

@@ -1,5 +1,7 @@
 """The HTTP/1.1 upstream: answers conversations by asking a web server, over kept-alive connections.
 
+WebSocket conversations have connections of their own; see ``WebSocketUpstream``.
+
 A connection carries one exchange at a time and goes back to the pool when both sides of it are over. Whatever else
 happens, the visitor leaving, a cut response, a body longer than announced, closes the connection: only an exchange that
 ended well leaves it in a known state.
@@ -27,11 +29,12 @@ from tunnel.adapters.http.upstream_request import HeadRenderer, without_expectat
 from tunnel.adapters.http.upstream_response import ResponseReader
 from tunnel.adapters.http.upstream_tls import tls_context
 from tunnel.adapters.http.upstream_upload import UpstreamUpload
+from tunnel.adapters.http.upstream_websocket import WebSocketUpstream
 from tunnel.domain.configuration import UpstreamTlsSettings
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SendingStopped, SessionError
 from tunnel.domain.expectation import awaits_permission
-from tunnel.domain.limits import KIB
+from tunnel.domain.limits import KIB, MIB
 from tunnel.domain.retries import IDEMPOTENT_METHODS
 from tunnel.ports.target import Stream, UpstreamTarget
 
@@ -41,7 +44,9 @@ _DEFAULT_TLS: Final = UpstreamTlsSettings()
 
 
 class HttpUpstream(UpstreamTarget):
-    """Answers HTTP conversations from one web server. Belongs to the event loop (asyncio's) it is first used on.
+    """Answers HTTP and WebSocket conversations from one web server.
+
+    Belongs to the event loop (asyncio's) it is first used on.
 
     Responses are forwarded as they arrive, whatever their content type; a slow visitor slows the web server down and
     memory stays flat.
@@ -55,11 +60,12 @@ class HttpUpstream(UpstreamTarget):
         keepalive_s: Seconds an idle connection stays usable; less where the web server allows less. 0: not reused.
         host_header: None keeps the visitor's Host; ``"target"`` puts the target's authority; else this literal.
         tls: What https requires of the web server.
-        max_connections: Most connections at the same time.
+        max_connections: Most connections at the same time, WebSockets apart.
         max_waiting: Most requests that wait for one.
         max_idle: Most idle connections kept.
         max_header_bytes: Largest head of a response, and largest trailers.
         max_headers: Most fields of either.
+        max_message_bytes: Largest WebSocket message that is taken from the web server.
 
     Raises:
         ConfigurationError: ``target``, ``host_header`` or ``tls.ca`` is malformed.
@@ -80,6 +86,7 @@ class HttpUpstream(UpstreamTarget):
         max_idle: int = 256,
         max_header_bytes: int = 64 * KIB,
         max_headers: int = 200,
+        max_message_bytes: int = 16 * MIB,
     ) -> None:
         self._address = UpstreamAddress.parse(target)
         self._heads = HeadRenderer(host=_host_override(host_header, self._address))
@@ -101,6 +108,16 @@ class HttpUpstream(UpstreamTarget):
             ssl_context=tls_context(tls) if self._address.tls else None,
             server_name=tls.server_name,
         )
+        self._websockets = WebSocketUpstream(
+            label=self._address.target,
+            dialer=self._dialer,
+            heads=self._heads,
+            first_bytes=self._first_bytes,
+            first_byte_timeout_s=first_byte_timeout_s,
+            max_message_bytes=max_message_bytes,
+            max_header_bytes=max_header_bytes,
+            max_headers=max_headers,
+        )
         self._closed = False
         self._http10 = False
         """Of the last that was to ask for a body. HTTP/1.0 cannot, so the next body is not held back for it."""
@@ -113,7 +130,7 @@ class HttpUpstream(UpstreamTarget):
     @property
     def open_connections(self) -> int:
         """Connections open now, idle or not."""
-        return self._pool.open_connections
+        return self._pool.open_connections + self._websockets.open_connections
 
     @property
     def idle_connections(self) -> int:
@@ -133,7 +150,10 @@ class HttpUpstream(UpstreamTarget):
         """
         head = stream.head
         if not isinstance(head, HttpRequest) or head.protocol != "http":
-            raise SessionError(ErrorCode.PROTOCOL_ERROR, "this upstream answers HTTP requests only")
+            if isinstance(head, HttpRequest) and head.protocol == "websocket":
+                await self._websockets.handle(stream, head)
+                return
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "this upstream answers HTTP and WebSocket only")
         expectant = not head.end and awaits_permission(head)
         if expectant and self._http10:
             head = without_expectation(head)
@@ -179,6 +199,7 @@ class HttpUpstream(UpstreamTarget):
         """Close every connection; conversations under way fail. Returns when the sockets are closed. Idempotent."""
         self._closed = True
         await self._dialer.aclose()
+        await self._websockets.aclose()
         await self._pool.aclose()
         self._first_bytes.take_all()
 

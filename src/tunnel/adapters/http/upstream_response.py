@@ -124,8 +124,8 @@ class ResponseReader:
             self._feed = self._parser.feed_data
         try:
             self._feed(data)
-        except HttpParserUpgrade:
-            self._problem = self._problem or "the upstream switched protocols unasked"
+        except HttpParserUpgrade as upgrade:
+            self._switched(data[upgrade.args[0] :])
         except HttpParserError as exc:
             self._fail_unless_complete(exc)
         if self._problem:
@@ -180,7 +180,7 @@ class ResponseReader:
             self._informational = True
             self.permitted = self.permitted or status == 100
         else:
-            self._problem = f"the upstream answered with status {status}"
+            self._take_odd(status)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -232,6 +232,14 @@ class ResponseReader:
         self.status = status
         if self._head_request or status == 204 or status == 304:
             self._complete_without_body(status)
+
+    def _take_odd(self, status: int) -> None:
+        """A head with a status that no exchange of HTTP has."""
+        self._problem = f"the upstream answered with status {status}"
+
+    def _switched(self, rest: bytes) -> None:
+        """What follows the head, ``rest`` to begin with, is of another protocol."""
+        self._problem = self._problem or "the upstream switched protocols unasked"
 
     def _take_trailers(self) -> None:
         received = tuple(self._fields)

@@ -9,6 +9,7 @@ from typing import Final
 from tunnel.adapters.http.fields import pairs, strip_hop_by_hop, without
 from tunnel.adapters.http.upstream_connection import UpstreamConnection
 from tunnel.adapters.http.upstream_request import CHUNKED
+from tunnel.adapters.http.upstream_task import end_task
 from tunnel.domain.envelopes import BodyChunk, Headers, HttpRequest, Trailers
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.expectation import awaits_permission
@@ -60,15 +61,7 @@ class UpstreamUpload:
 
     async def stop(self) -> None:
         """Write no more. Returns when nothing is received any more, even when cancelled; that is raised afterwards."""
-        self._task.cancel()
-        interruption: asyncio.CancelledError | None = None
-        while not self._task.done():
-            try:
-                await asyncio.wait((self._task,))
-            except asyncio.CancelledError as exc:
-                interruption = exc
-        if interruption is not None:
-            raise interruption
+        await end_task(self._task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (failure := task.exception()) is not None:

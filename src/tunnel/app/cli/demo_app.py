@@ -15,6 +15,8 @@ one another, are named by ``id=`` in the query.
 ``GET /cookies``                    two ``Set-Cookie`` headers
 ``GET /work?id=``                   a first line, and then nothing for as long as the visitor stays
 ``GET /work/cancelled?id=``         JSON: ``cancelled``, as soon as that work was, or false after two seconds
+WebSocket ``/chat``                 each message comes back, but ``close CODE REASON`` closes so
+any other WebSocket                 is refused with 403
 ==================================  ====================================================================================
 """
 
@@ -34,10 +36,13 @@ from urllib.parse import parse_qsl
 
 from tunnel.app.cli.output import write_error
 
-__all__ = ["COOKIES", "GREETING", "SampleApplication", "blocks", "event", "main"]
+__all__ = ["COOKIES", "GREETING", "REFUSAL", "SUBPROTOCOL", "SampleApplication", "blocks", "event", "main"]
 
 GREETING: Final = b"Hello from the sample application.\n"
 COOKIES: Final = (b"basket=42; Path=/; HttpOnly", b"theme=dark, plain; Path=/")
+
+REFUSAL: Final = b"Members only.\n"
+SUBPROTOCOL: Final = "chat.example"
 
 _BLOCK_BYTES: Final = 64 * 1024
 _CANCELLED_S: Final = 2.0
@@ -139,6 +144,9 @@ class SampleApplication:
         }
 
     async def __call__(self, scope: Mapping[str, Any], receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "websocket":
+            await _converse(scope, receive, send)
+            return
         request = _Request(scope, receive, send)
         handler = self._routes.get(request.route)
         if handler is None:
@@ -212,6 +220,24 @@ class SampleApplication:
         await request.answer_json({"cancelled": exchange.cancelled})
 
 
+async def _converse(scope: Mapping[str, Any], receive: _Receive, send: _Send) -> None:
+    await receive()
+    if scope["path"] != "/chat":
+        length = (b"content-length", b"%d" % len(REFUSAL))
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": [_TEXT, length]})
+        await send({"type": "websocket.http.response.body", "body": REFUSAL, "more_body": False})
+        return
+    chosen = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+    await send({"type": "websocket.accept", "subprotocol": chosen})
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        if text is not None and text.startswith("close "):
+            _, code, reason = text.split(" ", 2)
+            await send({"type": "websocket.close", "code": int(code), "reason": reason})
+            return
+        await send({"type": "websocket.send"} | ({"bytes": message["bytes"]} if text is None else {"text": text}))
+
+
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -220,7 +246,7 @@ def main() -> None:
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    config = uvicorn.Config(SampleApplication(), lifespan="off", ws="none", log_level="error", access_log=False)
+    config = uvicorn.Config(SampleApplication(), lifespan="off", ws="auto", log_level="error", access_log=False)
     config.load()
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     host, port = listener.getsockname()

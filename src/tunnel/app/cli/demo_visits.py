@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from tunnel.app.cli.demo_app import COOKIES, GREETING, blocks, event
+from tunnel.app.cli.demo_conversations import be_refused, choose_subprotocol, close_with_code, echo_messages
 from tunnel.app.cli.demo_tunnel import REFUSED_PATH
 from tunnel.app.cli.demo_visitor import Mismatch, Visitor, visiting
 
@@ -234,6 +235,10 @@ VISITS: Final = (
     Visit("100 requests at once, each with its own body", _crowd),
     Visit("server-sent events, one at a time", _events),
     Visit("two Set-Cookie headers stay two", _cookies),
+    Visit("WebSocket: text and binary come back", echo_messages),
+    Visit("WebSocket: the subprotocol is the application's choice", choose_subprotocol),
+    Visit("WebSocket: close code and reason", close_with_code),
+    Visit("WebSocket: refusal with status and body", be_refused),
     Visit("unknown host: 404 route_not_found", _unknown_host),
     Visit("upstream refuses: 502 upstream_unreachable", _refusing_upstream),
     Visit("visitor leaves: the work is cancelled", _leaving),

@@ -16,6 +16,7 @@ from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, 
 from tunnel.domain.configuration.target_url import is_tcp, parse_target
 from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings, check_upstream_tls
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.limits import GIB, KIB, MIB
 from tunnel.domain.rules.rule import Rule
 from tunnel.domain.rules.validation import validate_rule
 
@@ -41,7 +42,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         connect_timeout_s: For connecting to a target.
         first_byte_timeout_s: From the request's end to the response's start; None: no limit.
         keepalive_s: How long an idle connection is kept. Below the 5 s after which common servers close theirs.
-        max_connections: To each target, from one client; further requests wait.
+        max_connections: To each target, from one client; further requests wait. WebSockets are not counted.
+        max_message_bytes: Largest message of a WebSocket that is taken from a target.
         tls: What is required of targets that speak TLS.
         host_header: Host the target sees: None the visitor's, ``"target"`` its own, else this literal.
     """
@@ -55,6 +57,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     first_byte_timeout_s: _Timeout | None = None
     keepalive_s: _Seconds = 4.0
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    max_message_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 16 * MIB
     tls: UpstreamTlsSettings = UpstreamTlsSettings()
     host_header: str | None = None
 

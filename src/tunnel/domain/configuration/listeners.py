@@ -14,7 +14,7 @@ from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.tcp_ingress import TcpIngressSettings
 from tunnel.domain.configuration.tls import ListenerTlsSettings, check_listener_tls, is_loopback
-from tunnel.domain.limits import KIB, MIB
+from tunnel.domain.limits import GIB, KIB, MIB
 
 __all__ = [
     "GrpcTransportSettings",
@@ -81,6 +81,7 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         public_url: How visitors reach this listener, ``http(s)://HOST[:PORT]``; None: as it listens.
         max_body_bytes: Largest request body; None: any.
         max_header_bytes: Largest request head.
+        max_message_bytes: Largest message that a WebSocket visitor may send.
         upload_stall_s: Seconds for which the application may take nothing of an upload, while nothing of its answer
             moves either, before the request is given up; 0: for ever.
         trusted_proxies: Addresses and networks whose forwarded headers are believed.
@@ -95,6 +96,7 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     public_url: str | None = None
     max_body_bytes: Annotated[int, Meta(ge=0)] | None = None
     max_header_bytes: Annotated[int, Meta(ge=KIB, le=MIB)] = 64 * KIB
+    max_message_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 16 * MIB
     upload_stall_s: Annotated[float, Meta(ge=0, le=86_400)] = 60
     trusted_proxies: tuple[str, ...] = ()
     forwarded: Literal["x", "rfc7239"] = "x"

@@ -33,7 +33,6 @@ class PlannedKeys:
 
 PLANNED_SERVER_KEYS: Final = PlannedKeys(
     "ingress.grpc",
-    "ingress.http.max_message_bytes",
     "admin.tls",
     "auth.jwt",
     "auth.mtls",

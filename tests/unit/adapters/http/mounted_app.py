@@ -10,10 +10,11 @@ import anyio
 from tunnel.adapters.http.ingress_asgi import AsgiIngress
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
-from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse, Trailers
+from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse, Trailers, WebSocketFrame
 from tunnel.ports.target import ProxyTarget, Stream
 
 MAX_HEADER_BYTES = 8192
+MAX_MESSAGE_BYTES = 1024
 
 
 class ShowingTarget(ProxyTarget):
@@ -24,6 +25,9 @@ class ShowingTarget(ProxyTarget):
 
     async def handle(self, stream: Stream) -> None:
         assert isinstance(stream.head, HttpRequest)
+        if stream.head.protocol == "websocket":
+            await _converse(stream, stream.head)
+            return
         match stream.head.path:
             case b"/streamed":
                 await stream.send(HttpResponse(200))
@@ -68,7 +72,18 @@ class ShowingTarget(ProxyTarget):
         await stream.send(HttpResponse(200, (), json.dumps(shown).encode(), end=True))
 
 
-_SETTINGS = IngressSettings(max_header_bytes=MAX_HEADER_BYTES)
+async def _converse(stream: Stream, head: HttpRequest) -> None:
+    """Echoes; whatever code a visitor closes with, the answer is 3999."""
+    if head.path == b"/refused":
+        await stream.send(HttpResponse(403, (b"x-reason", b"tea"), b"no", end=True))
+        return
+    await stream.send(HttpResponse(101, (b"sec-websocket-protocol", b"chat", b"x-one", b"1")))
+    while not (frame := await stream.receive()).end:
+        await stream.send(frame)
+    await stream.send(WebSocketFrame(frame.opcode, (3999).to_bytes(2, "big")))
+
+
+_SETTINGS = IngressSettings(max_header_bytes=MAX_HEADER_BYTES, max_message_bytes=MAX_MESSAGE_BYTES)
 
 app = AsgiIngress(ShowingTarget(), settings=_SETTINGS)
 

@@ -31,6 +31,7 @@ from tunnel.ports.target import Stream
 pytestmark = pytest.mark.anyio
 
 HOST = (b"host", b"a.test")
+WEBSOCKET = ((b"connection", b"Upgrade"), (b"upgrade", b"WebSocket"), (b"sec-websocket-version", b"13"))
 OK = HttpResponse(200, (b"content-type", b"text/plain"), b"hello", end=True)
 
 
@@ -151,7 +152,9 @@ async def test_mounted_app_forwards_the_full_raw_path() -> None:
         ([HOST, (b"content-length", b"101")], "1.1", 413, "too_large"),
         ([HOST, (b"x", b"y" * 1000)], "1.1", 431, "too_large"),
         ([HOST, *[(b"x", b"y")] * 20], "1.1", 431, "too_large"),
-        ([HOST, (b"connection", b"Upgrade"), (b"upgrade", b"WebSocket")], "1.1", 501, "bad_request"),
+        ([HOST, (b"connection", b"Upgrade"), (b"upgrade", b"WebSocket")], "1.1", 426, "bad_request"),
+        ([HOST, *WEBSOCKET, (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")], "1.1", 501, "bad_request"),
+        ([HOST, *WEBSOCKET, (b"sec-websocket-key", b"c2hvcnQ=")], "1.1", 400, "bad_request"),
         ([HOST, (b"connection", b"Upgrade"), (b"upgrade", b"h2c")], "1.1", 200, None),
     ],
 )
@@ -593,20 +596,6 @@ async def test_lifespan_is_answered() -> None:
     sent = await exchange({"type": "lifespan"}, "lifespan.startup", "lifespan.shutdown")
 
     assert sent == [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
-
-
-async def test_websocket_is_refused_with_501_where_the_server_can() -> None:
-    scope = {"type": "websocket", "extensions": {"websocket.http.response": {}}}
-    start, body = await exchange(scope, "websocket.connect")
-
-    assert (start["type"], start["status"]) == ("websocket.http.response.start", 501)
-    assert json.loads(body["body"])["status"] == 501
-
-
-async def test_websocket_is_closed_where_the_server_cannot_say_more() -> None:
-    (close,) = await exchange({"type": "websocket"}, "websocket.connect")
-
-    assert close["type"] == "websocket.close"
 
 
 async def test_unknown_scope_is_an_error() -> None:

@@ -125,13 +125,6 @@ async def test_upgrade_that_is_not_taken_up_leaves_the_connection_usable(caplog:
     assert caplog.text == ""
 
 
-async def test_websocket_is_refused_with_501() -> None:
-    async with running(hello) as run:
-        visitor = await run.visitor()
-        visitor.say(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-        assert (await visitor.response())[0] == 501
-
-
 async def test_connection_that_is_done_leaves_no_garbage_in_cycles() -> None:
     made: list[weakref.ref[Any]] = []
 

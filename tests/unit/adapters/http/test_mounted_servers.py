@@ -30,7 +30,7 @@ COMMANDS: dict[str, list[str]] = {
     "own listener": [sys.executable, "mounted_app.py", "127.0.0.1:{port}"],
     "uvicorn": [*PYTHON, "uvicorn", "mounted_app:app", "--port", "{port}", "--http", "httptools"],
     "hypercorn": [*PYTHON, "hypercorn", "mounted_app:app", "--bind", "127.0.0.1:{port}"],
-    "granian": [*PYTHON, "granian", "mounted_app:app", "--interface", "asgi", "--port", "{port}", "--no-ws"],
+    "granian": [*PYTHON, "granian", "mounted_app:app", "--interface", "asgi", "--port", "{port}"],
 }
 GET = b"GET %b HTTP/1.1\r\nHost: a.test\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -233,6 +233,58 @@ def departed(server: Server) -> bool:
     return left() == before + 1
 
 
+HANDSHAKE = (
+    b"GET %b HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: log, chat\r\n\r\n"
+)
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    """A frame of a visitor; the mask changes nothing."""
+    size = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
+    return bytes([first]) + size + bytes(4) + payload
+
+
+def converse(server: Server, said: bytes, *, path: bytes = b"/") -> tuple[bytes, bytes]:
+    """The head of the answer, and the frames that follow it."""
+    with server.connect() as visitor:
+        visitor.sendall(HANDSHAKE % path)
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += visitor.recv(65536)
+        visitor.sendall(said)
+        answer = Answer(head + Answer.read(visitor, quiet_s=QUIET_S).raw, "")
+    return answer.head, answer.body
+
+
+def websocket_echo(server: Server) -> bool:
+    text = "h\u00e9".encode()
+    head, frames = converse(server, masked(0x81, text) + masked(0x82, b"\xff") + masked(0x82, b""))
+    echoed = b"\x81\x03" + text + b"\x82\x01\xff\x82\x00"
+    return b"sec-websocket-protocol: chat" in head and frames.startswith(echoed)
+
+
+def websocket_fields(server: Server) -> bool:
+    return b"x-one: 1" in converse(server, b"")[0]
+
+
+def websocket_refusal(server: Server) -> bool:
+    head, body = converse(server, b"", path=b"/refused")
+    return head.startswith(b"http/1.1 403") and b"x-reason: tea" in head and b"no" in body
+
+
+def websocket_close(server: Server) -> bool:
+    return converse(server, masked(0x88, b"\x0f\xa0"))[1][:4] == b"\x88\x02\x0f\x9f"
+
+
+def websocket_too_large(server: Server) -> bool:
+    return converse(server, masked(0x82, bytes(1025)))[1][2:4] == (1009).to_bytes(2, "big")
+
+
+def websocket_violation(server: Server) -> bool:
+    return converse(server, masked(0xC1, b"x"))[1][2:4] == (1002).to_bytes(2, "big")
+
+
 CHECKS: dict[str, Callable[[Server], bool]] = {
     "Path and query are forwarded as they came": raw_path,
     "An empty query is told from none": empty_query,
@@ -257,6 +309,12 @@ CHECKS: dict[str, Callable[[Server], bool]] = {
     "A connection with unread body is closed": unread_body,
     "A visitor that ends its input gets its answer": half_closed,
     "A visitor that leaves cancels the target within a second": departed,
+    "WebSocket messages and subprotocols pass": websocket_echo,
+    "Fields of a WebSocket's acceptance reach the visitor": websocket_fields,
+    "A WebSocket is refused with status, fields and body": websocket_refusal,
+    "A WebSocket's close is answered by the application": websocket_close,
+    "A message over `max_message_bytes` is closed with 1009": websocket_too_large,
+    "Frames against the protocol are closed with 1002": websocket_violation,
 }
 
 

@@ -754,7 +754,7 @@ def test_malformed_host_header_is_a_configuration_error(host_header):
         HttpUpstream(target="http://a.test", permits=lambda *asked: True, host_header=host_header)
 
 
-@pytest.mark.parametrize("head", [TcpOpen("x"), HttpRequest("GET", headers=(b"Host", b"a"), protocol="websocket")])
+@pytest.mark.parametrize("head", [TcpOpen("x"), HttpRequest("GET", headers=(b"Host", b"a"), protocol="tcp")])
 async def test_other_protocols_are_refused(head):
     async with pair() as (upstream, server):
         with pytest.raises(SessionError):

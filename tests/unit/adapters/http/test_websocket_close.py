@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.exceptions import ProtocolError
+from websockets.frames import Close
+
+from tunnel.adapters.http.websocket_close import close_frame, closing, problem_of_close, split_close
+from tunnel.domain.errors import ErrorCode, SessionError
+
+
+@given(st.binary(max_size=125))
+def test_payloads_are_judged_as_websockets_judges_them(payload: bytes) -> None:
+    try:
+        Close.parse(payload)
+    except (ProtocolError, UnicodeDecodeError):
+        assert problem_of_close(payload) is not None
+    else:
+        assert problem_of_close(payload) is None
+
+
+@given(st.integers(0, 65535))
+def test_codes_are_judged_as_websockets_judges_them(code: int) -> None:
+    payload = code.to_bytes(2, "big")
+    try:
+        Close.parse(payload)
+    except ProtocolError:
+        assert problem_of_close(payload) == (1002, "invalid close code")
+    else:
+        assert problem_of_close(payload) is None
+
+
+@given(st.text(max_size=200))
+def test_reason_is_cut_to_what_fits_and_between_characters(reason: str) -> None:
+    frame = close_frame(4000, reason)
+    assert problem_of_close(frame.payload) is None
+    code, told = split_close(frame.payload)
+    assert code == 4000
+    assert reason.startswith(told)
+    assert told == reason or len(frame.payload) > 121
+
+
+def test_no_code_is_no_payload() -> None:
+    assert close_frame(1005).payload == b""
+    assert split_close(b"") == (1005, "")
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_failures_after_acceptance_tell_their_message_and_nothing_else(code: ErrorCode) -> None:
+    told, reason = split_close(closing(SessionError(code, "message", detail="secret")).payload)
+
+    later = {ErrorCode.NO_CLIENT, ErrorCode.OVERLOADED, ErrorCode.REFUSED}
+    assert (told, reason) == (1013 if code in later else 1014, "message")
