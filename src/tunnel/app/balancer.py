@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from tunnel.domain.balancing import Candidate, HashKey, Strategy
+from tunnel.domain.call_head import as_request
 from tunnel.domain.configuration import GroupSettings, UpstreamSettings
 from tunnel.domain.envelopes import HttpRequest, Opening
 from tunnel.domain.health import Health, HealthState, HealthWatch, Permit
@@ -101,9 +102,10 @@ class Balancer(Generic[C]):
             candidates = self._watch.eligible(candidates, self._clock.now(), self._random)
             if len(candidates) == 1:
                 return candidates[0]
-        if self._hash_key is None or not isinstance(head, HttpRequest):
+        if self._hash_key is None:
             return self._strategy.choose(candidates, self._random)
-        return self._strategy.choose(candidates, self._random, self._hash_key.of(head))
+        request = head if type(head) is HttpRequest else as_request(head)
+        return self._strategy.choose(candidates, self._random, self._hash_key.of(request))
 
     def admit(self, chosen: C) -> Permit:
         """Let a conversation through to whoever was chosen for it; what it is let through on."""

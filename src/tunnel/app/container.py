@@ -29,7 +29,7 @@ from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.app.ledger import Ledger
-from tunnel.domain.limits import MIB
+from tunnel.domain.limits import MIB, Limits
 from tunnel.domain.metrics import Counters
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.random_source import RandomSource
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from tunnel.domain.configuration import (
         AccessLogSettings,
         AuthSettings,
+        GrpcIngressSettings,
         GrpcTransportSettings,
         HttpIngressSettings,
         LimitsSettings,
@@ -125,6 +126,12 @@ def _http_ingress(
     )
 
 
+def _grpc_ingress(settings: GrpcIngressSettings) -> Ingress:
+    from tunnel.adapters.grpc.ingress import GrpcIngress
+
+    return GrpcIngress(settings)
+
+
 def _asgi_ingress(
     target: ProxyTarget,
     settings: HttpIngressSettings | None,
@@ -182,6 +189,22 @@ def _http_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> 
     )
 
 
+def _grpc_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
+    from tunnel.adapters.grpc.upstream import GrpcUpstream
+
+    announced = Limits().max_grpc_message_bytes
+    return GrpcUpstream(
+        target=url,
+        permits=policy.permits,
+        connect_timeout_s=settings.connect_timeout_s,
+        first_byte_timeout_s=settings.first_byte_timeout_s,
+        keepalive_s=settings.keepalive_s,
+        tls=settings.tls,
+        host_header=settings.host_header,
+        max_message_bytes=announced if settings.max_message_bytes is None else settings.max_message_bytes,
+    )
+
+
 def _installed_transports() -> dict[str, providers.Provider[Transport]]:
     return {
         each.name: providers.Factory(lambda each=each: each.load()())
@@ -210,6 +233,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(
         http=providers.Factory(_http_ingress, request_ids=request_ids, ledger=ledger),
+        grpc=providers.Factory(_grpc_ingress),
     )
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
         _asgi_ingress, request_ids=request_ids, ledger=ledger
@@ -239,4 +263,6 @@ class ClientContainer(containers.DeclarativeContainer):
         http=providers.Factory(_http_target),
         https=providers.Factory(_http_target),
         unix=providers.Factory(_http_target),
+        grpc=providers.Factory(_grpc_target),
+        grpcs=providers.Factory(_grpc_target),
     )

@@ -226,4 +226,10 @@ class Server:
             made["ingress.http"] = IngressEntrance(
                 "http", http.listen, settings=(http, settings.limits), ingress=ingress, target=self._target
             )
+        grpc = settings.ingress.grpc
+        if grpc is not None:
+            ingress = self.container.ingresses("grpc", grpc)
+            made["ingress.grpc"] = IngressEntrance(
+                "grpc", grpc.listen, settings=grpc, ingress=ingress, target=self._target
+            )
         return made

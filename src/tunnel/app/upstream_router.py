@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from tunnel.app.upstream import BalancedTarget, SharedTarget, Upstream
+from tunnel.domain.call_head import as_request
 from tunnel.domain.configuration import GroupSnapshot, TargetPolicy, UpstreamSettings
-from tunnel.domain.envelopes import HttpRequest
+from tunnel.domain.envelopes import GrpcFrame, HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.health import Health, HealthWatch
 from tunnel.domain.random_source import RandomSource
@@ -83,8 +84,10 @@ class UpstreamRouter(ProxyTarget):
 
     async def handle(self, stream: Stream) -> None:
         head = stream.head
-        if not isinstance(head, HttpRequest):
-            raise SessionError(ErrorCode.REFUSED, "this client serves HTTP only")
+        if type(head) is GrpcFrame:
+            head = as_request(head)
+        elif type(head) is not HttpRequest:
+            raise SessionError(ErrorCode.REFUSED, "this client serves HTTP and gRPC only")
         rule = self._rules.match(head)
         if rule is None or rule.upstream is None:
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this request")

@@ -21,6 +21,7 @@ from tunnel.app.server import Server
 from tunnel.domain.configuration import (
     AuthSettings,
     ClientSettings,
+    GrpcIngressSettings,
     GrpcTransportSettings,
     HttpIngressSettings,
     IngressSettings,
@@ -41,8 +42,17 @@ LISTENERS = {
     "websocket": WebSocketTransportSettings(listen="127.0.0.1:0"),
     "memory": MemoryTransportSettings(name="edge"),
 }
-TARGETS = {"http": "http://127.0.0.1:1", "https": "https://127.0.0.1:1", "unix": "unix:/run/app.sock"}
-HTTP = HttpIngressSettings(listen="127.0.0.1:0")
+TARGETS = {
+    "http": "http://127.0.0.1:1",
+    "https": "https://127.0.0.1:1",
+    "unix": "unix:/run/app.sock",
+    "grpc": "grpc://127.0.0.1:1",
+    "grpcs": "grpcs://127.0.0.1:1",
+}
+INGRESSES = {
+    "http": (HttpIngressSettings(listen="127.0.0.1:0"), LimitsSettings()),
+    "grpc": (GrpcIngressSettings(listen="127.0.0.1:0"),),
+}
 
 MEMORY_SERVER = ServerSettings(transports=TransportsSettings(memory=MemoryTransportSettings(name="edge")))
 
@@ -70,9 +80,8 @@ def test_every_transport_table_has_a_listener() -> None:
 
 @pytest.mark.parametrize("name", ServerContainer.ingresses.providers)
 def test_every_ingress_can_be_built(name: str) -> None:
-    assert name == "http"
-    ingress = ServerContainer().ingresses(name, HTTP, LimitsSettings())
-    assert (members(type(ingress), "Ingress"), ingress.name) == (True, "http")
+    ingress = ServerContainer().ingresses(name, *INGRESSES[name])
+    assert (members(type(ingress), "Ingress"), ingress.name) == (True, name)
 
 
 def test_every_ingress_table_has_an_ingress() -> None:

@@ -20,6 +20,7 @@ from tunnel.domain.configuration.ejection import EjectionSettings
 from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import (
+    GrpcIngressSettings,
     GrpcTransportSettings,
     HttpIngressSettings,
     IngressSettings,
@@ -45,6 +46,7 @@ __all__ = [
     "EjectionSettings",
     "GroupSettings",
     "GroupSnapshot",
+    "GrpcIngressSettings",
     "GrpcTransportSettings",
     "HttpIngressSettings",
     "IngressSettings",

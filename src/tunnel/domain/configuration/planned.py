@@ -34,7 +34,7 @@ class PlannedKeys:
 PLANNED_SERVER_KEYS: Final = PlannedKeys(
     "transports.*.tls",
     "transports.*.insecure",
-    "ingress.grpc",
+    "ingress.grpc.tls",
     "ingress.tcp",
     "ingress.http.tls",
     "ingress.http.max_message_bytes",

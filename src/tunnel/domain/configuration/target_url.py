@@ -12,7 +12,8 @@ __all__ = ["TargetUrl", "parse_target"]
 _TARGET: Final = 'a URL such as "http://127.0.0.1:3000"'
 _LOWER_CASE: Final = 'a scheme in lower case, such as "http:"'
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_PLANNED_SCHEMES: Final = ("grpc", "grpcs", "tcp", "asgi", "wsgi", "ws", "wss")
+_PORT_REQUIRED: Final = ("grpc", "grpcs")
+_PLANNED_SCHEMES: Final = ("tcp", "asgi", "wsgi", "ws", "wss")
 _PREFIX: Final = "unix:"
 
 
@@ -20,7 +21,7 @@ class TargetUrl(NamedTuple):
     """One target of an upstream, taken apart.
 
     Args:
-        scheme: ``http``, ``https`` or ``unix``.
+        scheme: ``http``, ``https``, ``grpc``, ``grpcs`` or ``unix``.
         host: Name or address, IPv6 without brackets; empty for ``unix``.
         port: Given or the scheme's own; 0 for ``unix``.
         socket_path: Only for ``unix``: absolute path of the socket.
@@ -36,13 +37,13 @@ class TargetUrl(NamedTuple):
         """What the target itself is called in a Host header: no port when it is the scheme's own."""
         if self.scheme == "unix":
             return "localhost"
-        if self.port == _DEFAULT_PORTS[self.scheme]:
+        if self.port == _DEFAULT_PORTS.get(self.scheme):
             return f"[{self.host}]" if ":" in self.host else self.host
         return authority(self.host, self.port)
 
 
 def parse_target(target: str, path: str = "") -> TargetUrl:
-    """Take ``http://HOST[:PORT]``, ``https://HOST[:PORT]`` or ``unix:/PATH`` apart.
+    """Take ``http(s)://HOST[:PORT]``, ``grpc(s)://HOST:PORT`` or ``unix:/PATH`` apart.
 
     The scheme is in lower case: policies and factories go by how a target begins, and must not be misled.
 
@@ -57,12 +58,14 @@ def parse_target(target: str, path: str = "") -> TargetUrl:
     scheme = given.lower()
     if scheme in _PLANNED_SCHEMES and target[len(scheme) :].startswith((":", "://")):
         raise not_built(path, f'the scheme "{scheme}:" of a target')
-    if given != scheme and (scheme in _DEFAULT_PORTS or scheme == "unix"):
+    if given != scheme and (scheme in _DEFAULT_PORTS or scheme in _PORT_REQUIRED or scheme == "unix"):
         raise mistake(path, _LOWER_CASE, got=given)
     if scheme == "unix":
         return _unix(target, path)
     parts = split_url(target, path, expected=_TARGET)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.port == 0:
+    if parts.scheme in _PORT_REQUIRED and parts.hostname and not parts.port:
+        raise mistake(path, f'a target with a port, such as "{parts.scheme}://{parts.hostname}:50051"', got=target)
+    if parts.scheme not in (*_DEFAULT_PORTS, *_PORT_REQUIRED) or not parts.hostname or parts.port == 0:
         raise mistake(path, _TARGET, got=target)
     if parts.path or "?" in target or "#" in target:
         raise mistake(path, "a target without path, query and fragment; requests keep their own", got=target)

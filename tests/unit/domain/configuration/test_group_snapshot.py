@@ -86,7 +86,7 @@ def test_whole_numbers_of_another_encoder_are_numbers_too() -> None:
          '"http://127.0.0.1:3000", got "ftp://a"'),
         (b'{"upstreams":{"app":{"targets":["http://a"],"retries":1}}}', "upstreams.app.retries: unknown key; expected "
          'one of "balance", "connect_timeout_s", "ejection", "first_byte_timeout_s", "hash_on", "host_header", '
-         '"keepalive_s", "max_connections", "targets", "tls", "weights"'),
+         '"keepalive_s", "max_connections", "max_message_bytes", "targets", "tls", "weights"'),
     ],
 )  # fmt: skip
 def test_snapshot_that_cannot_be_followed_is_refused(encoded: bytes, message: str) -> None:
