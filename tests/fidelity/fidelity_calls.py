@@ -6,6 +6,7 @@ answers is decided by the service of a call:
     test.v1.*            the application
     small.v1.*           the application, through an upstream whose messages are 1 MiB at most
     impatient.v1.*       the application, with a first-byte timeout of 0.2 s
+    severed.v1.*         the application, through a relay that can reset its connections
     refused.v1.*         nobody listens
     silent.v1.*          takes connections and says nothing; connect timeout 0.2 s
     unresolved.v1.*      a name that does not resolve
@@ -33,6 +34,7 @@ from typing import Any, TypeVar
 import grpc.aio
 from dependency_injector import providers
 from support.call_app import CallApp
+from support.sockets import Relay
 
 import tunnel
 from tunnel.adapters.clock import AnyioClock
@@ -56,6 +58,7 @@ _TOKEN = "call-token"
 _SERVICES = (
     "small",
     "impatient",
+    "severed",
     "refused",
     "silent",
     "unresolved",
@@ -89,6 +92,7 @@ class CallWire:
     def __init__(self, transport: str) -> None:
         self.transport = transport
         self.app: CallApp
+        self.relay: Relay
         self.direct: grpc.aio.Channel
         """To the application itself."""
         self.tunnelled: grpc.aio.Channel
@@ -118,7 +122,7 @@ class CallWire:
     @property
     def ports(self) -> tuple[int, ...]:
         """Of upstreams, which no caller is to learn."""
-        return (self.app.port, self._refusing.getsockname()[1], self._silent.getsockname()[1])
+        return (self.app.port, self.relay.port, self._refusing.getsockname()[1], self._silent.getsockname()[1])
 
     @contextmanager
     def scene(self) -> Iterator[CallWire]:
@@ -176,6 +180,8 @@ class CallWire:
         self._stopping = asyncio.Event()
         self.app = CallApp()
         await self.app.start()
+        self.relay = Relay("127.0.0.1", self.app.port)
+        await self.relay.start()
         container = ServerContainer()
         container.clock.override(providers.Singleton(AnyioClock))
         try:
@@ -190,6 +196,7 @@ class CallWire:
                     self._ready.set_result(None)
                     await self._stopping.wait()
         finally:
+            await self.relay.aclose()
             await self.app.stop()
 
     def _server_settings(self) -> Any:
@@ -198,6 +205,7 @@ class CallWire:
             "app": f"grpc://127.0.0.1:{self.app.port}",
             "small": f"grpc://127.0.0.1:{self.app.port}",
             "impatient": f"grpc://127.0.0.1:{self.app.port}",
+            "severed": f"grpc://127.0.0.1:{self.relay.port}",
             "refused": f"grpc://127.0.0.1:{self._refusing.getsockname()[1]}",
             "silent": f"grpc://127.0.0.1:{self._silent.getsockname()[1]}",
             "unresolved": "grpc://upstream.invalid:80",
