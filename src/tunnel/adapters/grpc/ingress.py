@@ -41,6 +41,9 @@ _logger: Final = logging.getLogger("tunnel.ingress")
 _CALLS: Final = 20_000
 """Calls under way at once; more are refused with ``RESOURCE_EXHAUSTED`` before anything is kept of them."""
 
+_FIELD_BYTES: Final = 32
+"""What a field costs beside its name and value. Source: RFC 9113 section 6.5.2."""
+
 _RELEASE_S: Final = 5.0
 """Seconds that calls have to end after they were told to."""
 
@@ -161,6 +164,10 @@ class GrpcIngress(Ingress):
         if call is None:
             await _fail(context, SessionError(ErrorCode.ROUTE_NOT_FOUND, "the path is not one of a gRPC method"))
             return
+        if _metadata_bytes(call) > self._limits.max_header_bytes:
+            # gRPC cancels such a call too, but hands it out first.
+            await _fail(context, SessionError(ErrorCode.TOO_LARGE, "the metadata are too large"))
+            return
         stream = IngressCall(context, self._complete(call, context), max_message_bytes=self._limits.max_message_bytes)
         self._calls.add(stream)
         reader = asyncio.create_task(stream.read(), name="tunnel grpc call reader")
@@ -178,6 +185,7 @@ class GrpcIngress(Ingress):
             self._calls.discard(stream)
             if self._idle is not None and not self._calls:
                 self._idle.set()
+        await stream.settle()
         if error is None:
             assert stream.trailer is not None
             error = _answer(context, stream.trailer)
@@ -228,6 +236,11 @@ def _call(details: grpc.HandlerCallDetails) -> CallHead | None:
     if not slash or not service or not method or not details.method.startswith("/"):
         return None
     return CallHead(service, method, block_of(details.invocation_metadata))
+
+
+def _metadata_bytes(call: CallHead) -> int:
+    """As HTTP/2 counts them (RFC 9113 section 6.5.2)."""
+    return sum(map(len, call.metadata)) + _FIELD_BYTES * (len(call.metadata) // 2)
 
 
 def _answer(context: BytesContext, trailer: GrpcFrame) -> SessionError | None:

@@ -14,7 +14,7 @@ from typing import Final
 import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
-from tunnel.adapters.grpc.call_metadata import metadata_of
+from tunnel.adapters.grpc.call_metadata import Metadata, metadata_of
 from tunnel.adapters.grpc.server_stream import BytesContext
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
@@ -55,7 +55,7 @@ class IngressCall(Stream):
         self._room: asyncio.Future[None] | None = None
         self._writer: asyncio.Task[object] | None = None
         self._over = False
-        self._begun = False
+        self._head_sent: asyncio.Task[None] | None = None
         self.trailer: GrpcFrame | None = None
         """The end of the answer, once it was sent."""
         self.error: SessionError | None = None
@@ -94,13 +94,13 @@ class IngressCall(Stream):
         if kind == _DATA:
             message = self._assembly.add(payload)
             if message is not None:
-                self._begun = True
+                if self._head_sent is None:
+                    await self._write_head(())
                 await self._write(message)
         elif kind == _TRAILER and not self._assembly.open:
             self.trailer = payload
-        elif kind == _METADATA and not self._begun:
-            self._begun = True
-            await self._write(None, payload)
+        elif kind == _METADATA and self._head_sent is None:
+            await self._write_head(metadata_of(payload.metadata))
         else:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "the answer to a gRPC call is out of order")
 
@@ -112,14 +112,24 @@ class IngressCall(Stream):
         if self._writer is not None:
             self._writer.cancel()
 
-    async def _write(self, message: bytes | None, head: GrpcFrame | None = None) -> None:
-        metadata = None if head is None else metadata_of(head.metadata)
+    async def _write_head(self, metadata: Metadata) -> None:
+        # In a task of its own: after one that was interrupted gRPC would send initial metadata a second time, with the
+        # status, and fail. It never takes long, since flow control does not hold it back.
+        self._head_sent = asyncio.create_task(self._send_head(metadata), name="tunnel grpc call head")
+        await asyncio.shield(self._head_sent)
+        if self.error is not None:
+            raise self._why()
+
+    async def _send_head(self, metadata: Metadata) -> None:
+        try:
+            await self._context.send_initial_metadata(metadata)
+        except grpc.aio.BaseError:
+            return  # the visitor has left, which the next step finds out
+
+    async def _write(self, message: bytes) -> None:
         self._writer = asyncio.current_task()
         try:
-            if metadata is not None:
-                await self._context.send_initial_metadata(metadata)
-            elif message is not None:
-                await self._context.write(message)
+            await self._context.write(message)
         except grpc.aio.BaseError as exc:
             raise SessionError(ErrorCode.CANCELLED, "the visitor left") from exc
         except asyncio.CancelledError:
@@ -162,6 +172,11 @@ class IngressCall(Stream):
         self.ended_here = True
         assert self._task is not None
         self._task.cancel()
+
+    async def settle(self) -> None:
+        """Return once gRPC is ready to be told the status."""
+        if self._head_sent is not None and not self._head_sent.done():
+            await asyncio.wait([self._head_sent])
 
     def close(self) -> None:
         """The target is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Final
 
 import grpc
@@ -24,6 +25,8 @@ from tunnel.ports.target import Stream, UpstreamTarget
 __all__ = ["GrpcUpstream"]
 
 _DEFAULT_TLS: Final = UpstreamTlsSettings()
+
+_PATH: Final = re.compile(rb"/[\x21-\x7e]+/[\x21-\x2e\x30-\x7e]+")
 
 _TOO_LATE: Final = GrpcFrame(
     GrpcFrameType.TRAILER.value, status=grpc.StatusCode.DEADLINE_EXCEEDED.value[0], message="Deadline Exceeded"
@@ -67,10 +70,12 @@ class GrpcUpstream(UpstreamTarget):
         url = parse_target(target)
         secure = url.scheme == "grpcs"
         credentials = channel_credentials(tls) if secure else None
+        # gRPC wants the authority to be one that the certificate is for.
+        authority = f"{tls.server_name}:{url.port}" if secure and tls.server_name else url.authority
         options = upstream_options(
             max_message_bytes=max_message_bytes,
             max_header_bytes=max_header_bytes,
-            authority=url.authority if host_header in (None, "target") else host_header,
+            authority=authority if host_header in (None, "target") else host_header,
             idle_s=keepalive_s,
             server_name=(tls.server_name or url.host) if secure else None,
         )
@@ -116,6 +121,8 @@ class GrpcUpstream(UpstreamTarget):
         if type(head) is not GrpcFrame:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "this upstream answers gRPC calls only")
         call = CallHead.of(head)
+        if not _PATH.fullmatch(call.path):
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "the call has a malformed path")
         metadata = metadata_of(call.metadata)
         now = asyncio.get_running_loop().time
         deadline = None if call.timeout_s is None else now() + call.timeout_s

@@ -37,6 +37,9 @@ _CLOSE: Final = GrpcFrameType.CLOSE.value
 _MADE_UP: Final = "Internal error from Core"
 """Details of the status that grpc.aio makes up when a write fails."""
 
+_CANCELLED_HERE: Final = "Locally cancelled by application!"
+"""Details of the status that grpc.aio makes up when a call is cancelled on this side, or its channel closed."""
+
 _STATUS_S: Final = 1.0
 """How long the real status may lag behind a made-up one; both come from one queue of events."""
 
@@ -181,7 +184,7 @@ class UpstreamCall:
 
     def _is_lost(self, status: _Status) -> bool:
         if status.code is grpc.StatusCode.CANCELLED:
-            return False
+            return status.details == _CANCELLED_HERE
         return status.code is grpc.StatusCode.UNAVAILABLE and not status.trailing and bool(_LOST.search(status.details))
 
     # -- statuses

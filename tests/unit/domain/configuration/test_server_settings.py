@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 
 import pytest
 
 from tunnel.domain.configuration import (
     GroupSettings,
+    GroupSnapshot,
+    GrpcIngressSettings,
     GrpcTransportSettings,
+    HttpIngressSettings,
+    IngressSettings,
     MemoryTransportSettings,
     ServerSettings,
     TransportsSettings,
@@ -321,3 +326,53 @@ def test_null_of_json_and_yaml_leaves_an_optional_key_out() -> None:
         decode_server_settings(table)
     table["ingress"] = {"http": None}
     assert decode_server_settings(table).ingress.http is None
+
+
+@pytest.mark.parametrize(
+    ("upstream", "message"),
+    [
+        (
+            {"targets": ["grpc://127.0.0.1"]},
+            'targets[0]: expected a target with a port, such as "grpc://127.0.0.1:50051"',
+        ),
+        ({"targets": ["GRPC://127.0.0.1:1"]}, 'targets[0]: expected a scheme in lower case, such as "http:"'),
+        ({"targets": ["grpc://a:1/path"]}, "targets[0]: expected a target without path"),
+        (
+            {"targets": ["grpc://a:1", "http://a:1"]},
+            'targets[1]: expected targets of gRPC or of HTTP, not of both, got "http://a:1"',
+        ),
+        (
+            {"targets": ["http://a:1", "grpcs://a:1"]},
+            'targets[1]: expected targets of gRPC or of HTTP, not of both, got "grpcs://a:1"',
+        ),
+        (
+            {"targets": ["grpcs://a:1"], "tls": {"verify": False}},
+            "tls.verify: expected true for grpcs: targets; gRPC always verifies",
+        ),
+    ],
+)
+def test_targets_of_grpc_are_checked(upstream: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        GroupSnapshot.decode(json.dumps({"upstreams": {"app": upstream}}).encode())
+    assert str(caught.value).startswith(f"upstreams.app.{message}")
+
+
+@pytest.mark.parametrize("host", ["a.test:80", "*.test", "a..b", ""])
+def test_host_of_the_grpc_ingress_is_a_name(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"ingress\.grpc\.host: expected a host name without port"):
+        ServerSettings(
+            transports=TransportsSettings(memory=MemoryTransportSettings(name="m")),
+            ingress=IngressSettings(grpc=GrpcIngressSettings(listen="127.0.0.1:0", host=host)),
+        )
+
+
+def test_ingresses_do_not_share_an_address() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"ingress\.grpc\.listen: expected an address that ingress\.http\.listen"
+    ):
+        ServerSettings(
+            transports=TransportsSettings(memory=MemoryTransportSettings(name="m")),
+            ingress=IngressSettings(
+                http=HttpIngressSettings(listen="127.0.0.1:81"), grpc=GrpcIngressSettings(listen="127.0.0.1:81")
+            ),
+        )
