@@ -12,7 +12,7 @@ from e2e_processes import Process, address_of
 from e2e_topologies import TRANSPORTS
 from e2e_visitor import fetch, run
 
-ROWS = 10
+ROWS = 14
 DEMO_S = 90.0
 WITHOUT_THE_APPLICATION = {"unknown host: 404 route_not_found", "upstream refuses: 502 upstream_unreachable"}
 ROW = r"^  (\S.*?)  +\d+  +\d*  +(ok|FAILED: expected .*, got .*)$"

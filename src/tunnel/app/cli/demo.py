@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tunnel.app.cli import demo_app
+from tunnel.app.cli.demo_calls import CALL_VISITS
 from tunnel.app.cli.demo_process import DemoProcess, DidNotStart, running
 from tunnel.app.cli.demo_table import Table
 from tunnel.app.cli.demo_tunnel import TRANSPORTS, DemoTunnel, Plan, refusing_port, running_tunnel
@@ -25,6 +26,7 @@ __all__ = ["add_arguments", "run"]
 
 _INTERRUPTED: Final = 130
 _LISTENING: Final = r"^listening address=(\S+)$"
+_TAKING_CALLS: Final = r"^listening calls=(\S+)$"
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -92,7 +94,7 @@ class _Demo:
     def __init__(self, transports: Sequence[str], *, once: bool) -> None:
         self._transports: Final = transports
         self._once: Final = once
-        self._table: Final = Table((visit.name for visit in VISITS), write, colour=_on_a_terminal())
+        self._table: Final = Table((visit.name for visit in (*VISITS, *CALL_VISITS)), write, colour=_on_a_terminal())
         self._rows = 0
         self._failed_rows: list[str] = []
         self._early_ends: list[str] = []
@@ -114,7 +116,8 @@ class _Demo:
         application = await stack.enter_async_context(running("sample application", "-m", demo_app.__name__))
         url = f"http://{await application.said(_LISTENING)}"
         write(f"sample application: {url} (pid {application.pid})")
-        plan = Plan(directory, url, stack.enter_context(refusing_port()))
+        calls = f"grpc://{await application.said(_TAKING_CALLS)}"
+        plan = Plan(directory, url, calls, stack.enter_context(refusing_port()))
         addresses = {}
         for transport in self._transports:
             async with AsyncExitStack() as scope:
@@ -133,8 +136,8 @@ class _Demo:
         where = ", ".join(f"{each.name.partition(' ')[0]} pid {each.pid}" for each in tunnel.processes)
         self._table.open(f"over {transport}: http://{tunnel.address} ({where or 'server and client in this process'})")
         failed_rows = []
-        for visit in VISITS:
-            outcome = await pay(visit, tunnel.address)
+        for visit in (*VISITS, *CALL_VISITS):
+            outcome = await pay(visit, tunnel.calls if visit in CALL_VISITS else tunnel.address)
             self._table.add(outcome)
             self._rows += 1
             if outcome.failure is not None:

@@ -42,11 +42,13 @@ class Plan(NamedTuple):
     Args:
         directory: For their files.
         application: Where the sample application is, ``http://HOST:PORT``.
+        calls: Where it takes gRPC calls, ``grpc://HOST:PORT``.
         refusing_port: A port of 127.0.0.1 that refuses connections.
     """
 
     directory: Path
     application: str
+    calls: str
     refusing_port: int
 
 
@@ -55,11 +57,13 @@ class DemoTunnel(NamedTuple):
 
     Args:
         address: ``HOST:PORT`` for visitors.
+        calls: ``HOST:PORT`` for gRPC calls.
         processes: The server and the client; none when both are in this process.
         log: The last lines of this process's own log; empty when they are elsewhere.
     """
 
     address: str
+    calls: str
     processes: tuple[DemoProcess, ...]
     log: deque[str]
 
@@ -94,11 +98,12 @@ async def _in_processes(transport: str, plan: Plan) -> AsyncIterator[DemoTunnel]
     async with running(f"server over {transport}", "-m", "tunnel", "server", "--config", server_file) as server:
         dialled = await server.said(_LISTENING.format(kind="transport", name=transport))
         address = await server.said(_LISTENING.format(kind="ingress", name="http"))
+        calls = await server.said(_LISTENING.format(kind="ingress", name="grpc"))
         url = f"{_SCHEMES[transport]}://{dialled}"
         client_file = _write(plan, f"client-{transport}.toml", client_toml(transport, url, token))
         async with running(f"client over {transport}", "-m", "tunnel", "client", "--config", client_file) as client:
             await client.said(r"^ready client=(\S+)")
-            yield DemoTunnel(address, (server, client), deque())
+            yield DemoTunnel(address, calls, (server, client), deque())
 
 
 @asynccontextmanager
@@ -121,7 +126,7 @@ async def _in_this_process(transport: str, plan: Plan) -> AsyncIterator[DemoTunn
         except TimeoutError as exc:
             reason = f"was not ready within {READY_S:.0f} s"
             raise DidNotStart(f"client over {transport}", reason, tuple(log.lines)) from exc
-        yield DemoTunnel(server.addresses["ingress.http"], (), log.lines)
+        yield DemoTunnel(server.addresses["ingress.http"], server.addresses["ingress.grpc"], (), log.lines)
 
 
 class _LastLines(io.StringIO):
@@ -146,6 +151,9 @@ def server_toml(transport: str, plan: Plan, *, token_sha256: str) -> str:
 [ingress.http]
 listen = "127.0.0.1:0"
 
+[ingress.grpc]
+listen = "127.0.0.1:0"
+
 [auth.tokens.demo]
 sha256 = "{token_sha256}"
 groups = ["demo"]
@@ -158,6 +166,15 @@ group = "demo"
 host = "localhost"
 group = "demo"
 
+[[rules]]
+protocol = "grpc"
+group = "demo"
+
+[[groups.demo.rules]]
+protocol = "grpc"
+path_prefix = "/demo.v1.Demo"
+upstream = "calls"
+
 [[groups.demo.rules]]
 path_prefix = "/"
 upstream = "application"
@@ -168,6 +185,9 @@ upstream = "refusing"
 
 [groups.demo.upstreams.application]
 targets = ["{plan.application}"]
+
+[groups.demo.upstreams.calls]
+targets = ["{plan.calls}"]
 
 [groups.demo.upstreams.refusing]
 targets = ["http://127.0.0.1:{plan.refusing_port}"]
