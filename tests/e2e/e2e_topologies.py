@@ -41,6 +41,8 @@ class Plan:
     ingress_port: int = 0
     transport_port: int = 0
     heartbeat_s: float = 5
+    calls_port: int | None = None
+    """Where gRPC calls go, all of them; without it there is no ingress for any."""
 
 
 def server_toml(plan: Plan, transport: str, memory_name: str) -> str:
@@ -110,8 +112,30 @@ upstream = "app"
 [groups.late.upstreams.app]
 targets = ["{target}"]
 
+{"" if plan.calls_port is None else calls_toml(plan.calls_port)}
 [limits]
 heartbeat_s = {plan.heartbeat_s}
+"""
+
+
+def calls_toml(port: int) -> str:
+    return f"""
+[ingress.grpc]
+listen = "127.0.0.1:0"
+host = "calls.example.test"
+
+[[rules]]
+protocol = "grpc"
+group = "web"
+
+[[groups.web.rules]]
+protocol = "grpc"
+path_regex = "/.*"
+host = "calls.example.test"
+upstream = "calls"
+
+[groups.web.upstreams.calls]
+targets = ["grpc://127.0.0.1:{port}"]
 """
 
 
