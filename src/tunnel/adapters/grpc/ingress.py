@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import Final, Self
 
 import anyio
 import grpc
 import grpc.aio
 
 from tunnel.adapters.grpc.address import Reservation
-from tunnel.adapters.grpc.call_metadata import block_of, metadata_of, without
+from tunnel.adapters.grpc.call_metadata import metadata_of, without
 from tunnel.adapters.grpc.call_status import ERROR_KEY, FAILURE_STATUS, STATUS_OF_NUMBER, failure_text
 from tunnel.adapters.grpc.ingress_call import IngressCall
+from tunnel.adapters.grpc.ingress_methods import AnyMethod, metadata_bytes
 from tunnel.adapters.grpc.options import ingress_options
 from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
 from tunnel.domain.call_head import CallHead
@@ -31,18 +31,10 @@ from tunnel.ports.target import ProxyTarget
 
 __all__ = ["GrpcIngress"]
 
-if TYPE_CHECKING:
-    _Handlers: TypeAlias = grpc.GenericRpcHandler[bytes, bytes]
-else:
-    _Handlers = grpc.GenericRpcHandler  # generic in its stubs alone
-
 _logger: Final = logging.getLogger("tunnel.ingress")
 
 _CALLS: Final = 20_000
 """Calls under way at once; more are refused with ``RESOURCE_EXHAUSTED`` before anything is kept of them."""
-
-_FIELD_BYTES: Final = 32
-"""What a field costs beside its name and value. Source: RFC 9113 section 6.5.2."""
 
 _RELEASE_S: Final = 5.0
 """Seconds that calls have to end after they were told to."""
@@ -93,7 +85,7 @@ class GrpcIngress(Ingress):
         self._target = target
         self._leaving = asyncio.Event()
         server = self._server()
-        server.add_generic_rpc_handlers((_AnyMethod(self._serve),))
+        server.add_generic_rpc_handlers((AnyMethod(self._serve),))
         await server.start()
         try:
             started()
@@ -164,7 +156,7 @@ class GrpcIngress(Ingress):
         if call is None:
             await _fail(context, SessionError(ErrorCode.ROUTE_NOT_FOUND, "the path is not one of a gRPC method"))
             return
-        if _metadata_bytes(call) > self._limits.max_header_bytes:
+        if metadata_bytes(call) > self._limits.max_header_bytes:
             # gRPC cancels such a call too, but hands it out first.
             await _fail(context, SessionError(ErrorCode.TOO_LARGE, "the metadata are too large"))
             return
@@ -214,33 +206,6 @@ class GrpcIngress(Ingress):
         if address:
             metadata = (*metadata, b"x-forwarded-for", address.encode())
         return call._replace(metadata=metadata, host=b"" if host is None else host.encode())
-
-
-class _AnyMethod(_Handlers):
-    """Serves every method by one behaviour, which is told the method."""
-
-    def __init__(self, serve: Callable[[CallHead | None, BytesContext], object]) -> None:
-        self._serve = serve
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
-        call = _call(handler_call_details)
-        return grpc.stream_stream_rpc_method_handler(partial(_behaviour, self._serve, call))
-
-
-async def _behaviour(serve: Callable[..., object], call: CallHead | None, _: object, context: BytesContext) -> None:
-    await serve(call, context)  # type: ignore[misc]
-
-
-def _call(details: grpc.HandlerCallDetails) -> CallHead | None:
-    service, slash, method = details.method.removeprefix("/").rpartition("/")
-    if not slash or not service or not method or not details.method.startswith("/"):
-        return None
-    return CallHead(service, method, block_of(details.invocation_metadata))
-
-
-def _metadata_bytes(call: CallHead) -> int:
-    """As HTTP/2 counts them (RFC 9113 section 6.5.2)."""
-    return sum(map(len, call.metadata)) + _FIELD_BYTES * (len(call.metadata) // 2)
 
 
 def _answer(context: BytesContext, trailer: GrpcFrame) -> SessionError | None:
