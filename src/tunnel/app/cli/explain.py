@@ -70,6 +70,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(expected, source=args.file)
     head = requested(args)
     settings = load_server_settings(args.file)
+    calls = settings.ingress.grpc
+    if head.protocol == "grpc" and not head.host and calls is not None and calls.host is not None:
+        head = msgspec.structs.replace(head, host=calls.host.encode())
     if args.group is not None and args.group not in settings.groups:
         raise unknown_name(args.group, settings.groups, "--group", kind="group", add="[groups.NAME]")
     route = _route(settings, head, args.group)
