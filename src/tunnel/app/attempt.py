@@ -119,9 +119,7 @@ class Attempt:
     def answer(self, payload: SessionPayload) -> None:
         """The first envelope of the answer came."""
         self.let_go()
-        if type(payload) is HttpResponse:
-            self.status = payload.status
-        elif type(payload) is GrpcFrame and payload.end:
+        if type(payload) is HttpResponse or (type(payload) is GrpcFrame and payload.end):
             self.status = payload.status
         if self.on_answer is not None:
             self.on_answer()

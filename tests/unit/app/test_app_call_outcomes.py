@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from support.app_kit import FakeStream
 
+from tunnel.adapters.clock import AnyioClock
 from tunnel.app.attempt import Attempt
 from tunnel.app.observed_stream import ObservedStream
-from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, HttpRequest
+from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, HttpRequest, HttpResponse
 
 pytestmark = pytest.mark.anyio
 
@@ -26,13 +27,17 @@ async def test_status_of_a_call_is_known_at_its_end(answer: list[GrpcFrame]) -> 
     assert begun == [503 if len(answer) == 1 else 0]
 
 
-def test_attempt_notes_the_status_of_a_call_at_its_end() -> None:
-    attempt = Attempt()
+async def test_status_of_a_call_is_told_as_it_is_and_judged_as_one_of_http() -> None:
+    attempt = Attempt("grpc", AnyioClock())
     attempt.answer(HEAD)
     assert attempt.status == 0
-    attempt.conclude(UNAVAILABLE)
-    assert attempt.status == 503
+    attempt.end(UNAVAILABLE)
+    assert (attempt.status, attempt.verdict) == (14, 503)
 
-    attempt = Attempt()
+    attempt = Attempt("grpc", AnyioClock())
     attempt.answer(UNAVAILABLE)
-    assert attempt.status == 503
+    assert (attempt.status, attempt.verdict) == (14, 503)
+
+    attempt = Attempt("http", AnyioClock())
+    attempt.answer(HttpResponse(404))
+    assert (attempt.status, attempt.verdict) == (404, 404)

@@ -15,7 +15,7 @@ import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
 from tunnel.adapters.grpc.call_metadata import Metadata, metadata_of
-from tunnel.adapters.grpc.server_stream import BytesContext
+from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -45,6 +45,7 @@ class IngressCall(Stream):
 
     def __init__(self, context: BytesContext, call: CallHead, *, max_message_bytes: int) -> None:
         self._context = context
+        self.peer = peer_address(context).rpartition(":")[0].strip("[]")
         self._call = call
         self._frame = call.frame()
         self._timed = context.time_remaining() is not None
@@ -168,7 +169,7 @@ class IngressCall(Stream):
         """End the call, whatever its target is doing. Without effect when it is over."""
         if self._over or self.ended_here or self.trailer is not None:
             return
-        self.error = self.error or error
+        self.error = self.cut_off = self.error or error
         self.ended_here = True
         assert self._task is not None
         self._task.cancel()

@@ -26,6 +26,9 @@ class FakeContext:
     def time_remaining(self) -> None:
         return None
 
+    def peer(self) -> str:
+        return "ipv6:%5B::1%5D:5000"
+
     async def read(self) -> object:
         return grpc.aio.EOF
 
