@@ -47,6 +47,8 @@ class Plan:
     any_host: bool = False
     """Whatever host is asked for is served by the group web."""
     tcp: Mapping[str, Address] = field(default_factory=dict)
+    calls_port: int | None = None
+    """Where gRPC calls go, all of them; without it there is no ingress for any."""
 
 
 def server_toml(plan: Plan, transport: str, memory_name: str) -> str:
@@ -134,8 +136,30 @@ upstream = "app"
 [groups.late.upstreams.app]
 targets = ["{target}"]
 {listeners}
+{"" if plan.calls_port is None else calls_toml(plan.calls_port)}
 [limits]
 heartbeat_s = {plan.heartbeat_s}
+"""
+
+
+def calls_toml(port: int) -> str:
+    return f"""
+[ingress.grpc]
+listen = "127.0.0.1:0"
+host = "calls.example.test"
+
+[[rules]]
+protocol = "grpc"
+group = "web"
+
+[[groups.web.rules]]
+protocol = "grpc"
+path_regex = "/.*"
+host = "calls.example.test"
+upstream = "calls"
+
+[groups.web.upstreams.calls]
+targets = ["grpc://127.0.0.1:{port}"]
 """
 
 

@@ -21,7 +21,7 @@ _WIRE = "wire"
 
 def ids() -> list[str]:
     """Those of the page, in order."""
-    return re.findall(r"(?m)^\| ([FHTW]-[A-Z0-9.-]+) \|", PAGE.read_text())
+    return re.findall(r"(?m)^\| ([A-Z]-[A-Z0-9.-]+) \|", PAGE.read_text())
 
 
 def ids_of(mark: ast.expr) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from tunnel.domain.envelopes import (
     WebSocketFrame,
 )
 from tunnel.domain.errors import ErrorCode
+from tunnel.domain.health import http_status
 from tunnel.domain.limits import KIB
 from tunnel.domain.retries import IDEMPOTENT_METHODS, may_begin_again
 from tunnel.ports.clock import Clock
@@ -89,6 +90,11 @@ class Attempt:
         self._held_cost = 0
         self._intact = True
 
+    @property
+    def verdict(self) -> int:
+        """The status by which its client is judged: that of a gRPC call as the one of HTTP which says the same."""
+        return http_status(self.status) if self.protocol == "grpc" else self.status
+
     def begin(self) -> None:
         """Another try."""
         self.started = False
@@ -113,7 +119,7 @@ class Attempt:
     def answer(self, payload: SessionPayload) -> None:
         """The first envelope of the answer came."""
         self.let_go()
-        if type(payload) is HttpResponse:
+        if type(payload) is HttpResponse or (type(payload) is GrpcFrame and payload.end):
             self.status = payload.status
         if self.on_answer is not None:
             self.on_answer()

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from tunnel.domain.balancing import Candidate, HashKey, Strategy
+from tunnel.domain.call_head import as_request
 from tunnel.domain.configuration import GroupSettings, UpstreamSettings
-from tunnel.domain.envelopes import Opening
+from tunnel.domain.envelopes import GrpcFrame, Opening
 from tunnel.domain.health import Health, HealthState, HealthWatch, Permit
 from tunnel.domain.random_source import RandomSource
 from tunnel.ports.clock import Clock
@@ -103,7 +104,8 @@ class Balancer(Generic[C]):
                 return candidates[0]
         if self._hash_key is None:
             return self._strategy.choose(candidates, self._random)
-        return self._strategy.choose(candidates, self._random, self._hash_key.of(head))
+        request = as_request(head) if type(head) is GrpcFrame else head
+        return self._strategy.choose(candidates, self._random, self._hash_key.of(request))
 
     def admit(self, chosen: C) -> Permit:
         """Let a conversation through to whoever was chosen for it; what it is let through on."""

@@ -31,7 +31,7 @@ from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.adapters.process import process_load
 from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.app.ledger import Ledger
-from tunnel.domain.limits import MIB
+from tunnel.domain.limits import MIB, Limits
 from tunnel.domain.metrics import Counters
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.random_source import RandomSource
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         AdminSettings,
         AuthSettings,
         ClientTlsSettings,
+        GrpcIngressSettings,
         GrpcTransportSettings,
         HttpIngressSettings,
         LimitsSettings,
@@ -160,6 +161,12 @@ def _tcp_ingress(settings: TcpIngressSettings) -> Ingress:
     )
 
 
+def _grpc_ingress(settings: GrpcIngressSettings) -> Ingress:
+    from tunnel.adapters.grpc.ingress import GrpcIngress
+
+    return GrpcIngress(settings)
+
+
 def _asgi_ingress(
     target: ProxyTarget,
     settings: HttpIngressSettings | None,
@@ -242,6 +249,7 @@ def _memory_transport(network: MemoryNetwork) -> Transport:
 def _http_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
     from tunnel.adapters.http.upstream import HttpUpstream
 
+    announced = Limits().max_websocket_message_bytes
     return HttpUpstream(
         target=url,
         permits=policy.permits,
@@ -249,7 +257,7 @@ def _http_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> 
         first_byte_timeout_s=settings.first_byte_timeout_s,
         keepalive_s=settings.keepalive_s,
         max_connections=settings.max_connections,
-        max_message_bytes=settings.max_message_bytes,
+        max_message_bytes=announced if settings.max_message_bytes is None else settings.max_message_bytes,
         tls=settings.tls,
         host_header=settings.host_header,
     )
@@ -263,6 +271,22 @@ def _tcp_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> U
         permits=policy.permits,
         connect_timeout_s=settings.connect_timeout_s,
         max_connections=settings.max_connections,
+    )
+
+
+def _grpc_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
+    from tunnel.adapters.grpc.upstream import GrpcUpstream
+
+    announced = Limits().max_grpc_message_bytes
+    return GrpcUpstream(
+        target=url,
+        permits=policy.permits,
+        connect_timeout_s=settings.connect_timeout_s,
+        first_byte_timeout_s=settings.first_byte_timeout_s,
+        keepalive_s=settings.keepalive_s,
+        tls=settings.tls,
+        host_header=settings.host_header,
+        max_message_bytes=announced if settings.max_message_bytes is None else settings.max_message_bytes,
     )
 
 
@@ -295,6 +319,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(
         http=providers.Factory(_http_ingress, request_ids=request_ids, ledger=ledger),
+        grpc=providers.Factory(_grpc_ingress),
         tcp=providers.Factory(_tcp_ingress),
     )
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
@@ -330,6 +355,8 @@ class ClientContainer(containers.DeclarativeContainer):
         https=providers.Factory(_http_target),
         tcp=providers.Factory(_tcp_target),
         unix=providers.Factory(_http_target),
+        grpc=providers.Factory(_grpc_target),
+        grpcs=providers.Factory(_grpc_target),
     )
     admin: providers.Provider[AdminListener] = providers.Factory(_client_admin, counters=counters)
     process: providers.Provider[Callable[[], ProcessLoad]] = providers.Object(process_load)

@@ -153,7 +153,7 @@ class Group:
                 balancer.undecided(member, permit)
                 raise
             else:
-                balancer.succeeded(member, permit, status=attempt.status)
+                balancer.succeeded(member, permit, status=attempt.verdict)
                 return
             finally:
                 lease.release()
@@ -216,7 +216,7 @@ class Group:
             self._balancer.undecided(member, permit)
 
     def _probe_answered(self, member: _Member, permit: Permit, attempt: Attempt) -> None:
-        self._balancer.succeeded(member, permit, status=attempt.status)
+        self._balancer.succeeded(member, permit, status=attempt.verdict)
 
     def _on_ejected(self, member: _Member, reason: str) -> None:
         self._telemetry.record(MemberEjected(self.name, member.name, reason, member.health.ejection_s))

@@ -8,6 +8,7 @@ from tunnel.app.accounted_target import AccountedTarget
 from tunnel.app.attempt import Attempt
 from tunnel.app.group import Group
 from tunnel.app.ledger import Ledger
+from tunnel.domain.call_head import as_request
 from tunnel.domain.envelopes import HttpRequest, Opening
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.rules.engine import RulesEngine
@@ -32,9 +33,7 @@ class GroupTarget(AccountedTarget):
         self._names = {id(rule): f"rules[{order}]" for order, rule in enumerate(rules.rules)}
 
     def find(self, head: Opening, attempt: Attempt) -> Group:
-        if not isinstance(head, HttpRequest):
-            raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "only HTTP is routed here")
-        rule = self._rules.match(head)
+        rule = self._rules.match(head if type(head) is HttpRequest else as_request(head))
         if rule is None or rule.group is None:
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this request")
         attempt.rule = self._names[id(rule)]

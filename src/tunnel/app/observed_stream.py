@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tunnel.domain.envelopes import HttpResponse, Opening, SessionPayload
+from tunnel.domain.envelopes import GrpcFrame, HttpResponse, Opening, SessionPayload
 from tunnel.domain.errors import SessionError
+from tunnel.domain.health import http_status
 from tunnel.ports.target import Stream
 
 __all__ = ["ObservedStream"]
@@ -16,7 +17,7 @@ class ObservedStream(Stream):
 
     Args:
         stream: The conversation.
-        on_answer: Called when the answer has begun, with its status; 0 when it is none of HTTP.
+        on_answer: Called when the answer has begun, with its status; 0 when that is not known yet, or there is none.
     """
 
     __slots__ = ("_answered", "_on_answer", "_stream", "status")
@@ -26,7 +27,7 @@ class ObservedStream(Stream):
         self._on_answer = on_answer
         self._answered = False
         self.status = 0
-        """Of the answer, when it is one of HTTP and has begun."""
+        """Of the answer, in terms of HTTP: when it has begun, and of a gRPC call when it has ended; else 0."""
 
     @property
     def head(self) -> Opening:
@@ -40,8 +41,12 @@ class ObservedStream(Stream):
             self._answered = True
             if type(payload) is HttpResponse:
                 self.status = payload.status
+            elif type(payload) is GrpcFrame and payload.end:
+                self.status = http_status(payload.status)
             if self._on_answer is not None:
                 self._on_answer(self.status)
+        elif type(payload) is GrpcFrame and payload.end:
+            self.status = http_status(payload.status)
         await self._stream.send(payload)
 
     def reset(self, error: SessionError) -> None:

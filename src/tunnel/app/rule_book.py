@@ -80,6 +80,9 @@ class RuleBook:
             head: The opening.
             group: Where to start, as if the server had chosen it; None: with the server's rules.
         """
+        calls = self.settings.ingress.grpc
+        if head.protocol == "grpc" and not head.host and calls is not None and calls.host is not None:
+            head = msgspec.structs.replace(head, host=calls.host.encode())
         hops: list[Hop] = []
         try:
             if group is None:

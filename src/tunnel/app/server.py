@@ -286,6 +286,12 @@ class Server:
                 ingress=self.container.ingresses("tcp", tcp),
                 route=GroupRoute(self._target, tcp.group, self._telemetry),
             )
+        grpc = settings.ingress.grpc
+        if grpc is not None:
+            ingress = self.container.ingresses("grpc", grpc)
+            made["ingress.grpc"] = IngressEntrance(
+                "grpc", grpc.listen, settings=grpc, ingress=ingress, target=self._target
+            )
         return made
 
 

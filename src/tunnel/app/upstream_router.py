@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from tunnel.app.upstream import BalancedTarget, SharedTarget, Upstream
+from tunnel.domain.call_head import as_request
 from tunnel.domain.configuration import GroupSnapshot, TargetPolicy, UpstreamSettings
-from tunnel.domain.envelopes import HttpRequest, Opening, TcpOpen
+from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, TcpOpen
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.health import Health, HealthWatch
 from tunnel.domain.random_source import RandomSource
@@ -83,7 +84,9 @@ class UpstreamRouter(ProxyTarget):
 
     async def handle(self, stream: Stream) -> None:
         head = stream.head
-        if not isinstance(head, HttpRequest):
+        if type(head) is GrpcFrame:
+            head = as_request(head)
+        elif type(head) is not HttpRequest:
             await self._named(head).handle(stream)
             return
         rule = self._rules.match(head)

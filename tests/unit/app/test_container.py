@@ -21,6 +21,7 @@ from tunnel.app.server import Server
 from tunnel.domain.configuration import (
     AuthSettings,
     ClientSettings,
+    GrpcIngressSettings,
     GrpcTransportSettings,
     HttpIngressSettings,
     IngressSettings,
@@ -45,6 +46,7 @@ LISTENERS = {
 HTTP = HttpIngressSettings(listen="127.0.0.1:0")
 INGRESSES = {
     "http": ((HTTP, LimitsSettings()), "http"),
+    "grpc": ((GrpcIngressSettings(listen="127.0.0.1:0"),), "grpc"),
     "tcp": ((TcpIngressSettings(listen="127.0.0.1:0", group="web", upstream="ssh"),), "tcp-ssh"),
 }
 TARGETS = {
@@ -52,6 +54,8 @@ TARGETS = {
     "https": "https://127.0.0.1:1",
     "tcp": "tcp://127.0.0.1:1",
     "unix": "unix:/run/app.sock",
+    "grpc": "grpc://127.0.0.1:1",
+    "grpcs": "grpcs://127.0.0.1:1",
 }
 
 MEMORY_SERVER = ServerSettings(transports=TransportsSettings(memory=MemoryTransportSettings(name="edge")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 __all__ = [
     "CHANNEL_OPTIONS",
@@ -13,6 +13,8 @@ __all__ = [
     "SERVER_OPTIONS",
     "SERVICE",
     "TRANSPORT_METADATA",
+    "ingress_options",
+    "upstream_options",
 ]
 
 SERVICE: Final = "tunnel.v1.TunnelService"
@@ -61,3 +63,58 @@ SERVER_OPTIONS: Final = (
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 60_000),
 )
+
+Options: TypeAlias = tuple[tuple[str, int | str], ...]
+
+_VISITOR_SILENT_MS: Final = 60_000
+"""A visitor with calls under way that is silent for this long is asked whether it is there."""
+
+_VISITOR_ANSWER_MS: Final = 20_000
+
+_IDLE_AT_LEAST_MS: Final = 1000
+"""gRPC keeps idle connections for no less."""
+
+
+def ingress_options(*, max_message_bytes: int, max_header_bytes: int) -> Options:
+    """Options of a server for visitors' calls."""
+    return (
+        *_limits(max_message_bytes, max_header_bytes),
+        ("grpc.so_reuseport", 0),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", _VISITOR_SILENT_MS),
+        ("grpc.keepalive_timeout_ms", _VISITOR_ANSWER_MS),
+    )
+
+
+def upstream_options(
+    *, max_message_bytes: int, max_header_bytes: int, authority: str, idle_s: float, server_name: str | None
+) -> Options:
+    """Options of a channel to a target, dialled by its address.
+
+    Args:
+        max_message_bytes: Largest message taken.
+        max_header_bytes: Largest metadata taken.
+        authority: The host that the target sees.
+        idle_s: How long the connection is kept without calls; at least a second.
+        server_name: For TLS: the name asked for and verified.
+    """
+    named: Options = () if server_name is None else (("grpc.ssl_target_name_override", server_name),)
+    return (
+        *_limits(max_message_bytes, max_header_bytes),
+        *named,
+        ("grpc.default_authority", authority),
+        ("grpc.client_idle_timeout_ms", max(_IDLE_AT_LEAST_MS, int(idle_s * 1000))),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.service_config_disable_resolution", 1),
+    )
+
+
+def _limits(max_message_bytes: int, max_header_bytes: int) -> Options:
+    return (
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        # Between the two, metadata would be refused at random.
+        ("grpc.max_metadata_size", max_header_bytes),
+        ("grpc.absolute_max_metadata_size", max_header_bytes),
+    )

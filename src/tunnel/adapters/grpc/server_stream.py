@@ -21,7 +21,7 @@ from tunnel.domain.certificate import Certificate, parse_certificate
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import PeerInfo
 
-__all__ = ["BytesContext", "ServerStream", "peer_of"]
+__all__ = ["BytesContext", "ServerStream", "peer_address", "peer_of"]
 
 BytesContext: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
@@ -99,9 +99,13 @@ def peer_of(context: BytesContext, scheme: str) -> PeerInfo:
         context: Of the call.
         scheme: ``grpc``, or ``grpcs`` with TLS.
     """
-    # gRPC says ``ipv4:host:port`` or ``ipv6:%5Bhost%5D:port``.
+    return PeerInfo(scheme, peer_address(context), _certificate(context))
+
+
+def peer_address(context: BytesContext) -> str:
+    """``host:port`` of who calls; gRPC says ``ipv4:host:port`` or ``ipv6:%5Bhost%5D:port``."""
     _, _, address = unquote(context.peer()).partition(":")
-    return PeerInfo(scheme, address, _certificate(context))
+    return address
 
 
 def _certificate(context: BytesContext) -> Certificate | None:

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tunnel.app.cli import demo_app
+from tunnel.app.cli.demo_calls import CALL_VISITS
 from tunnel.app.cli.demo_process import DemoProcess, DidNotStart, running
 from tunnel.app.cli.demo_table import Table
 from tunnel.app.cli.demo_tcp import TCP_VISITS, echoing
@@ -26,6 +27,7 @@ __all__ = ["add_arguments", "run"]
 
 _INTERRUPTED: Final = 130
 _LISTENING: Final = r"^listening address=(\S+)$"
+_TAKING_CALLS: Final = r"^listening calls=(\S+)$"
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -93,7 +95,8 @@ class _Demo:
     def __init__(self, transports: Sequence[str], *, once: bool) -> None:
         self._transports: Final = transports
         self._once: Final = once
-        self._table: Final = Table((visit.name for visit in (*VISITS, *TCP_VISITS)), write, colour=_on_a_terminal())
+        visits = (*VISITS, *CALL_VISITS, *TCP_VISITS)
+        self._table: Final = Table((visit.name for visit in visits), write, colour=_on_a_terminal())
         self._rows = 0
         self._failed_rows: list[str] = []
         self._early_ends: list[str] = []
@@ -115,8 +118,9 @@ class _Demo:
         application = await stack.enter_async_context(running("sample application", "-m", demo_app.__name__))
         url = f"http://{await application.said(_LISTENING)}"
         write(f"sample application: {url} (pid {application.pid})")
+        calls = f"grpc://{await application.said(_TAKING_CALLS)}"
         echo = await stack.enter_async_context(echoing())
-        plan = Plan(directory, url, stack.enter_context(refusing_port()), echo)
+        plan = Plan(directory, url, calls, stack.enter_context(refusing_port()), echo)
         addresses = {}
         for transport in self._transports:
             async with AsyncExitStack() as scope:
@@ -135,7 +139,11 @@ class _Demo:
         where = ", ".join(f"{each.name.partition(' ')[0]} pid {each.pid}" for each in tunnel.processes)
         self._table.open(f"over {transport}: http://{tunnel.address} ({where or 'server and client in this process'})")
         failed_rows = []
-        visits = [(visit, tunnel.address) for visit in VISITS] + [(visit, tunnel.tcp_address) for visit in TCP_VISITS]
+        visits = [
+            *((visit, tunnel.address) for visit in VISITS),
+            *((visit, tunnel.calls) for visit in CALL_VISITS),
+            *((visit, tunnel.tcp_address) for visit in TCP_VISITS),
+        ]
         for visit, address in visits:
             outcome = await pay(visit, address)
             self._table.add(outcome)

@@ -1,8 +1,8 @@
 """The demo's sample application: a small ASGI application, served by uvicorn in a process of its own.
 
-``python -m tunnel.app.cli.demo_app`` takes a free port of 127.0.0.1, writes ``listening address=HOST:PORT`` to standard
-error and ends when its standard input does. It knows nothing of tunnels. Exchanges that are observed, or that wait for
-one another, are named by ``id=`` in the query.
+``python -m tunnel.app.cli.demo_app`` takes free ports of 127.0.0.1, writes ``listening address=HOST:PORT`` and, for
+gRPC, ``listening calls=HOST:PORT`` to standard error and ends when its standard input does. It knows nothing of
+tunnels. Exchanges that are observed, or that wait for one another, are named by ``id=`` in the query.
 
 ==================================  ====================================================================================
 ``GET /``                           a greeting
@@ -245,13 +245,18 @@ def main() -> None:
     """Serve until standard input ends."""
     import uvicorn
 
+    from tunnel.app.cli.demo_calls_app import serve_calls
+
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     config = uvicorn.Config(SampleApplication(), lifespan="off", ws="auto", log_level="error", access_log=False)
     config.load()
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     host, port = listener.getsockname()
+    calls_server, calls_address = serve_calls()
     write_error(f"listening address={host}:{port}")
+    write_error(f"listening calls={calls_address}")
     uvicorn.Server(config).run(sockets=[listener])
+    calls_server.stop(None)
 
 
 def _end_with_standard_input() -> None:

@@ -42,12 +42,14 @@ class Plan(NamedTuple):
     Args:
         directory: For their files.
         application: Where the sample application is, ``http://HOST:PORT``.
+        calls: Where it takes gRPC calls, ``grpc://HOST:PORT``.
         refusing_port: A port of 127.0.0.1 that refuses connections.
         echo: Where the TCP service is, ``HOST:PORT``.
     """
 
     directory: Path
     application: str
+    calls: str
     refusing_port: int
     echo: str
 
@@ -57,12 +59,14 @@ class DemoTunnel(NamedTuple):
 
     Args:
         address: ``HOST:PORT`` for visitors.
-        tcp_address: Likewise, for those of the TCP service.
+        calls: ``HOST:PORT`` for gRPC calls.
+        tcp_address: Likewise, for visitors of the TCP service.
         processes: The server and the client; none when both are in this process.
         log: The last lines of this process's own log; empty when they are elsewhere.
     """
 
     address: str
+    calls: str
     tcp_address: str
     processes: tuple[DemoProcess, ...]
     log: deque[str]
@@ -98,12 +102,13 @@ async def _in_processes(transport: str, plan: Plan) -> AsyncIterator[DemoTunnel]
     async with running(f"server over {transport}", "-m", "tunnel", "server", "--config", server_file) as server:
         dialled = await server.said(_LISTENING.format(kind="transport", name=transport))
         address = await server.said(_LISTENING.format(kind="ingress", name="http"))
+        calls = await server.said(_LISTENING.format(kind="ingress", name="grpc"))
         tcp_address = await server.said(_LISTENING.format(kind="ingress", name="tcp-echo"))
         url = f"{_SCHEMES[transport]}://{dialled}"
         client_file = _write(plan, f"client-{transport}.toml", client_toml(transport, url, token))
         async with running(f"client over {transport}", "-m", "tunnel", "client", "--config", client_file) as client:
             await client.said(r"^ready client=(\S+)")
-            yield DemoTunnel(address, tcp_address, (server, client), deque())
+            yield DemoTunnel(address, calls, tcp_address, (server, client), deque())
 
 
 @asynccontextmanager
@@ -126,8 +131,8 @@ async def _in_this_process(transport: str, plan: Plan) -> AsyncIterator[DemoTunn
         except TimeoutError as exc:
             reason = f"was not ready within {READY_S:.0f} s"
             raise DidNotStart(f"client over {transport}", reason, tuple(log.lines)) from exc
-        addresses = server.addresses
-        yield DemoTunnel(addresses["ingress.http"], addresses["ingress.tcp-echo"], (), log.lines)
+        http, calls, echo = (server.addresses[f"ingress.{name}"] for name in ("http", "grpc", "tcp-echo"))
+        yield DemoTunnel(http, calls, echo, (), log.lines)
 
 
 class _LastLines(io.StringIO):
@@ -152,6 +157,9 @@ def server_toml(transport: str, plan: Plan, *, token_sha256: str) -> str:
 [ingress.http]
 listen = "127.0.0.1:0"
 
+[ingress.grpc]
+listen = "127.0.0.1:0"
+
 [[ingress.tcp]]
 listen = "127.0.0.1:0"
 group = "demo"
@@ -169,6 +177,15 @@ group = "demo"
 host = "localhost"
 group = "demo"
 
+[[rules]]
+protocol = "grpc"
+group = "demo"
+
+[[groups.demo.rules]]
+protocol = "grpc"
+path_prefix = "/demo.v1.Demo"
+upstream = "calls"
+
 [[groups.demo.rules]]
 path_prefix = "/"
 upstream = "application"
@@ -179,6 +196,9 @@ upstream = "refusing"
 
 [groups.demo.upstreams.application]
 targets = ["{plan.application}"]
+
+[groups.demo.upstreams.calls]
+targets = ["{plan.calls}"]
 
 [groups.demo.upstreams.refusing]
 targets = ["http://127.0.0.1:{plan.refusing_port}"]

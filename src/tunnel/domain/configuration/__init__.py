@@ -21,6 +21,7 @@ from tunnel.domain.configuration.ejection import EjectionSettings
 from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import (
+    GrpcIngressSettings,
     GrpcTransportSettings,
     HttpIngressSettings,
     IngressSettings,
@@ -50,6 +51,7 @@ __all__ = [
     "EjectionSettings",
     "GroupSettings",
     "GroupSnapshot",
+    "GrpcIngressSettings",
     "GrpcTransportSettings",
     "HttpIngressSettings",
     "IngressSettings",

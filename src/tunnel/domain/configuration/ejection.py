@@ -24,7 +24,8 @@ class EjectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         max_s: Longest ejection.
         slow_return_s: How long the share of whoever returns takes to grow from a tenth to the whole; 0: at once.
         max_ejected_percent: Of those that could be chosen, how many may be ejected at the same time.
-        statuses: Statuses of responses that count as failures, beside the failures of the tunnel's own making.
+        statuses: Statuses of responses that count as failures, beside the failures of the tunnel's own making. The
+            status of a gRPC call counts as that of HTTP which says the same: UNAVAILABLE as 503.
     """
 
     after_failures: Annotated[int, Meta(ge=0, le=1_000_000)] = 5

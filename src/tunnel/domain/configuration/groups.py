@@ -16,12 +16,13 @@ from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, 
 from tunnel.domain.configuration.target_url import is_tcp, parse_target
 from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings, check_upstream_tls
 from tunnel.domain.errors import ConfigurationError
-from tunnel.domain.limits import GIB, KIB, MIB
+from tunnel.domain.limits import GIB, KIB
 from tunnel.domain.rules.rule import Rule
 from tunnel.domain.rules.validation import validate_rule
 
 __all__ = ["GroupSettings", "UpstreamSettings", "check_group", "check_routes", "check_server_rule"]
 
+_GRPC: Final = ("grpc:", "grpcs:")
 _HOST_HEADER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(:[0-9]{1,5})?")
 
 _Seconds = Annotated[float, Meta(ge=0, le=3600)]
@@ -32,8 +33,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """``[groups.NAME.upstreams.NAME]``: what finally answers.
 
     Args:
-        targets: Interchangeable, at least one: ``http://HOST[:PORT]``, ``https://HOST[:PORT]``, ``unix:/PATH``; or all
-            of them ``tcp://HOST:PORT``.
+        targets: Interchangeable, at least one: ``http://HOST[:PORT]``, ``https://HOST[:PORT]``, ``unix:/PATH``; or of
+            gRPC: ``grpc://HOST:PORT``, ``grpcs://HOST:PORT``; or all of them ``tcp://HOST:PORT``.
         balance: Strategy that chooses among them.
         weights: Of targets, by URL; 1 for those not named.
         hash_on: What decides which requests go to the same target, for ``consistent_hash``: ``address``,
@@ -43,9 +44,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         first_byte_timeout_s: From the request's end to the response's start; None: no limit.
         keepalive_s: How long an idle connection is kept. Below the 5 s after which common servers close theirs.
         max_connections: To each target, from one client; further requests wait. WebSockets are not counted.
-        max_message_bytes: Largest message of a WebSocket that is taken from a target.
         tls: What is required of targets that speak TLS.
-        host_header: Host the target sees: None the visitor's, ``"target"`` its own, else this literal.
+        host_header: Host the target sees: None the visitor's, ``"target"`` its own, else this literal. A visitor's is
+            not known of gRPC calls: None is the target's own.
+        max_message_bytes: Largest message of a WebSocket that is taken from a target, None: 16 MiB; and of a gRPC
+            call, in either direction, None: 64 MiB.
     """
 
     targets: tuple[str, ...]
@@ -57,9 +60,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     first_byte_timeout_s: _Timeout | None = None
     keepalive_s: _Seconds = 4.0
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
-    max_message_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 16 * MIB
     tls: UpstreamTlsSettings = UpstreamTlsSettings()
     host_header: str | None = None
+    max_message_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] | None = None
 
     @property
     def tcp(self) -> bool:
@@ -169,6 +172,8 @@ def _check_upstream(upstream: UpstreamSettings, path: str) -> None:
         if is_tcp(target) is not upstream.tcp:
             expected = 'either "tcp://" for all targets or for none; they have to be interchangeable'
             raise mistake(f"{path}.targets[{index}]", expected, got=target)
+    if not upstream.tcp:
+        _check_kinds(upstream, path)
     for target in upstream.weights:
         if target not in upstream.targets:
             where = f"{path}.{key_path('weights', target)}"
@@ -196,3 +201,15 @@ def _check_tcp_upstream(upstream: UpstreamSettings, path: str) -> None:
         raise ConfigurationError(
             'TCP has no statuses, and the targets are "tcp://"', key_path=f"{path}.ejection.statuses"
         )
+
+
+def _check_kinds(upstream: UpstreamSettings, path: str) -> None:
+    """Refuse targets of which each could answer only part of the conversations, and what gRPC cannot do."""
+    calls = [target.startswith(_GRPC) for target in upstream.targets]
+    if any(calls) and not all(calls):
+        index = calls.index(not calls[0])
+        raise mistake(
+            f"{path}.targets[{index}]", "targets of gRPC or of HTTP, not of both", got=upstream.targets[index]
+        )
+    if not upstream.tls.verify and any(target.startswith("grpcs:") for target in upstream.targets):
+        raise mistake(f"{path}.tls.verify", "true for grpcs: targets; gRPC always verifies", got=False)

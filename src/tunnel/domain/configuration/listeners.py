@@ -15,8 +15,10 @@ from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.tcp_ingress import TcpIngressSettings
 from tunnel.domain.configuration.tls import ListenerTlsSettings, check_listener_tls, is_loopback
 from tunnel.domain.limits import GIB, KIB, MIB
+from tunnel.domain.rules.hosts import is_host_name, normal_ipv6
 
 __all__ = [
+    "GrpcIngressSettings",
     "GrpcTransportSettings",
     "HttpIngressSettings",
     "IngressSettings",
@@ -103,10 +105,27 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     request_id: Literal["keep", "replace", "off"] = "keep"
 
 
+class GrpcIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[ingress.grpc]``: where visitors' gRPC calls enter.
+
+    Args:
+        listen: ``HOST:PORT``; port 0 lets the system choose.
+        host: What rules take for the host of calls that enter here; None: such calls name no host.
+        max_message_bytes: Largest message, in either direction.
+        max_header_bytes: Largest metadata of a call.
+    """
+
+    listen: str
+    host: str | None = None
+    max_message_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 64 * MIB
+    max_header_bytes: Annotated[int, Meta(ge=KIB, le=MIB)] = 64 * KIB
+
+
 class IngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[ingress]``: listeners for visitors. None at all suits a server mounted in another ASGI application."""
 
     http: HttpIngressSettings | None = None
+    grpc: GrpcIngressSettings | None = None
     tcp: tuple[TcpIngressSettings, ...] = ()
 
 
@@ -134,6 +153,8 @@ def check_listeners(
             _check_transport_tls(transport, f"transports.{name}")
     if ingress.http:
         _check_http(ingress.http)
+    if ingress.grpc:
+        _check_grpc(ingress.grpc)
     if admin:
         admin.check("admin")
 
@@ -147,6 +168,8 @@ def _addresses(
         yield "transports.websocket.listen", transports.websocket.listen
     if ingress.http:
         yield "ingress.http.listen", ingress.http.listen
+    if ingress.grpc:
+        yield "ingress.grpc.listen", ingress.grpc.listen
     for index, tcp in enumerate(ingress.tcp):
         yield f"ingress.tcp[{index}].listen", tcp.listen
     if admin:
@@ -174,3 +197,9 @@ def _check_http(http: HttpIngressSettings) -> None:
         except ValueError:
             where = f"ingress.http.trusted_proxies[{index}]"
             raise mistake(where, 'an IP address or network such as "10.0.0.0/8"', got=proxy) from None
+
+
+def _check_grpc(grpc: GrpcIngressSettings) -> None:
+    host = grpc.host
+    if host is not None and not is_host_name(host) and normal_ipv6(host) is None:
+        raise mistake("ingress.grpc.host", 'a host name without port, such as "grpc.example.test"', got=host)

@@ -32,7 +32,7 @@ class PlannedKeys:
 
 
 PLANNED_SERVER_KEYS: Final = PlannedKeys(
-    "ingress.grpc",
+    "ingress.grpc.tls",
     "admin.tls",
     "auth.jwt",
     "auth.mtls",

@@ -12,9 +12,10 @@ __all__ = ["TargetUrl", "is_tcp", "parse_target"]
 _TARGET: Final = 'a URL such as "http://127.0.0.1:3000"'
 _LOWER_CASE: Final = 'a scheme in lower case, such as "http:"'
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_PORT_REQUIRED: Final = ("grpc", "grpcs")
 _TCP: Final = "tcp"
-_KNOWN_SCHEMES: Final = frozenset({*_DEFAULT_PORTS, _TCP, "unix"})
-_PLANNED_SCHEMES: Final = ("grpc", "grpcs", "asgi", "wsgi", "ws", "wss")
+_KNOWN_SCHEMES: Final = frozenset({*_DEFAULT_PORTS, *_PORT_REQUIRED, _TCP, "unix"})
+_PLANNED_SCHEMES: Final = ("asgi", "wsgi", "ws", "wss")
 _PREFIX: Final = "unix:"
 
 
@@ -22,7 +23,7 @@ class TargetUrl(NamedTuple):
     """One target of an upstream, taken apart.
 
     Args:
-        scheme: ``http``, ``https``, ``tcp`` or ``unix``.
+        scheme: ``http``, ``https``, ``grpc``, ``grpcs``, ``tcp`` or ``unix``.
         host: Name or address, IPv6 without brackets; empty for ``unix``.
         port: Given or the scheme's own; 0 for ``unix``.
         socket_path: Only for ``unix``: absolute path of the socket.
@@ -44,7 +45,7 @@ class TargetUrl(NamedTuple):
 
 
 def parse_target(target: str, path: str = "") -> TargetUrl:
-    """Take ``http://HOST[:PORT]``, ``https://HOST[:PORT]``, ``tcp://HOST:PORT`` or ``unix:/PATH`` apart.
+    """Take ``http(s)://HOST[:PORT]``, ``grpc(s)://HOST:PORT``, ``tcp://HOST:PORT`` or ``unix:/PATH`` apart.
 
     The scheme is in lower case: policies and factories go by how a target begins, and must not be misled.
 
@@ -64,6 +65,8 @@ def parse_target(target: str, path: str = "") -> TargetUrl:
     if scheme == "unix":
         return _unix(target, path)
     parts = split_url(target, path, expected=_TARGET)
+    if parts.scheme in _PORT_REQUIRED and parts.hostname and not parts.port:
+        raise mistake(path, f'a target with a port, such as "{parts.scheme}://{parts.hostname}:50051"', got=target)
     if parts.scheme not in _KNOWN_SCHEMES or not parts.hostname or parts.port == 0:
         raise mistake(path, _TARGET, got=target)
     if scheme == _TCP and (parts.port is None or parts.path or "?" in target or "#" in target):

@@ -19,13 +19,13 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|[0-
 
 
 class UpstreamTlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[groups.NAME.upstreams.NAME.tls]``: for targets that begin with ``https:``.
+    """``[groups.NAME.upstreams.NAME.tls]``: for targets that begin with ``https:`` or ``grpcs:``.
 
     Args:
         ca: Certificates in PEM, one after another, the text itself: it is shipped to the clients. Whoever signed the
             target's certificate must be among them. None: those of the client's system.
         server_name: The name that is asked for (SNI) and that the certificate must be for. None: the target's host.
-        verify: Whether the certificate and its name are verified at all.
+        verify: Whether the certificate and its name are verified at all; of ``grpcs:`` targets they always are.
     """
 
     ca: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tunnel.domain.health.call_status import http_status
 from tunnel.domain.health.failures import MEMBER_FAILURES, TARGET_FAILURES
 from tunnel.domain.health.health import Health, Permit
 from tunnel.domain.health.state import TRANSITIONS, HealthInput, HealthState
@@ -17,4 +18,5 @@ __all__ = [
     "HealthWatch",
     "Permit",
     "Watched",
+    "http_status",
 ]

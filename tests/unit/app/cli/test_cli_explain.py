@@ -162,6 +162,14 @@ def test_grpc_calls_need_no_url(capsys: Captured) -> None:
     assert found["rule"]["key"] == "rules[0]"
 
 
+def test_grpc_calls_are_for_the_host_of_their_ingress(directory: Path, capsys: Captured) -> None:
+    ingress = '[ingress.grpc]\nlisten = "127.0.0.1:8081"\nhost = "app.example.test"\n'
+    (directory / "server.toml").write_text(ingress + SERVER)
+    assert explained(capsys, "--grpc", "/shop.Orders/Get")["rule"]["key"] == "rules[0]"
+    found = explained(capsys, "--grpc", "/shop.Orders/Get", "--url", "http://other.example.test")
+    assert found["rule"]["key"] == "rules[2]"
+
+
 def test_rules_are_shown_as_they_could_be_written(directory: Path, capsys: Captured) -> None:
     rule = '[[rules]]\nheaders = { "x.y" = { regex = "a|b" }, z = "é" }\npriority = 2\ngroup = "web"\n'
     groups = '[[groups.web.rules]]\nupstream = "a"\n[groups.web.upstreams.a]\ntargets = ["http://a"]\n'

@@ -14,7 +14,7 @@ from tunnel.app.cli import demo_tunnel, main
 from tunnel.app.cli.demo_tunnel import TRANSPORTS, Plan, client_toml, refusing_port, server_toml
 from tunnel.domain.configuration import decode_client_settings, decode_server_settings
 
-PLAN = Plan(Path("/nowhere"), "http://127.0.0.1:3000", 9, "127.0.0.1:7")
+PLAN = Plan(Path("/nowhere"), "http://127.0.0.1:3000", "grpc://127.0.0.1:50051", 9, "127.0.0.1:7")
 URLS = {"grpc": "grpc://127.0.0.1:7000", "websocket": "ws://127.0.0.1:7000", "memory": "memory://demo"}
 
 

@@ -60,10 +60,10 @@ def test_encoding_is_stable() -> None:
     assert GroupSnapshot.of(GROUP).encode() == (
         b'{"rules":[{"path_prefix":"/","upstream":"app"},{"host":"a.test","upstream":"other"}],"upstreams":{'
         b'"app":{"balance":"power_of_two","connect_timeout_s":5.0,"ejection":' + EJECTION + b',"hash_on":"address",'
-        b'"keepalive_s":4.0,"max_connections":1000,"max_message_bytes":16777216,"targets":["http://127.0.0.1:3000"],"tls":{"verify":true},"weights":{}},'
+        b'"keepalive_s":4.0,"max_connections":1000,"targets":["http://127.0.0.1:3000"],"tls":{"verify":true},"weights":{}},'
         b'"other":{"balance":"power_of_two","connect_timeout_s":5.0,"ejection":' + EJECTION + b","
         b'"first_byte_timeout_s":1.5,"hash_on":"address","host_header":"target",'
-        b'"keepalive_s":4.0,"max_connections":1000,"max_message_bytes":16777216,"targets":["unix:/run/\xc3\xa9.sock"],"tls":{"verify":true},"weights":{}}}}'
+        b'"keepalive_s":4.0,"max_connections":1000,"targets":["unix:/run/\xc3\xa9.sock"],"tls":{"verify":true},"weights":{}}}}'
     )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 
 import pytest
 
 from tunnel.domain.configuration import (
     GroupSettings,
+    GroupSnapshot,
+    GrpcIngressSettings,
     GrpcTransportSettings,
+    HttpIngressSettings,
+    IngressSettings,
     MemoryTransportSettings,
     ServerSettings,
     TransportsSettings,
@@ -250,7 +255,7 @@ def test_group_that_does_not_exist_says_how_to_add_one() -> None:
 
 # (text added, key path of what is not built)
 PLANNED = [
-    ('[ingress.grpc]\nlisten = "127.0.0.1:8081"', "ingress.grpc"),
+    ('[ingress.grpc]\nlisten = "127.0.0.1:8081"\ntls = {}', "ingress.grpc.tls"),
     ('[admin]\nlisten = "127.0.0.1:8090"\ntls = {}', "admin.tls"),
     ('[[forward.rules]]\nhost = "b.test"\ngroups = ["web"]\nupstream = "b"', "forward"),
     ('[forward.upstreams.b]\ntargets = ["http://10.0.0.7:80"]', "forward"),
@@ -266,7 +271,7 @@ def test_key_of_a_later_version_says_so(added: str, path: str) -> None:
     assert mistake_in(MINIMAL + added) == f"{path}: this key is not built yet in this version"
 
 
-@pytest.mark.parametrize("target", ["grpc://127.0.0.1:1", "grpcs://a:1", "asgi:shop.main:app", "wsgi:shop.main:app"])
+@pytest.mark.parametrize("target", ["asgi:shop.main:app", "wsgi:shop.main:app"])
 def test_target_of_a_later_version_says_so(target: str) -> None:
     scheme = target.partition(":")[0]
     expected = f'{FIRST_TARGET}: the scheme "{scheme}:" of a target is not built yet in this version'
@@ -319,3 +324,53 @@ def test_null_of_json_and_yaml_leaves_an_optional_key_out() -> None:
         decode_server_settings(table)
     table["ingress"] = {"http": None}
     assert decode_server_settings(table).ingress.http is None
+
+
+@pytest.mark.parametrize(
+    ("upstream", "message"),
+    [
+        (
+            {"targets": ["grpc://127.0.0.1"]},
+            'targets[0]: expected a target with a port, such as "grpc://127.0.0.1:50051"',
+        ),
+        ({"targets": ["GRPC://127.0.0.1:1"]}, 'targets[0]: expected a scheme in lower case, such as "http:"'),
+        ({"targets": ["grpc://a:1/path"]}, "targets[0]: expected a target without path"),
+        (
+            {"targets": ["grpc://a:1", "http://a:1"]},
+            'targets[1]: expected targets of gRPC or of HTTP, not of both, got "http://a:1"',
+        ),
+        (
+            {"targets": ["http://a:1", "grpcs://a:1"]},
+            'targets[1]: expected targets of gRPC or of HTTP, not of both, got "grpcs://a:1"',
+        ),
+        (
+            {"targets": ["grpcs://a:1"], "tls": {"verify": False}},
+            "tls.verify: expected true for grpcs: targets; gRPC always verifies",
+        ),
+    ],
+)
+def test_targets_of_grpc_are_checked(upstream: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        GroupSnapshot.decode(json.dumps({"upstreams": {"app": upstream}}).encode())
+    assert str(caught.value).startswith(f"upstreams.app.{message}")
+
+
+@pytest.mark.parametrize("host", ["a.test:80", "*.test", "a..b", ""])
+def test_host_of_the_grpc_ingress_is_a_name(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"ingress\.grpc\.host: expected a host name without port"):
+        ServerSettings(
+            transports=TransportsSettings(memory=MemoryTransportSettings(name="m")),
+            ingress=IngressSettings(grpc=GrpcIngressSettings(listen="127.0.0.1:0", host=host)),
+        )
+
+
+def test_ingresses_do_not_share_an_address() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"ingress\.grpc\.listen: expected an address that ingress\.http\.listen"
+    ):
+        ServerSettings(
+            transports=TransportsSettings(memory=MemoryTransportSettings(name="m")),
+            ingress=IngressSettings(
+                http=HttpIngressSettings(listen="127.0.0.1:81"), grpc=GrpcIngressSettings(listen="127.0.0.1:81")
+            ),
+        )

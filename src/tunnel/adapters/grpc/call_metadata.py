@@ -1,0 +1,63 @@
+"""Metadata of calls, between gRPC's pairs of key and value and the flat blocks of envelopes.
+
+gRPC for Python has values of keys that end in ``-bin`` as bytes and all others as text. Blocks have bytes throughout.
+What comes from the tunnel's other end is checked here: gRPC's core says of metadata that it does not like no more than
+that it failed, and writes the rest to the process's standard error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from tunnel.domain.envelopes import Headers
+from tunnel.domain.errors import ErrorCode, SessionError
+
+__all__ = ["Metadata", "block_of", "metadata_of", "without"]
+
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+
+_KEY: Final = re.compile(rb"[0-9a-z_.-]{1,1024}")
+_VALUE: Final = re.compile(rb"[\x20-\x7e]*")
+"""Source: gRPC over HTTP2, Custom-Metadata."""
+
+_LIBRARYS_OWN: Final = frozenset(
+    b"user-agent te content-type grpc-timeout grpc-encoding grpc-accept-encoding grpc-status grpc-message".split()
+)
+"""What the library says of each hop by itself."""
+
+
+def block_of(pairs: Iterable[tuple[str, str | bytes]]) -> Headers:
+    """What gRPC received, as a block."""
+    return tuple(
+        part for key, value in pairs for part in (key.encode(), value if isinstance(value, bytes) else value.encode())
+    )
+
+
+def metadata_of(block: Headers) -> Metadata:
+    """A block as gRPC sends it, without what the library says by itself.
+
+    Raises:
+        SessionError: ``protocol_error``: gRPC cannot carry it.
+    """
+    if not block:
+        return ()
+    pairs: list[tuple[str, str | bytes]] = []
+    for key, value in zip(block[::2], block[1::2], strict=True):
+        if key in _LIBRARYS_OWN:
+            continue
+        binary = key.endswith(b"-bin")
+        if not _KEY.fullmatch(key) or not (binary or _VALUE.fullmatch(value)):
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "the metadata cannot be carried by gRPC")
+        pairs.append((key.decode("ascii"), value if binary else value.decode("ascii")))
+    return tuple(pairs)
+
+
+def without(block: Headers, keys: frozenset[bytes]) -> Headers:
+    """``block`` but for ``keys``, given in lower case."""
+    if keys.isdisjoint(block[::2]):
+        return block
+    return tuple(
+        part for key, value in zip(block[::2], block[1::2], strict=True) if key not in keys for part in (key, value)
+    )

@@ -1,0 +1,232 @@
+"""The gRPC ingress: a listener for calls of any service, of which nothing is decoded.
+
+Every method is served as one that streams both ways; on the wire a unary call is a stream of one message. Metadata and
+bytes of messages are handed on as they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Self
+
+import anyio
+import grpc
+import grpc.aio
+
+from tunnel.adapters.grpc.address import Reservation
+from tunnel.adapters.grpc.call_metadata import metadata_of, without
+from tunnel.adapters.grpc.call_status import ERROR_KEY, FAILURE_STATUS, STATUS_OF_NUMBER, failure_text
+from tunnel.adapters.grpc.ingress_call import IngressCall
+from tunnel.adapters.grpc.ingress_methods import AnyMethod, metadata_bytes
+from tunnel.adapters.grpc.options import ingress_options
+from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
+from tunnel.domain.call_head import CallHead
+from tunnel.domain.configuration import GrpcIngressSettings
+from tunnel.domain.envelopes import GrpcFrame
+from tunnel.domain.errors import ErrorCode, ListenError, SessionError
+from tunnel.ports.ingress import Ingress
+from tunnel.ports.target import ProxyTarget
+
+__all__ = ["GrpcIngress"]
+
+_logger: Final = logging.getLogger("tunnel.ingress")
+
+_CALLS: Final = 20_000
+"""Calls under way at once; more are refused with ``RESOURCE_EXHAUSTED`` before anything is kept of them."""
+
+_RELEASE_S: Final = 5.0
+"""Seconds that calls have to end after they were told to."""
+
+_FORWARDED: Final = frozenset({b"x-forwarded-for", b"forwarded"})
+"""What a visitor says of its own address, which is nobody's word but its own."""
+
+
+class GrpcIngress(Ingress):
+    """Listens for gRPC calls and gives each to the target as a ``Stream``. Needs asyncio.
+
+    Args:
+        settings: Limits and the host of the calls. Of other settings that are followed later, the limits hold from the
+            next start of the listener on: gRPC fixes them when it begins to listen.
+        name: Its name in logs and ready lines.
+    """
+
+    def __init__(self, settings: GrpcIngressSettings, *, name: str = "grpc") -> None:
+        self._settings = settings
+        self._limits = settings
+        self._name = name
+        self._reservation: Reservation | None = None
+        self._address = settings.listen
+        self._target: ProxyTarget | None = None
+        self._calls: set[IngressCall] = set()
+        self._readers: set[asyncio.Task[None]] = set()
+        self._leaving: asyncio.Event | None = None
+        self._grace_s: float | None = None
+        self._idle: asyncio.Event | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def bind(self) -> None:
+        if self._reservation is None:
+            self._reservation = Reservation(self._settings.listen)
+            self._address = self._reservation.address
+
+    async def serve(self, target: ProxyTarget, started: Callable[[], None]) -> None:
+        if self._grace_s is not None:
+            return
+        self.bind()
+        self._target = target
+        self._leaving = asyncio.Event()
+        server = self._server()
+        server.add_generic_rpc_handlers((AnyMethod(self._serve),))
+        await server.start()
+        try:
+            started()
+            await self._leaving.wait()
+            await self._finish(server)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._cut(server)
+
+    def follow(self, successor: Self) -> None:
+        self._settings = successor._settings
+
+    def drain(self, grace_s: float) -> None:
+        self._grace_s = grace_s if self._grace_s is None else min(grace_s, self._grace_s)
+        if self._leaving is not None:
+            self._leaving.set()
+            if self._idle is not None and grace_s == 0:
+                self._idle.set()
+        elif self._reservation is not None:
+            self._reservation.release()
+
+    # -- the server
+
+    def _server(self) -> grpc.aio.Server:
+        assert self._reservation is not None
+        limits = self._limits
+        options = ingress_options(max_message_bytes=limits.max_message_bytes, max_header_bytes=limits.max_header_bytes)
+        server = grpc.aio.server(options=options, maximum_concurrent_rpcs=_CALLS)
+        try:
+            server.add_insecure_port(self._reservation.release())
+        except RuntimeError as error:
+            raise ListenError(self._limits.listen, "another process took the address") from error
+        return server
+
+    async def _finish(self, server: grpc.aio.Server) -> None:
+        """Let nobody in any more, and give the calls under way their time."""
+        assert self._grace_s is not None
+        self._idle = asyncio.Event()
+        stopping = asyncio.create_task(server.stop(self._grace_s + _RELEASE_S), name="tunnel grpc ingress stop")
+        try:
+            async with asyncio.timeout(self._grace_s):
+                while self._calls and self._grace_s:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            _logger.info("%d calls were cut off at the end of their grace", len(self._calls))
+        finally:
+            self._end_calls()
+            await asyncio.wait([stopping])
+
+    async def _cut(self, server: grpc.aio.Server) -> None:
+        """End what is left, and return when all of it was released."""
+        self._end_calls()
+        await server.stop(_RELEASE_S if self._calls else 0)
+        for _ in range(2):
+            if self._readers:
+                await asyncio.wait(self._readers, timeout=_RELEASE_S)
+        if self._calls or self._readers:
+            _logger.warning("%d calls do not end though they were cancelled", len(self._calls) or len(self._readers))
+
+    def _end_calls(self) -> None:
+        for call in list(self._calls):
+            call.end(SessionError(ErrorCode.PEER_LOST, "the server is shutting down"))
+
+    # -- calls
+
+    async def _serve(self, call: CallHead | None, context: BytesContext) -> None:
+        if call is None:
+            await _fail(context, SessionError(ErrorCode.ROUTE_NOT_FOUND, "the path is not one of a gRPC method"))
+            return
+        if metadata_bytes(call) > self._limits.max_header_bytes:
+            # gRPC cancels such a call too, but hands it out first.
+            await _fail(context, SessionError(ErrorCode.TOO_LARGE, "the metadata are too large"))
+            return
+        stream = IngressCall(context, self._complete(call, context), max_message_bytes=self._limits.max_message_bytes)
+        self._calls.add(stream)
+        reader = asyncio.create_task(stream.read(), name="tunnel grpc call reader")
+        self._readers.add(reader)
+        reader.add_done_callback(self._readers.discard)
+        try:
+            error = await self._handle(stream)
+        except asyncio.CancelledError:
+            if not stream.ended_here:
+                raise  # the visitor left
+            _uncancel()
+            error = stream.error
+        finally:
+            stream.close()
+            self._calls.discard(stream)
+            if self._idle is not None and not self._calls:
+                self._idle.set()
+        await stream.settle()
+        if error is None:
+            assert stream.trailer is not None
+            error = _answer(context, stream.trailer)
+        if error is not None:
+            await _fail(context, error)
+
+    async def _handle(self, stream: IngressCall) -> SessionError | None:
+        """Have the target answer; why its answer is not complete, None when it is."""
+        assert self._target is not None
+        try:
+            await self._target.handle(stream)
+        except SessionError as exc:
+            return stream.error or exc
+        except Exception:
+            _logger.exception("A target failed on %r", stream.head.service)
+            return SessionError(ErrorCode.INTERNAL, "the call could not be handled")
+        if stream.trailer is None or stream.error is not None:
+            return stream.error or SessionError(ErrorCode.INTERNAL, "the call was not answered")
+        return None
+
+    def _complete(self, call: CallHead, context: BytesContext) -> CallHead:
+        """Add what this ingress knows of a call: which host it is for, and who makes it."""
+        address = peer_address(context).rpartition(":")[0].strip("[]")
+        host = self._settings.host
+        metadata = without(call.metadata, _FORWARDED)
+        if address:
+            metadata = (*metadata, b"x-forwarded-for", address.encode())
+        return call._replace(metadata=metadata, host=b"" if host is None else host.encode())
+
+
+def _answer(context: BytesContext, trailer: GrpcFrame) -> SessionError | None:
+    """Have gRPC end the call as ``trailer`` says when its handler returns; else why that cannot be."""
+    status = STATUS_OF_NUMBER.get(trailer.status, grpc.StatusCode.UNKNOWN)
+    try:
+        context.set_trailing_metadata(metadata_of(trailer.metadata))
+    except SessionError as exc:
+        return exc
+    context.set_code(status)
+    context.set_details(trailer.message)
+    return None
+
+
+async def _fail(context: BytesContext, error: SessionError) -> None:
+    context.set_trailing_metadata(((ERROR_KEY, error.code.value),))
+    context.set_code(FAILURE_STATUS[error.code])
+    context.set_details(failure_text(error))
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()

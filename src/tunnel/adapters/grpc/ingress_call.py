@@ -1,0 +1,200 @@
+"""One call of a visitor's as a ``Stream``.
+
+gRPC runs a task for each call and cancels it when the visitor leaves; in it the target runs, and the answer is written.
+Reading has a task of its own, since a read must not be cancelled: that would cancel the call, whose answer may be what
+the target stopped reading for. It reads one message ahead and no more, so that a visitor is slowed down to the pace of
+who takes the messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import grpc.aio
+
+from tunnel.adapters.grpc.call_messages import MessageAssembly
+from tunnel.adapters.grpc.call_metadata import Metadata, metadata_of
+from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
+from tunnel.domain.call_head import CallHead
+from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.ports.target import Stream
+
+__all__ = ["IngressCall"]
+
+_DATA: Final = GrpcFrameType.DATA.value
+_METADATA: Final = GrpcFrameType.METADATA.value
+_TRAILER: Final = GrpcFrameType.TRAILER.value
+
+_CLOSE: Final = GrpcFrame(GrpcFrameType.CLOSE.value)
+
+_CANCEL_CYCLES: Final = 4
+"""Cycles of the event loop by which the news that a visitor has left may lag behind the end of its messages. gRPC shows
+a read of either the same, and both come from one queue of events."""
+
+
+class IngressCall(Stream):
+    """A call, as a target sees it. Made in the task that gRPC runs for it.
+
+    Args:
+        context: Of gRPC.
+        call: What was asked for, but for its deadline.
+        max_message_bytes: Largest message of the answer; gRPC sees to those of the request.
+    """
+
+    def __init__(self, context: BytesContext, call: CallHead, *, max_message_bytes: int) -> None:
+        self._context = context
+        self.peer = peer_address(context).rpartition(":")[0].strip("[]")
+        self._call = call
+        self._frame = call.frame()
+        self._timed = context.time_remaining() is not None
+        self._assembly = MessageAssembly(max_message_bytes)
+        self._task = asyncio.current_task()
+        self._arrived: GrpcFrame | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._writer: asyncio.Task[object] | None = None
+        self._over = False
+        self._head_sent: asyncio.Task[None] | None = None
+        self.trailer: GrpcFrame | None = None
+        """The end of the answer, once it was sent."""
+        self.error: SessionError | None = None
+        """Why the call was reset, once it was."""
+        self.ended_here = False
+        """Whether gRPC's task was cancelled by ``end``."""
+
+    @property
+    def head(self) -> GrpcFrame:
+        # What is left of a deadline is told as of now: a call may have waited for a client, or be tried again.
+        if not self._timed:
+            return self._frame
+        return self._call._replace(timeout_s=self._context.time_remaining()).frame()
+
+    # -- the target's side
+
+    async def receive(self) -> GrpcFrame:
+        while self._arrived is None:
+            if self.error is not None:
+                raise self._why()
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        frame, self._arrived = self._arrived, None
+        _wake(self._room)
+        return frame
+
+    async def send(self, payload: SessionPayload) -> None:
+        if self.error is not None:
+            raise self._why()
+        if type(payload) is not GrpcFrame or self.trailer is not None:
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "the answer is not one to a gRPC call")
+        kind = payload.type
+        if kind == _DATA:
+            message = self._assembly.add(payload)
+            if message is not None:
+                if self._head_sent is None:
+                    await self._write_head(())
+                await self._write(message)
+        elif kind == _TRAILER and not self._assembly.open:
+            self.trailer = payload
+        elif kind == _METADATA and self._head_sent is None:
+            await self._write_head(metadata_of(payload.metadata))
+        else:
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "the answer to a gRPC call is out of order")
+
+    def reset(self, error: SessionError) -> None:
+        if self.error is not None or self.trailer is not None:
+            return
+        self.error = error
+        _wake(self._reader)
+        if self._writer is not None:
+            self._writer.cancel()
+
+    async def _write_head(self, metadata: Metadata) -> None:
+        # In a task of its own: after one that was interrupted gRPC would send initial metadata a second time, with the
+        # status, and fail. It never takes long, since flow control does not hold it back.
+        self._head_sent = asyncio.create_task(self._send_head(metadata), name="tunnel grpc call head")
+        await asyncio.shield(self._head_sent)
+        if self.error is not None:
+            raise self._why()
+
+    async def _send_head(self, metadata: Metadata) -> None:
+        try:
+            await self._context.send_initial_metadata(metadata)
+        except grpc.aio.BaseError:
+            return  # the visitor has left, which the next step finds out
+
+    async def _write(self, message: bytes) -> None:
+        self._writer = asyncio.current_task()
+        try:
+            await self._context.write(message)
+        except grpc.aio.BaseError as exc:
+            raise SessionError(ErrorCode.CANCELLED, "the visitor left") from exc
+        except asyncio.CancelledError:
+            if self.error is None:
+                self.error = SessionError(ErrorCode.CANCELLED, "sending was cancelled")
+            elif self._writer is not None and not self.ended_here:
+                self._writer.uncancel()  # cancelled by ``reset``
+                raise self._why() from None
+            raise
+        finally:
+            self._writer = None
+
+    # -- the ingress's side
+
+    async def read(self) -> None:
+        """Read until the call is over, or the visitor has said everything. In a task of its own, never cancelled."""
+        context = self._context
+        try:
+            while not self._over:
+                message = await context.read()
+                if not isinstance(message, bytes):  # grpc.aio.EOF
+                    break
+                self._pass(GrpcFrame(_DATA, data=message))
+                while self._arrived is not None and not self._over:
+                    self._room = asyncio.get_running_loop().create_future()
+                    await self._room
+                    self._room = None
+        except grpc.aio.BaseError:
+            return  # the call is over
+        for _ in range(_CANCEL_CYCLES):
+            await asyncio.sleep(0)
+        if not self._over:
+            self._pass(_CLOSE)
+
+    def end(self, error: SessionError) -> None:
+        """End the call, whatever its target is doing. Without effect when it is over."""
+        if self._over or self.ended_here or self.trailer is not None:
+            return
+        self.error = self.cut_off = self.error or error
+        self.ended_here = True
+        assert self._task is not None
+        self._task.cancel()
+
+    async def settle(self) -> None:
+        """Return once gRPC is ready to be told the status."""
+        if self._head_sent is not None and not self._head_sent.done():
+            await asyncio.wait([self._head_sent])
+
+    def close(self) -> None:
+        """The target is done."""
+        self._over = True
+        self._arrived = None
+        _wake(self._room)
+
+    def _pass(self, frame: GrpcFrame) -> None:
+        self._arrived = frame
+        _wake(self._reader)
+
+    def _why(self) -> SessionError:
+        """The reset's error, afresh: the same exception raised in two tasks would mix their tracebacks."""
+        assert self.error is not None
+        return SessionError(self.error.code, self.error.message, detail=self.error.detail)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,241 @@
+"""One call to a gRPC target.
+
+The task of whoever handles the conversation reads the answer, another writes the request. What befalls the writer, the
+reader finds out: it alone says how the call ended.
+
+Two habits of grpc.aio shape this module. A write that fails makes up the status INTERNAL, even when the target's own
+has come already; so every status is noted as it comes, and a made-up one is passed over. And a call that was cancelled
+raises ``CancelledError``, as if the task had been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final, NamedTuple, TypeVar
+
+import grpc
+import grpc.aio
+
+from tunnel.adapters.grpc.call_messages import MessageAssembly
+from tunnel.adapters.grpc.call_metadata import block_of
+from tunnel.adapters.grpc.client_stream import BytesCall
+from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, Headers
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.ports.target import Stream
+
+__all__ = ["UpstreamCall"]
+
+T = TypeVar("T")
+
+_DATA: Final = GrpcFrameType.DATA.value
+_METADATA: Final = GrpcFrameType.METADATA.value
+_TRAILER: Final = GrpcFrameType.TRAILER.value
+_CLOSE: Final = GrpcFrameType.CLOSE.value
+
+_MADE_UP: Final = "Internal error from Core"
+"""Details of the status that grpc.aio makes up when a write fails."""
+
+_CANCELLED_HERE: Final = "Locally cancelled by application!"
+"""Details of the status that grpc.aio makes up when a call is cancelled on this side, or its channel closed."""
+
+_STATUS_S: Final = 1.0
+"""How long the real status may lag behind a made-up one; both come from one queue of events."""
+
+_LOST: Final = re.compile(
+    r"ipv[46]:|unix:|failed to connect|socket closed|connection reset|broken pipe|stream removed|goaway|"
+    r"endpoint closing|connection (?:attempt )?timed out|transport (?:is )?closed|ping timeout",
+    re.IGNORECASE,
+)
+"""What gRPC's core says when it lost the connection. It says so with addresses, which are nobody's business, and in the
+place where a target's own words would be."""
+
+
+class _Status(NamedTuple):
+    code: grpc.StatusCode
+    details: str
+    trailing: Headers
+
+
+class UpstreamCall:
+    """Relays a conversation to a call and its answer back.
+
+    Args:
+        call: Has begun; this takes it over.
+        stream: The conversation.
+        max_message_bytes: Largest message of the request.
+        first_byte_timeout_s: From the end of the request to the first of the answer; None: no limit.
+        label: The target, for operators.
+    """
+
+    def __init__(
+        self,
+        call: BytesCall,
+        stream: Stream,
+        *,
+        max_message_bytes: int,
+        first_byte_timeout_s: float | None,
+        label: str,
+    ) -> None:
+        self._call = call
+        self._stream = stream
+        self._max_message_bytes = max_message_bytes
+        self._first_byte_timeout_s = first_byte_timeout_s
+        self._label = label
+        self._failure: SessionError | None = None
+        self._status: _Status | None = None
+        self._settled: asyncio.Future[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._answered = False
+        call.add_done_callback(self._on_status)
+
+    async def relay(self) -> None:
+        """Run the call to its end. Cancelled, it is cancelled at the target too.
+
+        Raises:
+            SessionError: It failed otherwise than by a status of the target's.
+        """
+        upload = asyncio.create_task(self._upload(), name="tunnel grpc upstream call writer")
+        try:
+            await self._answer()
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._call.cancel()  # without effect on a call that has ended
+            await _stop(upload)
+
+    # -- the request
+
+    async def _upload(self) -> None:
+        call, assembly = self._call, MessageAssembly(self._max_message_bytes)
+        try:
+            while True:
+                payload = await self._stream.receive()
+                if type(payload) is not GrpcFrame:
+                    raise SessionError(ErrorCode.PROTOCOL_ERROR, "the request is not one of a gRPC call")
+                if payload.type == _DATA:
+                    message = assembly.add(payload)
+                    if message is not None:
+                        await call.write(message)
+                elif payload.type == _CLOSE and not assembly.open:
+                    await call.done_writing()
+                    self._expect_answer()
+                    return
+                else:
+                    raise SessionError(ErrorCode.PROTOCOL_ERROR, "the request of a gRPC call is out of order")
+        except SessionError as exc:
+            self._fail(exc)
+        except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError):
+            return  # the reader learns how the call ended
+        except asyncio.CancelledError:
+            if _this_task_is_cancelled():
+                raise  # else the call was
+
+    def _expect_answer(self) -> None:
+        if self._first_byte_timeout_s is not None and not self._answered:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(self._first_byte_timeout_s, self._overdue, self._first_byte_timeout_s)
+
+    def _overdue(self, timeout_s: float) -> None:
+        detail = f"{self._label}: nothing within {timeout_s:g} s"
+        self._fail(SessionError(ErrorCode.UPSTREAM_TIMEOUT, "the upstream did not answer in time", detail=detail))
+
+    def _fail(self, error: SessionError) -> None:
+        if self._failure is None:
+            self._failure = error
+            self._call.cancel()
+
+    # -- the answer
+
+    async def _answer(self) -> None:
+        call, send = self._call, self._stream.send
+        metadata = block_of(await call.initial_metadata())
+        # Of an answer that is nothing but a status gRPC shows empty metadata all the same.
+        if self._failure is None and (metadata or not call.done()):
+            self._begun()
+            await send(GrpcFrame(_METADATA, metadata=metadata))
+        messages: AsyncIterator[bytes] = aiter(call)
+        try:
+            async for message in messages:
+                await send(GrpcFrame(_DATA, data=message))
+        except grpc.aio.AioRpcError:
+            pass
+        except grpc.aio.BaseError as exc:
+            raise self._broken(str(exc)) from exc
+        except asyncio.CancelledError:
+            if _this_task_is_cancelled():
+                raise
+        status = await self._ended()
+        if self._failure is not None:
+            raise self._failure
+        if self._is_lost(status):
+            raise self._broken(status.details)
+        await send(GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details))
+
+    def _begun(self) -> None:
+        self._answered = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _broken(self, detail: str) -> SessionError:
+        message = "the upstream was lost" if self._answered else "the upstream cannot be reached"
+        return SessionError(ErrorCode.UPSTREAM_UNREACHABLE, message, detail=f"{self._label}: {detail}")
+
+    def _is_lost(self, status: _Status) -> bool:
+        if status.code is grpc.StatusCode.CANCELLED:
+            return status.details == _CANCELLED_HERE
+        return status.code is grpc.StatusCode.UNAVAILABLE and not status.trailing and bool(_LOST.search(status.details))
+
+    # -- statuses
+
+    def _on_status(self, call: BytesCall) -> None:
+        """Note the first status that is not made up. gRPC calls this with each, and then has it at hand."""
+        if self._status is not None:
+            return
+        code, details = _at_once(call.code()), _at_once(call.details()) or ""
+        if code is grpc.StatusCode.INTERNAL and details == _MADE_UP:
+            return
+        self._status = _Status(code, details, block_of(_at_once(call.trailing_metadata()) or ()))
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
+
+    async def _ended(self) -> _Status:
+        if self._status is None:
+            self._settled = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(_STATUS_S):
+                    await self._settled
+            except TimeoutError as exc:
+                raise self._broken("the call failed without a status") from exc
+        assert self._status is not None
+        return self._status
+
+
+def _at_once(answer: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that has nothing to wait for."""
+    try:
+        answer.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    answer.close()
+    raise AssertionError("gRPC reported a status that it does not have")
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    """Cancel ``task`` and return when it has ended, even when cancelled; that is raised afterwards."""
+    task.cancel()
+    interruption: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as exc:
+            interruption = exc
+    if interruption is not None:
+        raise interruption
+
+
+def _this_task_is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

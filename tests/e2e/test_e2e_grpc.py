@@ -1,0 +1,153 @@
+"""gRPC calls through real processes: each the same as when it is made directly."""
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+import grpc.aio
+import pytest
+from e2e_topologies import Plan, Topology, make_topology, running
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from support.call_app import CallApp, script
+from support.call_observation import Observation, observe
+
+pytestmark = pytest.mark.usefixtures("requires_tunnel")
+
+INGRESS = r"listening kind=ingress name=grpc address=(\S+)"
+DEADLINE_S = 60
+LARGE = bytes(range(256)) * 40_000
+
+Caller = Callable[[grpc.aio.Channel], Awaitable[Observation]]
+
+CALLS: dict[str, Caller] = {
+    "unary": lambda channel: observe(channel, "/a.v1.S/Unary", b"m"),
+    "10 MB both ways": lambda channel: observe(channel, "/a.v1.S/Unary", LARGE),
+    "client streaming": lambda channel: observe(
+        channel, "/a.v1.S/Up", *[b"m" * 1000] * 200, metadata=(script(["read-all"], ["send", 1, 1]),)
+    ),
+    "server streaming": lambda channel: observe(channel, "/a.v1.S/Down", metadata=(script(["send", 1000, 500]),)),
+    "metadata": lambda channel: observe(
+        channel,
+        "/a.v1.S/Unary",
+        metadata=(
+            ("x", "1"),
+            ("x", "2"),
+            ("y-bin", b"\x00\xff"),
+            script(["initial", [["i", "1"], ["i-bin", "\xff"]]], ["trailing", [["t", "1"], ["t", "2"]]], ["echo"]),
+        ),
+    ),
+    "deadline": lambda channel: observe(channel, "/a.v1.S/Wait", metadata=(script(["hang"]),), timeout_s=0.3),
+    **{
+        f"status {code.name}": lambda channel, code=code: observe(
+            channel, "/a.v1.S/Unary", b"m", metadata=(script(["read-all"], ["status", code.value[0], "why"]),)
+        )
+        for code in grpc.StatusCode
+    },
+}
+
+
+@asynccontextmanager
+async def through(
+    transport: str, upstream: tuple[str, int], directory: object
+) -> AsyncIterator[tuple[Topology, CallApp, grpc.aio.Channel, grpc.aio.Channel]]:
+    """A tunnel to an application in this process, and channels to both."""
+    app = CallApp()
+    await app.start()
+    topology = make_topology(transport, Plan(upstream, calls_port=app.port), directory)
+    entered = running(topology)
+    # Processes are waited for by blocking.
+    await asyncio.to_thread(entered.__enter__)
+    try:
+        process = topology.processes["host" if transport == "memory" else "server"]
+        address = process.wait_for(INGRESS)[1]
+        options = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
+        async with (
+            grpc.aio.insecure_channel(f"127.0.0.1:{app.port}", options=options) as direct,
+            grpc.aio.insecure_channel(address, options=options) as tunnelled,
+        ):
+            yield topology, app, direct, tunnelled
+    finally:
+        await asyncio.to_thread(entered.__exit__, None, None, None)
+        await app.stop()
+
+
+def run(work: Awaitable[None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await work
+
+    asyncio.run(bounded())
+
+
+def test_calls_are_the_same_as_when_they_are_made_directly(transport, upstream, tmp_path):
+    async def work() -> None:
+        async with through(transport, upstream, tmp_path) as (_, app, direct, tunnelled):
+            seen = {name: (await call(direct), await call(tunnelled)) for name, call in CALLS.items()}
+            assert {name: other for name, (_, other) in seen.items()} == {name: one for name, (one, _) in seen.items()}
+            assert {other.code for _, other in seen.values()} == set(grpc.StatusCode)
+
+            stubs = [health_pb2_grpc.HealthStub(channel) for channel in (direct, tunnelled)]
+            one, other = [await stub.Check(health_pb2.HealthCheckRequest(), timeout=10) for stub in stubs]
+            assert other == one
+
+            app.calls.clear()
+            leaving = tunnelled.stream_stream("/a.v1.S/Wait", None, None)(
+                None, metadata=(script(["read", 1], ["hang"]),)
+            )
+            await leaving.write(b"m")
+            waiting = await app.call()
+            await waiting.begun.wait()
+            left = time.monotonic()
+            leaving.cancel()
+            await waiting.ended.wait()
+            assert waiting.cancelled
+            assert time.monotonic() - left < 1
+
+    run(work())
+
+
+def test_calls_at_once_keep_apart(transport, upstream, tmp_path):
+    async def work() -> None:
+        async with through(transport, upstream, tmp_path) as (_, _, _, tunnelled):
+
+            async def one(number: int) -> None:
+                messages = [b"%d-%d" % (number, index) for index in range(10)]
+                seen = await observe(tunnelled, "/a.v1.S/Talk", *messages, timeout_s=30)
+                assert seen.messages == tuple(messages)
+
+            await asyncio.gather(*map(one, range(100)))
+
+    run(work())
+
+
+def test_server_that_is_told_to_stop_lets_calls_finish(transport, upstream, tmp_path):
+    if transport == "memory":
+        pytest.skip("the host of both ends stops otherwise")
+
+    async def work() -> None:
+        async with through(transport, upstream, tmp_path) as (topology, app, _, tunnelled):
+            call = tunnelled.stream_stream("/a.v1.S/Talk", None, None)(None, timeout=20)
+            await call.write(b"1")
+            assert await call.read() == b"1"
+            server = topology.processes["server"]
+            server.signal(signal.SIGTERM)
+            channel = grpc.aio.insecure_channel(
+                server.wait_for(INGRESS)[1], options=(("grpc.use_local_subchannel_pool", 1),)
+            )
+            async with channel:
+                while (await observe(channel, "/a.v1.S/Unary", b"m")).code is not grpc.StatusCode.UNAVAILABLE:
+                    pass
+            await call.write(b"2")
+            assert await call.read() == b"2"
+            await call.done_writing()
+            assert await call.read() is grpc.aio.EOF
+            assert await call.code() is grpc.StatusCode.OK
+            assert await asyncio.to_thread(server.wait, 20) == 0, server.output
+            assert not re.search(r"Traceback|ERROR", server.output)
+            assert app.calls[0].half_closed
+
+    run(work())

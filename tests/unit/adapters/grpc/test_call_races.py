@@ -1,0 +1,156 @@
+"""What gRPC tells in an order that depends on the moment, told here in each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+import grpc.aio
+import pytest
+from call_kit import CLOSE, UNARY, Call, data
+from grpc_kit import run
+
+from tunnel.adapters.grpc.ingress_call import IngressCall
+from tunnel.adapters.grpc.upstream_call import UpstreamCall
+from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
+from tunnel.domain.errors import ErrorCode, SessionError
+
+MADE_UP = (grpc.StatusCode.INTERNAL, "Internal error from Core", ())
+OWN = (grpc.StatusCode.PERMISSION_DENIED, "not you", (("k", "v"),))
+
+
+class FakeContext:
+    """Of a call whose messages end at once."""
+
+    def time_remaining(self) -> None:
+        return None
+
+    def peer(self) -> str:
+        return "ipv6:%5B::1%5D:5000"
+
+    async def read(self) -> object:
+        return grpc.aio.EOF
+
+
+@pytest.mark.parametrize("cycles", [0, 1, 2, 3])
+def test_end_of_messages_that_is_the_callers_leaving_is_not_passed_on(cycles: int) -> None:
+    async def scenario() -> None:
+        call = IngressCall(FakeContext(), UNARY, max_message_bytes=100)  # type: ignore[arg-type]
+        receiving = asyncio.create_task(call.receive())  # type: ignore[arg-type]
+        reading = asyncio.create_task(call.read())
+        await asyncio.sleep(0)
+        for _ in range(cycles):
+            await asyncio.sleep(0)
+        call.close()  # what the cancelled task does
+        await reading
+        assert not receiving.done()
+        receiving.cancel()
+
+    run(scenario)
+
+
+def test_end_of_messages_is_passed_on() -> None:
+    async def scenario() -> None:
+        call = IngressCall(FakeContext(), UNARY, max_message_bytes=100)  # type: ignore[arg-type]
+        reading = asyncio.create_task(call.read())
+        assert await call.receive() == CLOSE
+        await reading
+
+    run(scenario)
+
+
+class FakeCall:
+    """A call whose write fails while its status comes: ``statuses`` in this order, each of which replaces the last."""
+
+    def __init__(self, *statuses: tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]) -> None:
+        self._statuses = statuses
+        self._status = statuses[0]
+        self._callbacks: list[Callable[[FakeCall], None]] = []
+        self._over = asyncio.Event()
+
+    def add_done_callback(self, callback: Callable[[FakeCall], None]) -> None:
+        self._callbacks.append(callback)
+
+    def done(self) -> bool:
+        return self._over.is_set()
+
+    def cancel(self) -> bool:
+        return False
+
+    async def initial_metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("i", "1"),)
+
+    async def write(self, message: bytes) -> None:
+        for index, status in enumerate(self._statuses):
+            if index:
+                self._over.set()
+                await asyncio.sleep(0)
+            self._status = status
+            for callback in self._callbacks:
+                callback(self)
+        self._over.set()
+        raise asyncio.InvalidStateError
+
+    async def done_writing(self) -> None:
+        raise AssertionError("the write failed")
+
+    async def code(self) -> grpc.StatusCode:
+        return self._status[0]
+
+    async def details(self) -> str:
+        return self._status[1]
+
+    async def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._status[2]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await self._over.wait()
+        for _ in ():
+            yield b""
+
+
+@pytest.mark.parametrize("statuses", [(OWN,), (OWN, MADE_UP), (MADE_UP, OWN), (MADE_UP, MADE_UP, OWN)])
+def test_status_of_the_target_is_told_from_one_that_grpc_made_up(statuses: tuple[object, ...]) -> None:
+    async def scenario() -> None:
+        stream = Call(data(b"m"))
+        await relayed(FakeCall(*statuses), stream)  # type: ignore[arg-type]
+        assert stream.sent == [
+            GrpcFrame(GrpcFrameType.METADATA, metadata=(b"i", b"1")),
+            GrpcFrame(GrpcFrameType.TRAILER, status=7, message="not you", metadata=(b"k", b"v")),
+        ]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Connection refused",
+        "Socket closed",
+        "recvmsg:Connection reset by peer",
+        "GOAWAY received; Error code: 0; Debug Text: bye",
+    ],
+)
+def test_lost_connection_is_told_from_a_target_that_is_unavailable(details: str) -> None:
+    async def scenario() -> None:
+        with pytest.raises(SessionError) as caught:
+            await relayed(FakeCall((grpc.StatusCode.UNAVAILABLE, details, ())), Call(data(b"m")))
+        assert caught.value.code is ErrorCode.UPSTREAM_UNREACHABLE
+        assert details not in caught.value.message
+        assert details in caught.value.detail
+        stream = Call(data(b"m"))
+        await relayed(FakeCall((grpc.StatusCode.UNAVAILABLE, "come back later", ())), stream)
+        assert stream.sent[-1] == GrpcFrame(GrpcFrameType.TRAILER, status=14, message="come back later")
+
+    run(scenario)
+
+
+async def relayed(call: FakeCall, stream: Call) -> None:
+    await UpstreamCall(
+        call,  # type: ignore[arg-type]
+        stream,
+        max_message_bytes=100,
+        first_byte_timeout_s=None,
+        label="grpc://a.test:1",
+    ).relay()

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import grpc
+import grpc.aio
+import pytest
+from call_kit import CLOSE, answered, data, ingress, trailer
+from grpc_kit import eventually, run
+
+from tunnel.adapters.grpc.ingress import GrpcIngress
+from tunnel.domain.call_head import CallHead
+from tunnel.domain.configuration import GrpcIngressSettings
+from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, HttpResponse
+from tunnel.domain.errors import ErrorCode, ListenError, SessionError
+from tunnel.ports.target import Stream
+
+
+async def failure(call: grpc.aio.Call) -> tuple[grpc.StatusCode, str, tuple[object, ...]]:
+    # gRPC keeps the status behind messages that nobody reads.
+    try:
+        async for _ in call:
+            pass
+    except grpc.aio.AioRpcError:
+        pass
+    return await call.code(), await call.details(), tuple(await call.trailing_metadata() or ())
+
+
+def start(channel: grpc.aio.Channel, method: str = "/s.S/M", **more: object) -> grpc.aio.StreamStreamCall:
+    return channel.stream_stream(method, None, None)(timeout=10, **more)
+
+
+def test_opening_tells_service_method_metadata_host_and_deadline() -> None:
+    async def scenario() -> None:
+        async with ingress(answered, host="calls.test") as (_, target, channel):
+            call = channel.stream_stream("/a.b.S/M", None, None)
+            made = call(timeout=3, metadata=(("x", "1"), ("y-bin", b"\xff")))
+            await made.done_writing()
+            assert await made.code() is grpc.StatusCode.OK
+            head = target.streams[0].head
+            assert isinstance(head, GrpcFrame)
+            call = CallHead.of(head)
+            metadata = dict(zip(call.metadata[::2], call.metadata[1::2], strict=True))
+            assert metadata.pop(b"user-agent")
+            assert metadata == {b"x": b"1", b"y-bin": b"\xff", b"x-forwarded-for": b"127.0.0.1"}
+            assert (call.service, call.method, call.host) == ("a.b.S", "M", b"calls.test")
+            assert call.timeout_s is not None
+            assert 1 < call.timeout_s <= 3
+
+    run(scenario)
+
+
+def test_deadline_is_told_as_of_when_the_head_is_asked_for() -> None:
+    async def scenario() -> None:
+        seen: list[float] = []
+
+        async def handle(stream: Stream) -> None:
+            for _ in range(2):
+                assert isinstance(stream.head, GrpcFrame)
+                seen.append(CallHead.of(stream.head).timeout_s or 0)
+                await asyncio.sleep(0.05)
+            await answered(stream)
+
+        async with ingress(handle) as (_, _, channel):
+            call = start(channel)
+            await call.done_writing()
+            assert await call.code() is grpc.StatusCode.OK
+        assert seen[0] - seen[1] >= 0.04
+
+    run(scenario)
+
+
+def test_reads_one_message_ahead_and_no_more() -> None:
+    async def scenario() -> None:
+        async with ingress(lambda stream: asyncio.Event().wait()) as (_, target, channel):  # type: ignore[arg-type,return-value]
+            call = start(channel)
+            for _ in range(3):
+                await call.write(b"m" * 10)
+            await eventually(lambda: bool(target.streams))
+            stream = target.streams[0]
+            assert await stream.receive() == data(b"m" * 10)
+            assert await stream.receive() == data(b"m" * 10)
+            call.cancel()
+            await eventually(lambda: bool(target.ended))
+
+    run(scenario)
+
+
+def test_receiving_that_is_cancelled_loses_nothing() -> None:
+    async def scenario() -> None:
+        async def handle(stream: Stream) -> None:
+            for _ in range(3):
+                receiving = asyncio.create_task(stream.receive())  # type: ignore[arg-type]
+                await asyncio.sleep(0)
+                receiving.cancel()
+                await asyncio.wait([receiving])
+            await stream.send(data(b"now"))
+            assert await stream.receive() == data(b"m")
+            assert await stream.receive() == CLOSE
+            await stream.send(trailer())
+
+        async with ingress(handle) as (_, _, channel):
+            call = start(channel)
+            assert await call.read() == b"now"
+            await call.write(b"m")
+            await call.done_writing()
+            assert await call.code() is grpc.StatusCode.OK
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [HttpResponse(200)],
+        [data(b"1"), GrpcFrame(GrpcFrameType.METADATA)],
+        [data(b"1", more=True), trailer()],
+        [GrpcFrame(GrpcFrameType.ERROR)],
+        [CLOSE],
+        [GrpcFrame(GrpcFrameType.METADATA, metadata=(b"BAD", b"1"))],
+        [GrpcFrame(GrpcFrameType.TRAILER, metadata=(b"x", b"\n"))],
+    ],
+)
+def test_answer_that_is_none_to_a_call_is_internal(answer: list[GrpcFrame]) -> None:
+    async def scenario() -> None:
+        async def handle(stream: Stream) -> None:
+            for payload in answer:
+                await stream.send(payload)
+
+        async with ingress(handle) as (_, _, channel):
+            code, _, trailing = await failure(start(channel))
+            assert (code, trailing) == (grpc.StatusCode.INTERNAL, (("tunnel-error", "protocol_error"),))
+
+    run(scenario)
+
+
+def test_target_that_does_not_answer_or_fails_is_internal(caplog: pytest.LogCaptureFixture) -> None:
+    async def nothing(stream: Stream) -> None:
+        return
+
+    async def broken(stream: Stream) -> None:
+        raise ValueError("a secret")
+
+    async def scenario() -> None:
+        for handle in (nothing, broken):
+            async with ingress(handle) as (_, _, channel):
+                code, details, _ = await failure(start(channel))
+                assert code is grpc.StatusCode.INTERNAL
+                assert "secret" not in details
+
+    with caplog.at_level(logging.CRITICAL, "tunnel.ingress"):
+        run(scenario)
+
+
+def test_reset_ends_a_call_whose_caller_does_not_read() -> None:
+    async def scenario() -> None:
+        blocked = asyncio.Event()
+
+        async def handle(stream: Stream) -> None:
+            async def reset() -> None:
+                await blocked.wait()
+                stream.reset(SessionError(ErrorCode.OVERLOADED, "enough"))
+
+            resetting = asyncio.create_task(reset())
+            try:
+                while True:
+                    blocked.set()
+                    await stream.send(data(b"m" * 1_000_000))
+            finally:
+                await resetting
+
+        async with ingress(handle) as (_, target, channel):
+            call = start(channel)
+            await call.done_writing()
+            await call.initial_metadata()
+            await eventually(lambda: bool(target.ended))
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                async for _ in call:
+                    pass
+            assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
+
+    run(scenario)
+
+
+def test_leaving_caller_cancels_the_target() -> None:
+    async def scenario() -> None:
+        async with ingress(lambda stream: asyncio.Event().wait()) as (_, target, channel):  # type: ignore[arg-type,return-value]
+            call = start(channel)
+            await call.write(b"m")
+            await eventually(lambda: bool(target.streams))
+            call.cancel()
+            await eventually(lambda: bool(target.ended))
+            assert isinstance(target.ended[0], asyncio.CancelledError)
+
+    run(scenario)
+
+
+def test_drain_lets_calls_finish_and_takes_no_more() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+
+        async def handle(stream: Stream) -> None:
+            await go.wait()
+            await answered(stream, [b"done"])
+
+        async with ingress(handle) as (listening, target, channel):
+            call = start(channel)
+            await call.done_writing()
+            await eventually(lambda: bool(target.streams))
+            listening.drain(10)
+            await asyncio.sleep(0)
+            async with grpc.aio.insecure_channel(
+                listening.address, options=(("grpc.use_local_subchannel_pool", 1),)
+            ) as late:
+                assert await start(late).code() is grpc.StatusCode.UNAVAILABLE
+            go.set()
+            assert await call.read() == b"done"
+            assert await call.code() is grpc.StatusCode.OK
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("grace_s", [0, 0.1])
+def test_calls_that_outlive_the_grace_are_unavailable(grace_s: float) -> None:
+    async def scenario() -> None:
+        async with ingress(lambda stream: asyncio.Event().wait()) as (listening, target, channel):  # type: ignore[arg-type,return-value]
+            call = start(channel)
+            await call.write(b"m")
+            await eventually(lambda: bool(target.streams))
+            listening.drain(grace_s)
+            code, _, trailing = await failure(call)
+            assert (code, trailing) == (grpc.StatusCode.UNAVAILABLE, (("tunnel-error", "peer_lost"),))
+            assert isinstance(target.ended[0], asyncio.CancelledError)
+
+    run(scenario)
+
+
+def test_other_settings_hold_from_the_next_call_on() -> None:
+    async def scenario() -> None:
+        async with ingress(answered, host="one.test") as (listening, target, channel):
+            for host in ("one.test", "other.test"):
+                call = start(channel)
+                await call.done_writing()
+                assert await call.code() is grpc.StatusCode.OK
+                head = target.streams[-1].head
+                assert isinstance(head, GrpcFrame)
+                assert CallHead.of(head).host == host.encode()
+                listening.follow(GrpcIngress(GrpcIngressSettings(listen="127.0.0.1:0", host="other.test")))
+
+    run(scenario)
+
+
+def test_address_that_is_taken_shows_when_it_is_bound() -> None:
+    one = GrpcIngress(GrpcIngressSettings(listen="127.0.0.1:0"))
+    one.bind()
+    with pytest.raises(ListenError):
+        GrpcIngress(GrpcIngressSettings(listen=one.address)).bind()
+    one.drain(0)
+    other = GrpcIngress(GrpcIngressSettings(listen=one.address))
+    other.bind()
+    other.drain(0)
+
+
+def test_metadata_over_the_limit_is_resource_exhausted() -> None:
+    async def scenario() -> None:
+        async with ingress(answered, max_header_bytes=2048) as (_, target, channel):
+            call = start(channel, metadata=(("x", "1" * 4000),))
+            assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert target.streams == []
+
+    run(scenario)
