@@ -29,6 +29,7 @@ class Meter:
     def __init__(self, processes: Mapping[str, int]) -> None:
         self._processes: Final = dict(processes)
         self._cpu_s: dict[str, float] = {}
+        self._held_kib: dict[str, float] = {}
         self._since_s = 0.0
         self.elapsed_s = 0.0
         self.cpu_s: dict[str, float] = {}
@@ -36,10 +37,13 @@ class Meter:
         self.peak_mib: dict[str, float] = {}
         """By role, the sum of the high-water marks of the tree's members. Since the meter was entered, where the kernel
         lets us reset them, otherwise since they started."""
+        self.growth_kib: dict[str, float] = {}
+        """By role, by how much its memory grew, as far as no file is behind it."""
 
     def __enter__(self) -> Self:
         for pid in self._processes.values():
             _reset_peak(pid)
+        self._held_kib = {role: _memory_kib(pid, "RssAnon") for role, pid in self._processes.items()}
         self._cpu_s = {role: _cpu_s(pid) for role, pid in self._processes.items()}
         self._since_s = time.perf_counter()
         return self
@@ -50,7 +54,8 @@ class Meter:
         self.elapsed_s = time.perf_counter() - self._since_s
         present = {role: pid for role, pid in self._processes.items() if _tree(pid)}
         self.cpu_s = {role: _cpu_s(pid) - self._cpu_s[role] for role, pid in present.items()}
-        self.peak_mib = {role: _peak_mib(pid) for role, pid in present.items()}
+        self.peak_mib = {role: _memory_kib(pid, "VmHWM") / _KIB_PER_MIB for role, pid in present.items()}
+        self.growth_kib = {role: _memory_kib(pid, "RssAnon") - self._held_kib[role] for role, pid in present.items()}
 
 
 def _tree(pid: int) -> list[int]:
@@ -78,13 +83,14 @@ def _cpu_s(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _peak_mib(pid: int) -> float:
-    kib = 0
+def _memory_kib(pid: int, field: str) -> float:
+    """One field of status for the whole tree; see proc(5)."""
+    kib = 0.0
     for member in _tree(pid):
         with contextlib.suppress(OSError):
-            match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{member}/status").read_text())
+            match = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{member}/status").read_text())
             kib += int(match[1]) if match else 0
-    return kib / _KIB_PER_MIB
+    return kib
 
 
 def _reset_peak(pid: int) -> None:

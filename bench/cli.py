@@ -15,7 +15,7 @@ from typing import Final
 
 from bench.document import document
 from bench.lanes import TITLES
-from bench.lineup import Lineup, bring_up
+from bench.lineup import Lineup, bring_up, renewed
 from bench.loads import LOAD_NAMES, QUICK_LOADS, Load, make_loads
 from bench.machine import describe_machine
 from bench.plot import plot
@@ -30,7 +30,9 @@ from bench.upstreams import start_upstreams
 __all__ = ["main"]
 
 _ROUNDS, _SECONDS, _LARGE_MIB = 5, 2, 100
-_QUICK_ROUNDS, _QUICK_SECONDS = 3, 0.5
+_BULK_MIB, _IDLE_SOCKETS = 1024, 10_000
+_QUICK_BULK_MIB, _QUICK_IDLE_SOCKETS = 128, 1000
+_QUICK_ROUNDS, _QUICK_SECONDS = 2, 0.5
 _TERMINATED: Final = 143
 _INTERRUPTED: Final = 130
 
@@ -65,6 +67,7 @@ def _run(options: argparse.Namespace, processes: Processes, arguments: Sequence[
     measured = measure_all(
         loads,
         lineup.lanes,
+        renew=lambda name: renewed(name, processes, python=options.python),
         rounds=rounds,
         seconds=seconds,
         tell=lambda line: print(line, file=sys.stderr, flush=True),
@@ -82,7 +85,11 @@ def _run(options: argparse.Namespace, processes: Processes, arguments: Sequence[
 
 def _selected(options: argparse.Namespace) -> tuple[list[Load], list[str]]:
     """The loads and the names of the lanes that were asked for, without loads that fit none of them."""
-    every = make_loads(large_mib=options.large_mib)
+    every = make_loads(
+        large_mib=options.large_mib,
+        bulk_mib=options.bulk_mib or (_QUICK_BULK_MIB if options.quick else _BULK_MIB),
+        idle_sockets=options.idle_sockets or (_QUICK_IDLE_SOCKETS if options.quick else _IDLE_SOCKETS),
+    )
     loads = [every[name] for name in every if name in options.only]
     loads = loads or [every[name] for name in (QUICK_LOADS if options.quick else LOAD_NAMES)]
     fitting = [name for name in TITLES if any(name in load.lanes for load in loads)]
@@ -118,10 +125,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_count, help=f"turns of each lane under each load ({_ROUNDS})")
     parser.add_argument("--seconds", type=_duration, help=f"length of a turn ({_SECONDS})")
     parser.add_argument(
-        "--quick", action="store_true", help="fewer loads and shorter turns: an impression below two minutes"
+        "--quick", action="store_true", help="fewer loads and shorter turns: an impression in about two minutes"
     )
     parser.add_argument(
         "--large-mib", type=_count, default=_LARGE_MIB, metavar="MIB", help=f"size of a large body ({_LARGE_MIB})"
+    )
+    parser.add_argument(
+        "--bulk-mib", type=_count, metavar="MIB", help=f"size of what goes over one TCP connection ({_BULK_MIB})"
+    )
+    parser.add_argument(
+        "--idle-sockets", type=_count, metavar="N", help=f"idle WebSockets, as the limits allow ({_IDLE_SOCKETS})"
     )
     parser.add_argument(
         "--python", default=sys.executable, metavar="PATH", help="interpreter of server and client (this one)"

@@ -111,11 +111,12 @@ def run_events(lane: Lane, meter: Meter, *, subscribers: int, seconds: float) ->
 
 async def _run(lane: Lane, meter: Meter, *, subscribers: int, seconds: float) -> Result:
     fanout = _Fanout(subscribers)
-    request = request_head(lane.streams, "/events")
+    entrance = lane.entrances["streams"]
+    request = request_head(entrance, "/events")
     publication = request_head(Entrance(lane.publisher), "/publish", method="POST")
     try:
         transports = [
-            await _connect(lane.streams.address, lambda: _Subscriber(request, fanout)) for _ in range(subscribers)
+            await _connect(entrance.address, lambda: _Subscriber(request, fanout)) for _ in range(subscribers)
         ]
         await fanout.reached(_OPEN_S)
         publisher = await _connect(lane.publisher, asyncio.Protocol)

@@ -9,7 +9,7 @@ from typing import Final
 from bench.processes import Processes
 from bench.upstreams import Upstreams
 
-__all__ = ["REFERENCES", "TITLES", "Entrance", "Lane", "StartLane"]
+__all__ = ["BYTE_LANES", "REFERENCES", "TITLES", "Entrance", "Lane", "StartLane"]
 
 TITLES: Final = {
     "grpc": "tunnel, gRPC",
@@ -27,6 +27,9 @@ TITLES: Final = {
     "rules-10000": "10,000 rules",
 }
 """Every lane, in the order of the tables."""
+
+BYTE_LANES: Final = ("grpc", "websocket", "memory", "ssh", "frp", "chisel", "rathole", "direct")
+"""Those that lead to every upstream, whatever is spoken there."""
 
 REFERENCES: Final = ("ssh", "direct")
 """The lanes that all others are compared with."""
@@ -51,17 +54,17 @@ class Lane:
 
     Args:
         name: A key of ``TITLES``.
-        plain: Leads to the upstream of fixed answers.
-        streams: Leads to the upstream of uploads and events; often the same address.
+        entrances: Where visitors of each upstream come in, often the same address for several: ``plain`` leads
+            to fixed answers of HTTP, ``streams`` to uploads and events, ``websockets`` and ``bytes`` to echoes over
+            WebSocket and TCP, ``calls`` to a gRPC service. What the lane cannot carry is missing.
         publisher: ``host:port`` where events are published, past the lane.
         processes: Its own processes by role, each the root of a tree.
-        upstream: The upstream's process behind each entrance, by ``plain`` and ``streams``; empty where the lane is its
-            own upstream.
+        upstream: The upstream's process behind each entrance, by the same names; empty where the lane is its own
+            upstream.
     """
 
     name: str
-    plain: Entrance
-    streams: Entrance
+    entrances: Mapping[str, Entrance]
     publisher: str
     processes: Mapping[str, int] = field(default_factory=dict)
     upstream: Mapping[str, int] = field(default_factory=dict)

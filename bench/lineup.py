@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -15,12 +16,12 @@ from bench.peer_lanes import start_chisel, start_frp, start_piko, start_rathole
 from bench.plain_lanes import start_direct, start_uvicorn
 from bench.processes import Failed, NotFound, Processes
 from bench.ssh_lane import start_ssh
-from bench.tunnel_lanes import TunnelLanes
+from bench.tunnel_lanes import MANY_SESSIONS, TunnelLanes
 from bench.upstream_server import SMALL
-from bench.upstreams import Upstreams
+from bench.upstreams import Upstreams, start_upstreams
 from bench.visitor import Visitor
 
-__all__ = ["Lineup", "bring_up"]
+__all__ = ["Lineup", "bring_up", "renewed"]
 
 _ANSWER_S: Final = 10.0
 _LOOK_S: Final = 0.1
@@ -59,8 +60,29 @@ def bring_up(names: Iterable[str], upstreams: Upstreams, processes: Processes, *
     return lineup
 
 
-def _starters(python: str) -> dict[str, StartLane]:
-    tunnels = TunnelLanes(python)
+@contextlib.contextmanager
+def renewed(name: str, processes: Processes, *, python: str) -> Iterator[Lane]:
+    """Start a lane once more, with upstreams of its own and room for many conversations, and end both.
+
+    Args:
+        name: Of a lane that could be had before.
+        processes: Ends what was started, if nobody else does.
+        python: As of ``bring_up``.
+
+    Raises:
+        Failed: It does not get ready.
+    """
+    branch = processes.branch()
+    try:
+        lane = _starters(python, limits=MANY_SESSIONS)[name](start_upstreams(branch, large_mib=1), branch)
+        _prove(lane)
+        yield lane
+    finally:
+        branch.stop_all()
+
+
+def _starters(python: str, *, limits: str = "") -> dict[str, StartLane]:
+    tunnels = TunnelLanes(python, limits=limits)
     return {
         "grpc": partial(tunnels.start, "grpc"),
         "websocket": partial(tunnels.start, "websocket"),
@@ -85,15 +107,15 @@ def _prove(lane: Lane) -> None:
     deadline = time.monotonic() + _ANSWER_S
     while True:
         try:
-            with Visitor(lane.plain) as visitor:
+            with Visitor(lane.entrances["plain"]) as visitor:
                 body = visitor.get("/small")
-            with Visitor(lane.streams) as visitor:
+            with Visitor(lane.entrances["streams"]) as visitor:
                 visitor.upload("/upload", len(SMALL))
         except (OSError, Failed) as exc:
             if time.monotonic() > deadline:
-                raise Failed(f"no answer from {lane.plain.address}: {exc}") from exc
+                raise Failed(f"no answer from {lane.entrances['plain'].address}: {exc}") from exc
             time.sleep(_LOOK_S)
         else:
             break
     if body != SMALL:
-        raise Failed(f"unexpected answer from {lane.plain.address}: {body[:80]!r}")
+        raise Failed(f"unexpected answer from {lane.entrances['plain'].address}: {body[:80]!r}")

@@ -25,7 +25,7 @@ def start_rules(python: str, count: int, processes: Processes) -> Lane:
     name = f"rules-{count}"
     host = processes.start(name, python, "-m", "bench.lookup_host", str(count), environment=module_environment())
     address = host.until_logged(r"ready (\S+)")
-    return Lane(name, Entrance(address), Entrance(address), address, {"rules": host.pid})
+    return Lane(name, {"plain": Entrance(address)}, address, {"rules": host.pid})
 
 
 def run_lookups(lane: Lane, meter: Meter, *, seconds: float) -> Result:
@@ -34,7 +34,7 @@ def run_lookups(lane: Lane, meter: Meter, *, seconds: float) -> Result:
     Raises:
         Failed: The process does not answer.
     """
-    host, _, port = lane.plain.address.rpartition(":")
+    host, _, port = lane.entrances["plain"].address.rpartition(":")
     try:
         with (
             socket.create_connection((host, int(port)), timeout=seconds + _PATIENCE_S) as connection,

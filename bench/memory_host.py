@@ -1,6 +1,6 @@
 """A server and a client in one process, joined by memory: ``python -m bench.memory_host SERVER_FILE CLIENT_FILE``.
 
-Prints ``ingress ADDRESS`` once requests can be answered, and ends at SIGTERM.
+Prints a line for each listener, as ``tunnel server`` does, once requests can be answered, and ends at SIGTERM.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ async def _run(server_file: str, client_file: str) -> None:
         tunnel.Client(tunnel.load_client_settings(client_file)) as client,
     ):
         await client.ready()
-        print("ingress", server.addresses["ingress.http"], flush=True)
+        for entrance, address in server.addresses.items():
+            kind, _, name = entrance.partition(".")
+            print(f"listening kind={kind} name={name} address={address}", flush=True)
         await terminated.wait()
 
 

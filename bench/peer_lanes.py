@@ -6,13 +6,18 @@ Whether a peer encrypts is left at its default: frp and chisel do, rathole and p
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from bench.lanes import Entrance, Lane
 from bench.processes import Process, Processes, accepts, free_port, program
 from bench.upstreams import Upstreams
 
 __all__ = ["start_chisel", "start_frp", "start_piko", "start_rathole"]
+
+_OF_HTTP: Final = ("plain", "streams", "websockets")
+"""What piko forwards as requests."""
 
 
 def start_frp(upstreams: Upstreams, processes: Processes) -> Lane:
@@ -23,7 +28,7 @@ def start_frp(upstreams: Upstreams, processes: Processes) -> Lane:
         Failed: They do not get ready.
     """
     frps, frpc = program("frps"), program("frpc")
-    port, plain, streams, token = free_port(), free_port(), free_port(), secrets.token_urlsafe(16)
+    port, ports, token = free_port(), _ports(upstreams), secrets.token_urlsafe(16)
     server_file = _write(
         processes,
         "frps.toml",
@@ -35,14 +40,14 @@ def start_frp(upstreams: Upstreams, processes: Processes) -> Lane:
         f'serverAddr = "127.0.0.1"\nserverPort = {port}\nauth.token = "{token}"\nlog.level = "warn"\n'
         + "".join(
             f'[[proxies]]\nname = "{name}"\ntype = "tcp"\nlocalIP = "127.0.0.1"\n'
-            f"localPort = {_port(address)}\nremotePort = {remote}\n"
-            for name, address, remote in (("plain", upstreams.plain, plain), ("streams", upstreams.streams, streams))
+            f"localPort = {_port(address)}\nremotePort = {ports[name]}\n"
+            for name, address in upstreams.addresses.items()
         ),
     )
     server = processes.start("frps", frps, "-c", server_file)
     server.until(accepts(f"127.0.0.1:{port}"))
     client = processes.start("frpc", frpc, "-c", client_file)
-    return _forwarded("frp", upstreams, ports=(plain, streams), ends=(server, client))
+    return _forwarded("frp", upstreams, ports=ports, ends=(server, client))
 
 
 def start_chisel(upstreams: Upstreams, processes: Processes) -> Lane:
@@ -53,7 +58,7 @@ def start_chisel(upstreams: Upstreams, processes: Processes) -> Lane:
         Failed: It does not get ready.
     """
     chisel = program("chisel")
-    port, plain, streams = free_port(), free_port(), free_port()
+    port, ports = free_port(), _ports(upstreams)
     login = ("--auth", f"bench:{secrets.token_urlsafe(16)}")
     server = processes.start(
         "chisel-server", chisel, "server", "--host", "127.0.0.1", "--port", str(port), "--reverse", *login
@@ -62,10 +67,9 @@ def start_chisel(upstreams: Upstreams, processes: Processes) -> Lane:
     client = processes.start(
         "chisel-client",
         *(chisel, "client", *login, f"http://127.0.0.1:{port}"),
-        f"R:127.0.0.1:{plain}:{upstreams.plain}",
-        f"R:127.0.0.1:{streams}:{upstreams.streams}",
+        *(f"R:127.0.0.1:{ports[name]}:{address}" for name, address in upstreams.addresses.items()),
     )
-    return _forwarded("chisel", upstreams, ports=(plain, streams), ends=(server, client))
+    return _forwarded("chisel", upstreams, ports=ports, ends=(server, client))
 
 
 def start_rathole(upstreams: Upstreams, processes: Processes) -> Lane:
@@ -76,26 +80,26 @@ def start_rathole(upstreams: Upstreams, processes: Processes) -> Lane:
         Failed: It does not get ready.
     """
     rathole = program("rathole")
-    port, plain, streams, token = free_port(), free_port(), free_port(), secrets.token_urlsafe(16)
+    port, ports, token = free_port(), _ports(upstreams), secrets.token_urlsafe(16)
     server_file = _write(
         processes,
         "rathole-server.toml",
         f'[server]\nbind_addr = "127.0.0.1:{port}"\ndefault_token = "{token}"\n'
-        f'[server.services.plain]\nbind_addr = "127.0.0.1:{plain}"\n'
-        f'[server.services.streams]\nbind_addr = "127.0.0.1:{streams}"\n',
+        + "".join(f'[server.services.{name}]\nbind_addr = "127.0.0.1:{port}"\n' for name, port in ports.items()),
     )
     client_file = _write(
         processes,
         "rathole-client.toml",
         f'[client]\nremote_addr = "127.0.0.1:{port}"\ndefault_token = "{token}"\n'
-        f'[client.services.plain]\nlocal_addr = "{upstreams.plain}"\n'
-        f'[client.services.streams]\nlocal_addr = "{upstreams.streams}"\n',
+        + "".join(
+            f'[client.services.{name}]\nlocal_addr = "{address}"\n' for name, address in upstreams.addresses.items()
+        ),
     )
     quiet = {"RUST_LOG": "warn"}
     server = processes.start("rathole-server", rathole, "--server", server_file, environment=quiet)
     server.until(accepts(f"127.0.0.1:{port}"))
     client = processes.start("rathole-client", rathole, "--client", client_file, environment=quiet)
-    return _forwarded("rathole", upstreams, ports=(plain, streams), ends=(server, client))
+    return _forwarded("rathole", upstreams, ports=ports, ends=(server, client))
 
 
 def start_piko(upstreams: Upstreams, processes: Processes) -> Lane:
@@ -119,32 +123,37 @@ def start_piko(upstreams: Upstreams, processes: Processes) -> Lane:
         processes,
         "piko-agent.yaml",
         f"connect:\n  url: http://{upstream}\nserver:\n  bind_addr: {agent}\nlisteners:\n"
-        f"  - endpoint_id: plain\n    addr: {upstreams.plain}\n    access_log: false\n"
-        f"  - endpoint_id: streams\n    addr: {upstreams.streams}\n    access_log: false\n",
+        + "".join(
+            f"  - endpoint_id: {name}\n    addr: {upstreams.addresses[name]}\n    access_log: false\n"
+            for name in _OF_HTTP
+        ),
     )
     client = processes.start("piko-agent", piko, "agent", "start", "--config.path", agent_file, *quiet)
     return Lane(
         "piko",
-        Entrance(proxy, (("x-piko-endpoint", "plain"),)),
-        Entrance(proxy, (("x-piko-endpoint", "streams"),)),
-        upstreams.streams,
+        {name: Entrance(proxy, (("x-piko-endpoint", name),)) for name in _OF_HTTP},
+        upstreams.publisher,
         {"server": server.pid, "client": client.pid},
         upstreams.processes,
     )
 
 
-def _forwarded(name: str, upstreams: Upstreams, *, ports: tuple[int, int], ends: tuple[Process, Process]) -> Lane:
+def _forwarded(name: str, upstreams: Upstreams, *, ports: Mapping[str, int], ends: tuple[Process, Process]) -> Lane:
     """The lane of a peer that forwards one port of its server to each upstream, once the ports accept."""
     server, client = ends
-    plain, streams = (client.until(accepts(f"127.0.0.1:{port}")) for port in ports)
+    addresses = {name: client.until(accepts(f"127.0.0.1:{port}")) for name, port in ports.items()}
     return Lane(
         name,
-        Entrance(plain),
-        Entrance(streams),
-        upstreams.streams,
+        {name: Entrance(address) for name, address in addresses.items()},
+        upstreams.publisher,
         {"server": server.pid, "client": client.pid},
         upstreams.processes,
     )
+
+
+def _ports(upstreams: Upstreams) -> dict[str, int]:
+    """A port of the peer's server for each upstream."""
+    return {name: free_port() for name in upstreams.addresses}
 
 
 def _write(processes: Processes, name: str, text: str) -> Path:

@@ -13,9 +13,8 @@ def start_direct(upstreams: Upstreams, processes: Processes) -> Lane:
     """Visitors dial the upstream themselves. Starts nothing."""
     return Lane(
         "direct",
-        Entrance(upstreams.plain),
-        Entrance(upstreams.streams),
-        upstreams.streams,
+        {name: Entrance(address) for name, address in upstreams.addresses.items()},
+        upstreams.publisher,
         upstream=upstreams.processes,
     )
 
@@ -33,4 +32,5 @@ def start_uvicorn(python: str, upstreams: Upstreams, processes: Processes) -> La
         environment=module_environment(),
     )
     server.until(accepts(address))
-    return Lane("uvicorn", Entrance(address), Entrance(address), address, {"server": server.pid})
+    entrances = dict.fromkeys(("plain", "streams"), Entrance(address))
+    return Lane("uvicorn", entrances, address, {"server": server.pid})

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,6 +87,13 @@ class Processes:
     def __init__(self, directory: Path) -> None:
         self.directory: Final = directory
         self._started: Final[list[Process]] = []
+        self._branches: Final[list[Processes]] = []
+
+    def branch(self) -> Processes:
+        """Some that may be ended before the others, and are ended with them at the latest; in a directory below."""
+        branch = Processes(Path(tempfile.mkdtemp(dir=self.directory)))
+        self._branches.append(branch)
+        return branch
 
     def start(self, name: str, *command: str | Path, environment: Mapping[str, str] | None = None) -> Process:
         """Start ``command``. Its standard input is empty; ``environment`` is added to ours."""
@@ -105,6 +113,8 @@ class Processes:
 
     def stop_all(self) -> None:
         """End them all, the last first: politely, then not."""
+        for branch in self._branches:
+            branch.stop_all()
         for number in (signal.SIGTERM, signal.SIGKILL):
             running = [process for process in reversed(self._started) if process.child.poll() is None]
             for process in running:

@@ -25,6 +25,8 @@ class LaneReport:
         p99_ms: Latency of the slowest hundredth.
         cpu_us: Microseconds of CPU time a unit, by role.
         peak_mib: The highest peak of all rounds, by role.
+        growth_kib: By how many KiB a unit memory grew, by role.
+        done: Units in a round.
         failed: Requests that failed, in all rounds together.
         rounds: What the medians are of.
     """
@@ -36,6 +38,8 @@ class LaneReport:
     p99_ms: float
     cpu_us: dict[str, float]
     peak_mib: dict[str, float]
+    growth_kib: dict[str, float]
+    done: float
     failed: int
     rounds: tuple[Sample, ...]
 
@@ -78,6 +82,8 @@ def _lane_report(name: str, samples: dict[str, list[Sample]], references: tuple[
         p99_ms=median(sample.p99_ms for sample in own),
         cpu_us=median_by_role([sample.cpu_us for sample in own]),
         peak_mib={role: max(peak.get(role, 0.0) for peak in peaks) for role in peaks[0]},
+        growth_kib=median_by_role([sample.growth_kib for sample in own]),
+        done=median(sample.done for sample in own),
         failed=sum(sample.failed for sample in own),
         rounds=tuple(own),
     )

@@ -43,12 +43,13 @@ def run_requests(lane: Lane, meter: Meter, *, path: str, connections: int, secon
     Raises:
         Failed: Nobody listens, or wrk fails.
     """
+    entrance = lane.entrances["plain"]
     try:
         wrk = program("wrk")
     except NotFound:
         with meter:
-            return uvloop.run(_generate(lane.plain, path, connections=connections, seconds=seconds))
-    fields = (part for name, value in lane.plain.fields for part in ("-H", f"{name}: {value}"))
+            return uvloop.run(_generate(entrance, path, connections=connections, seconds=seconds))
+    fields = (part for name, value in entrance.fields for part in ("-H", f"{name}: {value}"))
     command = [
         wrk,
         "-t1",
@@ -62,7 +63,7 @@ def run_requests(lane: Lane, meter: Meter, *, path: str, connections: int, secon
     try:
         with meter:
             done = subprocess.run(
-                [*command, f"http://{lane.plain.address}{path}"],
+                [*command, f"http://{entrance.address}{path}"],
                 check=True,
                 capture_output=True,
                 text=True,

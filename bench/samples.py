@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
+from bench.accounting import Meter
+
 __all__ = ["Result", "Sample", "Spread", "median_by_role", "percentile", "ratios"]
 
 _US_PER_S: Final = 1e6
@@ -34,7 +36,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Sample:
-    """One turn of one lane under one load. CPU is microseconds a unit, memory the peak in MiB, both by role."""
+    """One turn of one lane under one load.
+
+    ``done`` units. By role: CPU in microseconds a unit, the peak of memory in MiB, and by how many KiB a unit it grew.
+    """
 
     rate: float
     p50_ms: float
@@ -42,17 +47,21 @@ class Sample:
     failed: int
     cpu_us: dict[str, float] = field(default_factory=dict)
     peak_mib: dict[str, float] = field(default_factory=dict)
+    growth_kib: dict[str, float] = field(default_factory=dict)
+    done: float = 0.0
 
     @classmethod
-    def of(cls, result: Result, *, cpu_s: dict[str, float], peak_mib: dict[str, float]) -> Sample:
+    def of(cls, result: Result, meter: Meter) -> Sample:
         """The same by second and by unit."""
         return cls(
             rate=result.done / result.elapsed_s if result.elapsed_s else 0.0,
             p50_ms=result.p50_ms,
             p99_ms=result.p99_ms,
             failed=result.failed,
-            cpu_us={role: used * _US_PER_S / result.done for role, used in cpu_s.items() if result.done},
-            peak_mib=peak_mib,
+            cpu_us={role: used * _US_PER_S / result.done for role, used in meter.cpu_s.items() if result.done},
+            peak_mib=meter.peak_mib,
+            growth_kib={role: grown / result.done for role, grown in meter.growth_kib.items() if result.done},
+            done=result.done,
         )
 
 

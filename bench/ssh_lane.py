@@ -42,7 +42,8 @@ def start_ssh(upstreams: Upstreams, processes: Processes) -> Lane:
     directory = processes.directory
     for key in ("host_key", "user_key"):
         subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", directory / key], check=True)
-    port, plain, streams = free_port(), free_port(), free_port()
+    port = free_port()
+    forwarded = {name: f"127.0.0.1:{free_port()}" for name in upstreams.addresses}
     configuration = directory / "sshd_config"
     configuration.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host_key\nPidFile none\n"
@@ -65,17 +66,15 @@ def start_ssh(upstreams: Upstreams, processes: Processes) -> Lane:
         "ssh",
         *(ssh, "-N", "-F", "none", "-p", str(port)),
         *(part for name, value in options.items() for part in ("-o", f"{name}={value}")),
-        *("-R", f"127.0.0.1:{plain}:{upstreams.plain}"),
-        *("-R", f"127.0.0.1:{streams}:{upstreams.streams}"),
+        *(part for name, address in forwarded.items() for part in ("-R", f"{address}:{upstreams.addresses[name]}")),
         f"{getpass.getuser()}@127.0.0.1",
     )
-    for forwarded in (plain, streams):
-        client.until(accepts(f"127.0.0.1:{forwarded}"))
+    for address in forwarded.values():
+        client.until(accepts(address))
     return Lane(
         "ssh",
-        Entrance(f"127.0.0.1:{plain}"),
-        Entrance(f"127.0.0.1:{streams}"),
-        upstreams.streams,
+        {name: Entrance(address) for name, address in forwarded.items()},
+        upstreams.publisher,
         {"server": server.pid, "client": client.pid},
         upstreams.processes,
     )

@@ -34,7 +34,7 @@ def run_uploads(lane: Lane, meter: Meter, *, large_mib: int, seconds: float) -> 
 def _repeat(lane: Lane, meter: Meter, *, up: bool, size_bytes: int, seconds: float) -> Result:
     durations_ms: list[float] = []
     try:
-        with Visitor(lane.streams if up else lane.plain) as visitor, meter:
+        with Visitor(lane.entrances["streams" if up else "plain"]) as visitor, meter:
             until = time.perf_counter() + seconds
             while not durations_ms or time.perf_counter() < until:
                 since = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The upstream that all lanes lead to: nginx for fixed answers where it is installed, and a small server of our own."""
+"""The upstreams that all lanes lead to: nginx for fixed answers where it is installed, and small servers of our own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench.processes import NotFound, Processes, accepts, free_port, program
+from bench.processes import NotFound, Process, Processes, accepts, free_port, program
 from bench.upstream_server import BODY, MIB
 
 __all__ = ["ROOT", "Upstreams", "module_environment", "start_upstreams"]
@@ -50,17 +50,20 @@ class Upstreams:
 
     Args:
         kind: What it is, for the reader of the output.
-        plain: ``host:port`` of the fixed answers.
-        streams: ``host:port`` of uploads and events.
+        addresses: ``host:port`` of each, by the names of a lane's entrances.
         large_mib: Size of a large body, MiB.
-        processes: Of each, by ``plain`` and ``streams``.
+        processes: Of each, by the same names.
     """
 
     kind: str
-    plain: str
-    streams: str
+    addresses: Mapping[str, str]
     large_mib: int
     processes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def publisher(self) -> str:
+        """``host:port`` where events are published."""
+        return self.addresses["streams"]
 
 
 def module_environment() -> dict[str, str]:
@@ -69,22 +72,47 @@ def module_environment() -> dict[str, str]:
 
 
 def start_upstreams(processes: Processes, *, large_mib: int) -> Upstreams:
-    """Start the upstream.
+    """Start the upstreams.
 
     Raises:
-        Failed: It does not get ready.
+        Failed: One does not get ready.
     """
-    streams = f"127.0.0.1:{free_port()}"
-    server = processes.start(
-        "upstream",
-        *(sys.executable, "-m", "bench.upstream_server", streams.rpartition(":")[2], str(large_mib)),
-        environment=module_environment(),
-    )
-    server.until(accepts(streams))
+    streams, websockets, tcp = (free_port() for _ in range(3))
+    server = _start_module(processes, "upstream_server", streams, large_mib)
+    echo = _start_module(processes, "echo_upstream", websockets, tcp)
+    calls = _start_module(processes, "grpc_upstream")
+    addresses = {
+        name: f"127.0.0.1:{port}" for name, port in (("streams", streams), ("websockets", websockets), ("bytes", tcp))
+    }
+    for process, name in ((server, "streams"), (echo, "bytes")):
+        process.until(accepts(addresses[name]))
+    addresses["calls"] = calls.until_logged(r"ready (\S+)")
+    pids = {"streams": server.pid, "websockets": echo.pid, "bytes": echo.pid, "calls": calls.pid}
     try:
-        nginx = program("nginx")
+        plain, nginx = _start_nginx(processes, large_mib)
     except NotFound:
-        return Upstreams("asyncio", streams, streams, large_mib, {"plain": server.pid, "streams": server.pid})
+        return Upstreams(
+            "asyncio, grpc.aio for calls",
+            addresses | {"plain": addresses["streams"]},
+            large_mib,
+            pids | {"plain": server.pid},
+        )
+    return Upstreams(
+        "nginx for GET, grpc.aio for calls, asyncio for all else",
+        addresses | {"plain": plain},
+        large_mib,
+        pids | {"plain": nginx.pid},
+    )
+
+
+def _start_module(processes: Processes, name: str, *arguments: int) -> Process:
+    command = (sys.executable, "-m", f"bench.{name}", *map(str, arguments))
+    return processes.start(name, *command, environment=module_environment())
+
+
+def _start_nginx(processes: Processes, large_mib: int) -> tuple[str, Process]:
+    """Its address, and its process."""
+    nginx = program("nginx")
     plain = f"127.0.0.1:{free_port()}"
     directory = processes.directory
     _write_files(directory / "files", large_mib)
@@ -93,9 +121,7 @@ def start_upstreams(processes: Processes, *, large_mib: int) -> Upstreams:
     user = "user root root;" if os.geteuid() == 0 else ""
     configuration.write_text(_NGINX.format(user=user, directory=directory, address=plain))
     process = processes.start("nginx", nginx, "-p", directory, "-c", configuration)
-    process.until(accepts(plain))
-    kind = "nginx for GET, asyncio for uploads and events"
-    return Upstreams(kind, plain, streams, large_mib, {"plain": process.pid, "streams": server.pid})
+    return process.until(accepts(plain)), process
 
 
 def _write_files(directory: Path, large_mib: int) -> None:

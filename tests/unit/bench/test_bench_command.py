@@ -22,8 +22,18 @@ def command(*arguments: str) -> list[str]:
 @needs_proc
 def test_a_tunnel_is_measured_beside_its_upstream_and_its_rules(tmp_path):
     result, drawing = tmp_path / "result.json", tmp_path / "result.svg"
-    names = "websocket,direct,ssh,rules-10,download,upload,lookup"
-    sizes = ("--rounds", "2", "--seconds", "0.05", "--large-mib", "1")
+    loads = {
+        "download",
+        "upload",
+        "lookup",
+        "websocket-echo",
+        "websocket-idle",
+        "grpc-unary",
+        "tcp-bulk-up",
+        "tcp-echo",
+    }
+    names = ",".join(["websocket", "direct", "ssh", "rules-10", *loads])
+    sizes = ("--rounds", "2", "--seconds", "0.05", "--large-mib", "1", "--bulk-mib", "1", "--idle-sockets", "20")
 
     done = subprocess.run(
         command("--only", names, *sizes, "--json", str(result), "--svg", str(drawing)),
@@ -36,7 +46,9 @@ def test_a_tunnel_is_measured_beside_its_upstream_and_its_rules(tmp_path):
 
     assert done.returncode == 0, done.stderr + done.stdout
     document = json.loads(result.read_text())
-    assert set(document["loads"]) == {"download", "upload", "lookup"}
+    assert set(document["loads"]) == loads
+    assert {name for name, load in document["loads"].items() if load["failed"]} == set()
+    assert document["loads"]["websocket-idle"]["lanes"]["websocket"]["done"] == 20
     tunnel = document["loads"]["download"]["lanes"]["websocket"]
     assert len(tunnel["rounds"]) == 2
     assert set(tunnel["cpu_us"]) == set(tunnel["peak_mib"]) == {"server", "client", "upstream"}

@@ -1,7 +1,7 @@
 """The loads against the upstream of our own, in a process of its own, and what is read of wrk's report."""
 
 import sys
-from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -9,12 +9,11 @@ from bench import request_load
 from bench.accounting import Meter
 from bench.event_load import run_events
 from bench.lanes import Entrance, Lane
-from bench.plain_lanes import start_uvicorn
-from bench.processes import Failed, NotFound, Processes, program
+from bench.plain_lanes import start_direct, start_uvicorn
+from bench.processes import Failed, NotFound, program
 from bench.request_load import run_requests
 from bench.samples import Result
 from bench.transfer_load import run_downloads, run_uploads
-from bench.upstreams import Upstreams, start_upstreams
 
 TURN_S = 0.05
 WRK_REPORT = """
@@ -36,25 +35,15 @@ Transfer/sec:      5.50MB
 """
 
 
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory) -> Iterator[Processes]:
-    started = Processes(tmp_path_factory.mktemp("bench"))
-    yield started
-    started.stop_all()
-
-
-@pytest.fixture(scope="module")
-def upstreams(processes) -> Upstreams:
-    return start_upstreams(processes, large_mib=1)
-
-
 @pytest.fixture(scope="module", params=["upstream", "streams", "uvicorn"])
 def lane(request, processes, upstreams) -> Lane:
     """The upstream as it is used, that of our own alone, and the application on uvicorn: they answer alike."""
     if request.param == "uvicorn":
         return start_uvicorn(sys.executable, upstreams, processes)
-    plain = upstreams.plain if request.param == "upstream" else upstreams.streams
-    return Lane("direct", Entrance(plain), Entrance(upstreams.streams), upstreams.streams, upstream=upstreams.processes)
+    direct = start_direct(upstreams, processes)
+    if request.param == "streams":
+        return replace(direct, entrances={**direct.entrances, "plain": direct.entrances["streams"]})
+    return direct
 
 
 @pytest.fixture
@@ -80,7 +69,7 @@ def test_requests_that_nobody_answers_fail():
     nowhere = Entrance("127.0.0.1:1")
 
     with pytest.raises(Failed):
-        run_requests(Lane("direct", nowhere, nowhere, ""), Meter({}), path="/", connections=1, seconds=TURN_S)
+        run_requests(Lane("direct", {"plain": nowhere}, ""), Meter({}), path="/", connections=1, seconds=TURN_S)
 
 
 @pytest.mark.parametrize("run", [run_downloads, run_uploads])

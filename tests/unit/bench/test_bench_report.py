@@ -6,24 +6,32 @@ import xml.etree.ElementTree as ET
 
 from bench_kit import report_of, sample
 
+from bench.accounting import Meter
 from bench.document import document
 from bench.plot import plot
 from bench.samples import Result, Sample, Spread, percentile
 from bench.table import table
 
 
+def metered(**figures: dict[str, float]) -> Meter:
+    meter = Meter({})
+    for name, by_role in figures.items():
+        setattr(meter, name, by_role)
+    return meter
+
+
 def test_a_sample_counts_by_second_and_by_unit():
     result = Result(done=200, elapsed_s=2.0, p50_ms=1.0, p99_ms=2.0)
 
-    made = Sample.of(result, cpu_s={"server": 0.1}, peak_mib={"server": 30.0})
+    made = Sample.of(result, metered(cpu_s={"server": 0.1}, growth_kib={"server": 600.0}))
 
-    assert (made.rate, made.cpu_us) == (100, {"server": 500})
+    assert (made.rate, made.cpu_us, made.growth_kib) == (100, {"server": 500}, {"server": 3})
 
 
 def test_a_sample_of_nothing_divides_by_nothing():
-    made = Sample.of(Result(done=0, elapsed_s=0.0, p50_ms=math.nan, p99_ms=math.nan), cpu_s={"server": 1}, peak_mib={})
+    made = Sample.of(Result(done=0, elapsed_s=0.0, p50_ms=math.nan, p99_ms=math.nan), metered(cpu_s={"server": 1}))
 
-    assert (made.rate, made.cpu_us) == (0, {})
+    assert (made.rate, made.cpu_us, made.growth_kib) == (0, {}, {})
 
 
 def test_percentiles_are_values_that_occurred():
@@ -57,6 +65,22 @@ def test_table_has_a_row_for_each_lane_and_a_line_for_each_that_failed():
     assert [row.split("  ")[0] for row in rows] == ["tunnel, gRPC", "direct", "ssh -R: failed, it broke"]
     assert "1,234" in rows[0]
     assert "0.062 (0.062-0.062)" in rows[0]
+
+
+def test_memory_of_both_ends_together_is_shown_where_it_is_what_counts():
+    made = report_of("websocket-idle", grpc=[sample(1, done=9000.0)], direct=[sample(1, growth_kib={"upstream": 2.0})])
+
+    _, columns, grpc, direct = table(made).splitlines()
+
+    assert "KiB/socket" in columns
+    assert "peak MiB" not in columns
+    assert "9,000" in grpc
+    assert "together 25.0, server 12.0, client 13.0, upstream 2.00" in grpc
+    assert "together" not in direct
+
+
+def test_what_has_no_latency_shows_none():
+    assert "nan" not in table(report_of(grpc=[sample(1, p50_ms=math.nan, p99_ms=math.nan)]))
 
 
 def test_document_holds_every_sample_and_is_json_even_without_latencies():
