@@ -9,6 +9,7 @@ who takes the messages.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Final
 
 import grpc.aio
@@ -28,6 +29,9 @@ _METADATA: Final = GrpcFrameType.METADATA.value
 _TRAILER: Final = GrpcFrameType.TRAILER.value
 
 _CLOSE: Final = GrpcFrame(GrpcFrameType.CLOSE.value)
+
+_TOLD_S: Final = 0.001
+"""How old what is told of a deadline may be: far less than a call takes."""
 
 _CANCEL_CYCLES: Final = 4
 """Cycles of the event loop by which the news that a visitor has left may lag behind the end of its messages. gRPC shows
@@ -49,6 +53,7 @@ class IngressCall(Stream):
         self._call = call
         self._frame = call.frame()
         self._timed = context.time_remaining() is not None
+        self._told_s = math.inf  # of the deadline, in ``_frame``
         self._assembly = MessageAssembly(max_message_bytes)
         self._task = asyncio.current_task()
         self._arrived: GrpcFrame | None = None
@@ -66,10 +71,14 @@ class IngressCall(Stream):
 
     @property
     def head(self) -> GrpcFrame:
-        # What is left of a deadline is told as of now: a call may have waited for a client, or be tried again.
-        if not self._timed:
-            return self._frame
-        return self._call._replace(timeout_s=self._context.time_remaining()).frame()
+        # What is left of a deadline is told as of now: a call may have waited for a client, or be tried again. But a
+        # head is asked for half a dozen times on the way to a client.
+        if self._timed:
+            left_s = self._context.time_remaining()
+            if self._told_s - left_s >= _TOLD_S:
+                self._frame = self._call._replace(timeout_s=left_s).frame()
+                self._told_s = left_s
+        return self._frame
 
     # -- the target's side
 

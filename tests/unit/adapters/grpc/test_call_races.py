@@ -13,6 +13,7 @@ from grpc_kit import run
 
 from tunnel.adapters.grpc.ingress_call import IngressCall
 from tunnel.adapters.grpc.upstream_call import UpstreamCall
+from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
 from tunnel.domain.errors import ErrorCode, SessionError
 
@@ -21,10 +22,12 @@ OWN = (grpc.StatusCode.PERMISSION_DENIED, "not you", (("k", "v"),))
 
 
 class FakeContext:
-    """Of a call whose messages end at once."""
+    """Of a call whose messages end at once, and that may have a deadline."""
 
-    def time_remaining(self) -> None:
-        return None
+    left_s: float | None = None
+
+    def time_remaining(self) -> float | None:
+        return self.left_s
 
     def peer(self) -> str:
         return "ipv6:%5B::1%5D:5000"
@@ -56,6 +59,25 @@ def test_end_of_messages_is_passed_on() -> None:
         reading = asyncio.create_task(call.read())
         assert await call.receive() == CLOSE
         await reading
+
+    run(scenario)
+
+
+def test_deadline_is_told_as_of_now_and_made_once_a_moment() -> None:
+    async def scenario() -> None:
+        context = FakeContext()
+        context.left_s = 10.0
+        call = IngressCall(context, UNARY, max_message_bytes=100)  # type: ignore[arg-type]
+        first = call.head
+        context.left_s -= 0.0005
+
+        assert call.head is first
+        told = []
+        for left_s in (9.5, 9.4999, 0.25, 0.0):
+            context.left_s = left_s
+            told.append(CallHead.of(call.head).timeout_s)
+        assert CallHead.of(first).timeout_s == 10
+        assert told == pytest.approx([9.5, 9.5, 0.25, 0], abs=0.0001)
 
     run(scenario)
 
