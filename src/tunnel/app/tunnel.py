@@ -297,10 +297,9 @@ class Tunnel:
         """Tell those whose envelope was framed."""
         framed = self.mux.framed
         for session in framed:
-            stream = session.owner
-            # Not isinstance: asking that of None takes long, the class being derived from a protocol.
-            if type(stream) is SessionStream or type(stream) is OnDemandStream:
-                stream.framed()
+            owner = session.owner
+            if owner is not None:
+                owner.framed()
         framed.clear()
 
     # -- sessions
@@ -320,9 +319,9 @@ class Tunnel:
             idle.set()
 
     def _tell(self, session: Session) -> None:
-        stream = session.owner
-        if type(stream) is SessionStream or type(stream) is OnDemandStream:
-            stream.changed()
+        owner = session.owner
+        if owner is not None:
+            owner.changed()
 
     async def _handle(self, stream: SessionStream) -> None:
         assert self._target is not None

@@ -13,10 +13,11 @@ from tunnel.adapters.clock import AnyioClock
 from tunnel.adapters.memory.link import MemoryLink, MemoryPair
 from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.app.link_work import TunnelClosed
+from tunnel.app.session_stream import SessionStream
 from tunnel.app.tunnel import Tunnel
 from tunnel.app.tunnel_owner import TunnelOwner
-from tunnel.domain.envelopes import HttpRequest
-from tunnel.domain.errors import LinkEnd, LinkError
+from tunnel.domain.envelopes import BodyChunk, HttpRequest
+from tunnel.domain.errors import LinkEnd, LinkError, SessionError
 from tunnel.domain.limits import Limits
 from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
 
@@ -184,3 +185,24 @@ async def test_tunnel_without_a_link_ends_when_its_time_is_over() -> None:
         await tunnel.ended()
         assert anyio.current_time() - lost_at == pytest.approx(3.3, abs=0.01)
         assert owner.told == ["ended"]
+
+
+class AnotherKind(SessionStream):
+    __slots__ = ()
+
+
+async def test_every_kind_of_stream_is_told_of_frames_and_of_the_end() -> None:
+    async with attached() as (tunnel, _):
+        stream = AnotherKind(
+            tunnel.mux.open(HttpRequest("POST"), anyio.current_time()),
+            clock=AnyioClock(),
+            signals=signals_of_running_loop(),
+            wake_writer=tunnel.wake_writer,
+            on_finished=lambda: None,
+        )
+        with anyio.fail_after(5):
+            await stream.send(BodyChunk(b"x"))
+        tunnel.end("over")
+        with anyio.fail_after(5), pytest.raises(SessionError):
+            await stream.receive()
+        stream.finish()

@@ -12,7 +12,7 @@ from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, HeadAssembly, HeadLimit
 from tunnel.domain.mux.session_state import TRANSITIONS, SessionInput, SessionState
 from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
 
-__all__ = ["Session", "SessionHost"]
+__all__ = ["Session", "SessionHost", "SessionOwner"]
 
 # Looking up a member of an enum takes as long as all else that is done with it, and every envelope needs several.
 _UNOPENED, _OPEN, _LOCAL_ENDED, _REMOTE_ENDED, _CLOSED = SessionState
@@ -48,6 +48,18 @@ class SessionHost(Protocol):
     @abstractmethod
     def finished(self, session: Session) -> None:
         """Nobody uses ``session`` any more."""
+
+
+class SessionOwner(Protocol):
+    """Whoever handles a session, and waits for what becomes of it. Whatever kind it is, it is told of everything."""
+
+    @abstractmethod
+    def framed(self) -> None:
+        """What waited to be framed was framed."""
+
+    @abstractmethod
+    def changed(self) -> None:
+        """Something arrived, or the session was ended."""
 
 
 class Session:
@@ -117,8 +129,8 @@ class Session:
         self.opened_here = opened_here
         self.id = 0
         self.state = _UNOPENED
-        self.owner: object = None
-        """Free for whoever handles the session."""
+        self.owner: SessionOwner | None = None
+        """Who handles the session; None before somebody does, and afterwards."""
         self.send_window = send_window
         self.receive_window = receive_window
         self.pending: SessionPayload | None = None
