@@ -24,6 +24,10 @@ __all__ = ["UvicornAdminListener"]
 _MAX_CONNECTIONS: Final = 64
 """Further ones are answered 503: a handful of scrapers, probes and people are all there should be."""
 
+_ACCEPTS_AT_ONCE: Final = 16
+"""Connections that asyncio takes in one go, which it makes of the backlog it is given. Out of file descriptors it logs
+a traceback and sets a timer for each of them, every second: so it is given few, and the socket its backlog again."""
+
 _MAX_HEAD_BYTES: Final = 16 * 1024
 _HEAD_S: Final = 10.0
 """Seconds for the head of a request to come in."""
@@ -141,6 +145,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
+                backlog=_ACCEPTS_AT_ONCE,
                 limit_concurrency=_MAX_CONNECTIONS,
                 h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
                 timeout_keep_alive=_KEEPALIVE_S,
@@ -159,6 +164,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(_MAX_CONNECTIONS)
         self._accepting()
 
     async def main_loop(self) -> None:

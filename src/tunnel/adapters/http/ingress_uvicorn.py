@@ -30,6 +30,10 @@ _logger: Final = logging.getLogger("tunnel.ingress")
 _BACKLOG_CONNECTIONS: Final = 2048
 """Connections the kernel holds ready; uvicorn's own default."""
 
+_ACCEPTS_AT_ONCE: Final = 16
+"""Connections that asyncio takes in one go, which it makes of the backlog it is given. Out of file descriptors it logs
+a traceback and sets a timer for each of them, every second: so it is given few, and the socket its backlog again."""
+
 _KEEPALIVE_S: Final = 5
 """Seconds an idle connection is kept; uvicorn's own default. Pools before us should give up earlier."""
 
@@ -145,7 +149,6 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                backlog=_BACKLOG_CONNECTIONS,
                 timeout_keep_alive=_KEEPALIVE_S,
             )
         )
@@ -172,8 +175,10 @@ class _Server(uvicorn.Server):
         )
         loop = asyncio.get_running_loop()
         self.servers = [
-            await loop.create_server(protocol, sock=each, backlog=self.config.backlog, **tls) for each in sockets or ()
+            await loop.create_server(protocol, sock=each, backlog=_ACCEPTS_AT_ONCE, **tls) for each in sockets or ()
         ]
+        for each in sockets or ():
+            each.listen(_BACKLOG_CONNECTIONS)
         self.started = True
         self._accepting()
 

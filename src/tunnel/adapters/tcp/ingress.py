@@ -23,6 +23,10 @@ __all__ = ["TcpIngress"]
 
 _logger: Final = logging.getLogger("tunnel.ingress")
 
+_ACCEPTS_AT_ONCE: Final = 16
+"""Connections that asyncio takes in one go, which it makes of the backlog it is given. Out of file descriptors it logs
+a traceback and sets a timer for each of them, every second: so it is given few, and the socket its backlog again."""
+
 _ACCEPT_ROUNDS: Final = 3
 """Rounds of the event loop in which a connection that was just accepted gets its protocol, and can be found."""
 
@@ -84,8 +88,9 @@ class TcpIngress(Ingress):
             server = await asyncio.get_running_loop().create_server(
                 partial(TcpConnection, shared, on_made=self._accept),
                 sock=self._socket,
-                backlog=BACKLOG_CONNECTIONS,
+                backlog=_ACCEPTS_AT_ONCE,
             )
+            self._socket.listen(BACKLOG_CONNECTIONS)
             started()
             while not self._drained:
                 await self._news.wait()

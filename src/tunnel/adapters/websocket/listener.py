@@ -28,6 +28,10 @@ HANDSHAKE_S: Final = 10.0
 BACKLOG: Final = 512
 """Connections that the operating system holds until they are accepted: a fleet reconnects at once."""
 
+_ACCEPTS_AT_ONCE: Final = 16
+"""Connections that asyncio takes in one go, which it makes of the backlog it is given. Out of file descriptors it logs
+a traceback and sets a timer for each of them, every second: so it is given few, and the socket its backlog again."""
+
 
 class WebSocketListener(Listener):
     """Accepts links at ``ws://host:port``, or with TLS at ``wss://host:port``, under any path.
@@ -71,7 +75,7 @@ class WebSocketListener(Listener):
         server = await serve(
             functools.partial(self._serve_connection, service),
             sock=bound,
-            backlog=BACKLOG,
+            backlog=_ACCEPTS_AT_ONCE,
             **connection_options(),
             **tls_options(self._ssl_context, handshake_s=HANDSHAKE_S),
             open_timeout=HANDSHAKE_S,
@@ -79,6 +83,8 @@ class WebSocketListener(Listener):
             logger=self._logger,
             create_connection=cast("type[ServerConnection]", create_connection),
         )
+        assert bound is not None
+        bound.listen(BACKLOG)
         try:
             started()
             await self._stopped.wait()
