@@ -115,6 +115,8 @@ class WebSocketUpstream:
                 return None
             check_switched(connection.accepted, key, offers)
             await stream.send(HttpResponse(101, accepted_fields(connection.accepted)))
+            if connection.lost:
+                raise SessionError(ErrorCode.UPSTREAM_UNREACHABLE, "the upstream was lost", detail=self._label)
             return self._hop(connection)
         except BaseException:
             connection.abort()
@@ -145,9 +147,9 @@ class WebSocketUpstream:
         self._open.add(hop)
         transport.set_protocol(hop)
         keep_alive(transport)
-        if rest:
-            hop.data_received(rest)
         transport.resume_reading()
+        if rest:
+            hop.data_received(rest)  # which may stop reading again
         return hop
 
     def _lost(self, connection: HandshakeConnection | UpstreamHop) -> None:

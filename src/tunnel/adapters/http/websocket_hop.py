@@ -1,8 +1,9 @@
 """One end's connection of a WebSocket conversation, after its handshake: what both kinds of ends have in common.
 
 What arrives waits to be taken, up to a bound beyond which nothing is read. Pings are answered here: they tell of this
-connection, and the other end of the conversation has its own. So are close frames of the side that was not asked for
-the connection. A connection without traffic costs no timer; TCP keepalive finds out that a peer is gone.
+connection, and the other end of the conversation has its own. Of several that come together the last is answered, which
+answers all. Close frames of the side that was not asked for the connection are answered here too. A connection without
+traffic costs no timer; TCP keepalive finds out that a peer is gone.
 
 Source: RFC 6455 sections 5.5 and 7.1.
 """
@@ -10,6 +11,7 @@ Source: RFC 6455 sections 5.5 and 7.1.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from abc import abstractmethod
 from typing import Final
@@ -45,11 +47,12 @@ def keep_alive(transport: asyncio.Transport) -> None:
     sock: socket.socket | None = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        option = getattr(socket, name, None)
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    with contextlib.suppress(OSError):  # reset in this moment, which its protocol is told of soon
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            option = getattr(socket, name, None)
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class WebSocketHop(asyncio.Protocol):
@@ -71,6 +74,7 @@ class WebSocketHop(asyncio.Protocol):
         "_at",
         "_discarding",
         "_drainer",
+        "_hearing_on",
         "_inbox",
         "_inbox_bytes",
         "_interrupted",
@@ -100,6 +104,7 @@ class WebSocketHop(asyncio.Protocol):
         self._drainer: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._reading_paused = False
+        self._hearing_on = False
         self._writing_paused = False
         self._discarding = False
         self._interrupted = False
@@ -122,6 +127,9 @@ class WebSocketHop(asyncio.Protocol):
         Cancelling loses nothing. One caller at a time.
         """
         while self._at == len(self._inbox):
+            if self.lost and self._reader.unread:
+                self._hear(b"")
+                continue
             if self.lost or self._interrupted or self._reader.violation is not None:
                 return None
             self._taker = self._loop.create_future()
@@ -142,11 +150,15 @@ class WebSocketHop(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
-        if self.close_received:
-            return
+        if not self.close_received:
+            self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        """Read some of what has arrived, ``data`` last; the rest when others have had a turn, and there is room."""
+        pinged = None
         for frame in self._reader.feed(data):
             if frame.opcode == _PING:
-                self._send(_PONG, frame.payload)
+                pinged = frame.payload
                 continue
             if frame.opcode == _CLOSE:
                 self.close_received = True
@@ -154,15 +166,23 @@ class WebSocketHop(asyncio.Protocol):
                 self._closed_by_peer()
             if not self._discarding:
                 self._put(frame)
+        if pinged is not None:
+            self._send(_PONG, pinged)
         violation = self._reader.violation
         if violation is not None and not self.close_received:
             self.close_received = True
             self.say_close(close_frame(*violation))
             wake(self._taker)
             self.broke()
-        elif self._inbox_bytes > _HIGH_BYTES and not self._reading_paused and not self.close_received:
-            self._reading_paused = True
-            self._transport.pause_reading()
+        full = self._inbox_bytes > _HIGH_BYTES
+        if not self.close_received and (full or self._reader.unread):
+            if not self._reading_paused and not self.lost:
+                self._reading_paused = True
+                self._transport.pause_reading()
+            if not full:
+                self._read_on()
+        elif self._reading_paused and (self.close_received or self._inbox_bytes <= _LOW_BYTES):
+            self._read_on()
 
     def _put(self, frame: WebSocketFrame) -> None:
         """Let ``frame`` be taken, after what came before it."""
@@ -175,9 +195,20 @@ class WebSocketHop(asyncio.Protocol):
         """A close frame arrived, and can be taken after what came before it."""
 
     def _read_on(self) -> None:
+        """There is room: for the rest of what has arrived, and then for more."""
+        if self._reader.unread:
+            if not self._hearing_on:
+                self._hearing_on = True
+                self._loop.call_soon(self._hear_on)
+            return
         self._reading_paused = False
         if not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def _hear_on(self) -> None:
+        self._hearing_on = False
+        if not self.close_received:
+            self._hear(b"")
 
     # -- what is written
 

@@ -4,7 +4,9 @@
    arrives, each piece a fragment of the message: what is kept of a message does not grow with its size.
 2. A declared length that takes a message over the limit is refused before any of that payload is kept.
 3. Text is checked to be UTF-8 as it arrives, across fragments.
-4. Whatever is wrong ends reading: what was right before it is still handed on, then ``violation`` says why.
+4. No more than ``FRAMES_AT_ONCE`` are read in one go: a quarter of a MiB holds 43,000 frames without a payload, whose
+   reading would hold up everybody else for a tenth of a second.
+5. Whatever is wrong ends reading: what was right before it is still handed on, then ``violation`` says why.
 
 Source: RFC 6455 sections 5 and 8.1. Extensions are never agreed on, so reserved bits are violations.
 """
@@ -23,10 +25,13 @@ from tunnel.adapters.http.websocket_close import (
 from tunnel.adapters.http.websocket_mask import apply_mask
 from tunnel.domain.envelopes import WebSocketFrame, WebSocketOpcode
 
-__all__ = ["PIECE_BYTES", "WebSocketReader"]
+__all__ = ["FRAMES_AT_ONCE", "PIECE_BYTES", "WebSocketReader"]
 
 PIECE_BYTES: Final = 64 * 1024
 """A frame up to this size is handed on whole; of a larger one, what has arrived."""
+
+FRAMES_AT_ONCE: Final = 256
+"""Frames, of all kinds, that are read before others have a turn: half a millisecond."""
 
 _CONTINUATION: Final = WebSocketOpcode.CONTINUATION.value
 _TEXT: Final = WebSocketOpcode.TEXT.value
@@ -53,6 +58,7 @@ class WebSocketReader:
 
     Attributes:
         closed: A close frame was read, or a violation; what comes after it is dropped.
+        unread: There is more to read in what has arrived: ``feed`` nothing to go on.
         violation: Code and reason to fail the connection with; None while all was right.
     """
 
@@ -67,6 +73,7 @@ class WebSocketReader:
         "_rest",
         "_whole",
         "closed",
+        "unread",
         "violation",
     )
 
@@ -81,6 +88,7 @@ class WebSocketReader:
         self._key = b""  # of a large frame, turned to where its payload goes on
         self._whole = False  # a large frame is the last of its message
         self.closed = False
+        self.unread = False
         self.violation: tuple[int, str] | None = None
 
     @property
@@ -89,7 +97,7 @@ class WebSocketReader:
         return len(self._rest)
 
     def feed(self, data: bytes) -> list[WebSocketFrame]:
-        """Take in what arrived; the frames it completes, and pieces of large ones, in order.
+        """Take in what arrived; the frames it completes, and pieces of large ones, in order, until ``FRAMES_AT_ONCE``.
 
         Data frames follow one another as messages do: a first one with its opcode, then continuations, the last with
         ``fin``. Pings are among them, pongs are not; a close frame is the last.
@@ -100,7 +108,9 @@ class WebSocketReader:
         frames: list[WebSocketFrame] = []
         at, end = 0, len(data)
         masked = self._masked
-        while at < end and not self.closed:
+        turns = FRAMES_AT_ONCE
+        while at < end and turns and not self.closed:
+            turns -= 1
             if self._left_bytes:
                 at = self._read_on(data, at, frames)
                 continue
@@ -151,8 +161,10 @@ class WebSocketReader:
                     payload = apply_mask(payload, key)
                 self._data(first & 0x0F, payload, frames, fin=first >= _FIN)
             at = start + length
+        self.unread = False
         if at < end and not self.closed:
             self._rest = data[at:] if at else data
+            self.unread = not turns
         return frames
 
     # -- inside

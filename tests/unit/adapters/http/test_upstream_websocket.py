@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from test_upstream_tls import certificate, speaking_tls  # noqa: F401 - a fixture
-from upstream_kit import LOOPS, FakeStream, Visit, failure, handling, pair, raw_server, reached, upstream_of
+from upstream_kit import DEADLINE_S, LOOPS, FakeStream, Visit, failure, handling, pair, raw_server, reached, upstream_of
 from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key
 
@@ -201,6 +201,44 @@ async def test_reader_that_stalls_has_the_web_server_stalled() -> None:
             stream.gate.set()
             await stream.until(lambda: [payload for _, payload in messages(stream)] == [bytes(1 << 16)] * said)
             task.cancel()
+
+
+async def test_closing_the_upstream_while_the_visitor_is_told_of_the_acceptance_fails_the_conversation() -> None:
+    async with asyncio.timeout(DEADLINE_S), pair() as (upstream, server):
+        stream = FakeStream(opening())
+        stream.gate.clear()
+
+        async def serve() -> None:
+            visit = await server.visit()
+            await accept(visit)
+            await stream.until(lambda: stream.waiting is not None)
+            await upstream.aclose()
+            stream.gate.set()
+
+        assert (await failure(upstream, stream, serve)).code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+async def test_much_that_comes_with_the_acceptance_stalls_the_web_server_and_outlives_it() -> None:
+    async with asyncio.timeout(DEADLINE_S), pair() as (upstream, server):
+        stream = FakeStream(opening())
+        stream.gate.clear()
+        async with handling(upstream, stream):
+            visit = await server.visit()
+            await accept(visit, then=frame(Opcode.TEXT, b"x") * 1000 + frame(Opcode.CLOSE))
+            await stream.until(lambda: stream.waiting is not None)
+            stream.gate.set()
+            stream.gate.clear()
+            await stream.until(lambda: isinstance(stream.waiting, WebSocketFrame))
+            (hop,) = upstream._websockets._open
+            assert isinstance(hop, UpstreamHop)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            reads = hop._transport.is_reading()
+            hop.abort()
+            await reached(lambda: hop.lost)
+            stream.gate.set()
+        assert not reads
+        assert messages(stream) == [(TEXT, b"x")] * 1000 + [(CLOSE, b"")]
 
 
 async def test_wss_and_socket_files_carry_conversations(

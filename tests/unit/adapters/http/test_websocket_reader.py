@@ -12,7 +12,7 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-from tunnel.adapters.http.websocket_reader import PIECE_BYTES, WebSocketReader
+from tunnel.adapters.http.websocket_reader import FRAMES_AT_ONCE, PIECE_BYTES, WebSocketReader
 from tunnel.domain.envelopes import WebSocketFrame
 
 MAX_BYTES = 1000
@@ -151,3 +151,19 @@ def test_what_was_right_before_a_violation_is_handed_on() -> None:
     reading = reader()
     assert joined(reading.feed(said(Opcode.TEXT, b"right") + b"\xc1\x80")) == [(1, b"right")]
     assert reading.violation == (1002, "reserved bits must be 0")
+
+
+def test_frames_are_read_so_many_at_a_time_whatever_they_are() -> None:
+    reading = reader()
+    raw = (said(Opcode.PONG) + said(Opcode.PING, b"p") + said(Opcode.TEXT, b"t")) * FRAMES_AT_ONCE + said(Opcode.PING)[
+        :3
+    ]
+    heard = reading.feed(raw)
+    assert len(heard) < FRAMES_AT_ONCE
+    turns = 1
+    while reading.unread:
+        heard += reading.feed(b"")
+        turns += 1
+    assert turns == 4
+    assert heard == [WebSocketFrame(9, b"p"), WebSocketFrame(1, b"t")] * FRAMES_AT_ONCE
+    assert reading.kept_bytes == 3
