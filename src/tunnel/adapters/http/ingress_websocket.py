@@ -38,6 +38,9 @@ _CLOSE: Final = WebSocketOpcode.CLOSE.value
 _EARLY_BYTES: Final = 64 * 1024
 """Of what a visitor sends before it is answered; with more no more is read."""
 
+_FLUSH_STALL_S: Final = 60.0
+"""How long the last bytes may wait without the visitor taking any, once the conversation is over."""
+
 
 class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
     """One conversation, and the connection it has to itself.
@@ -64,6 +67,8 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
         "_state",
         "_task",
         "_told",
+        "_unsent_bytes",
+        "_untaken_bytes",
         "error",
         "peer",
         "request_id",
@@ -93,6 +98,10 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
         self._told = False
         """The target said close."""
         self._going = False
+        self._unsent_bytes = 0
+        """When it was last overdue: what the visitor had not taken."""
+        self._untaken_bytes = 0
+        """When it was last overdue: cost of what the target had not taken."""
         self._refusal: Exchange | None = None
         self.error: SessionError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -285,23 +294,48 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
     def overdue(self) -> None:
         """The other end does not answer the visitor's close frame, or the visitor ours."""
         self._timer = None
-        if self._told and self._transport.get_write_buffer_size():
-            self._expire(CLOSING_S)  # a visitor that reads slowly is not cut off
+        unsent_bytes, before = self._transport.get_write_buffer_size(), self._unsent_bytes
+        if self.answered and unsent_bytes:
+            # A visitor that reads slowly is not cut off. One that does not read at all is not waited for.
+            self._unsent_bytes = unsent_bytes
+            if unsent_bytes == before:
+                self._transport.abort()
+            else:
+                self._expire(_FLUSH_STALL_S)
+            return
+        if self._target_goes_on():
+            self._expire(CLOSING_S)
             return
         if self.close_received:
             self.say_close(WebSocketFrame(_CLOSE, self.close_payload))
+            self._told = True
             self._transport.close()
+            self._expire(_FLUSH_STALL_S)
         else:
             self._transport.abort()
         if self._task is not None:
             self._task.cancel()
+
+    def _target_goes_on(self) -> bool:
+        """Whether the target has taken some, since this was last asked, of what the visitor said before its close."""
+        untaken_bytes, before = self._inbox_bytes, self._untaken_bytes
+        self._untaken_bytes = untaken_bytes
+        return self._task is not None and self.close_received and 0 < untaken_bytes != before
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop, once. A target may go on to pass on the visitor's close frame, but not for ever."""
         self._state.connections.discard(self)
         super().connection_lost(exc)
         if self._task is not None and self.close_received:
-            self._timer = self._loop.call_later(CLOSING_S, self._task.cancel)
+            self._timer = self._loop.call_later(CLOSING_S, self._give_up)
+
+    def _give_up(self) -> None:
+        """The visitor has left after its close frame, which the target has not taken to its end yet."""
+        self._timer = None
+        if self._target_goes_on():
+            self._timer = self._loop.call_later(CLOSING_S, self._give_up)
+        elif self._task is not None:
+            self._task.cancel()
 
     # -- the refusal's side
 

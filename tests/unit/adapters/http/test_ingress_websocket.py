@@ -14,6 +14,7 @@ from listener_kit import Running, Visitor, running, within
 from websockets.frames import Frame, Opcode
 
 from tunnel.adapters.http.ingress_websocket import WebSocketVisitor
+from tunnel.adapters.http.websocket_reader import FRAMES_AT_ONCE
 from tunnel.domain.envelopes import BodyChunk, HttpResponse, Trailers, WebSocketFrame
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream
@@ -284,3 +285,149 @@ async def test_silent_connections_are_probed_by_the_operating_system() -> None:
         assert isinstance(connection, WebSocketVisitor)
         sock = connection.transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+def conversation(run: Running) -> WebSocketVisitor:
+    assert run.ingress._server is not None
+    (connection,) = run.ingress._server.server_state.connections
+    assert isinstance(connection, WebSocketVisitor)
+    return connection
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_visitor_that_reads_nothing_is_not_waited_for_once_all_is_said(closes: bool) -> None:
+    over = asyncio.Event()
+
+    async def pour(stream: Stream) -> None:
+        assert isinstance(stream, WebSocketVisitor)
+        await stream.send(HttpResponse(101))
+        if closes:
+            await stream.receive()
+        while not stream.writing_paused:
+            await stream.send(WebSocketFrame(BINARY, bytes(1 << 16)))
+        await stream.send(WebSocketFrame(CLOSE, b"\x03\xe8"))
+        over.set()
+
+    async with running(pour) as run:
+        visitor = await accepted(run)
+        visitor.reader._limit = 1  # type: ignore[attr-defined]  # it does not read
+        connection = conversation(run)
+        if closes:
+            visitor.say(frame(Opcode.CLOSE, b"\x03\xe8"))
+        await within(over.wait())
+        connection.overdue()
+        assert run.connections() == 1
+        connection.overdue()
+        await run.forgotten()
+
+
+async def test_visitor_that_takes_a_refusal_slowly_gets_all_of_it() -> None:
+    over = asyncio.Event()
+    body = bytes(16 << 20)
+
+    async def refuse(stream: Stream) -> None:
+        assert isinstance(stream, WebSocketVisitor)
+        stream.transport.set_write_buffer_limits(high=2 * len(body))
+        await stream.send(HttpResponse(403, (), body, end=True))
+        over.set()
+
+    async with running(refuse) as run:
+        visitor = await run.visitor()
+        visitor.say(OPENING)
+        await within(over.wait())
+        conversation(run).overdue()
+        status, headers = await visitor.head()
+        assert status == 403
+        assert await visitor.bytes(int(dict(headers)[b"content-length"])) == body
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_target_that_is_slow_still_gets_what_the_visitor_said_before_its_close(stays: bool) -> None:
+    heard: list[bytes] = []
+    turn = asyncio.Semaphore(0)
+    taken = asyncio.Semaphore(0)
+
+    async def slow(stream: Stream) -> None:
+        await stream.send(HttpResponse(101))
+        while True:
+            await turn.acquire()
+            received = await stream.receive()
+            assert isinstance(received, WebSocketFrame)
+            heard.append(received.payload)
+            taken.release()
+            if received.end:
+                await stream.send(received)
+                return
+
+    target = Target(slow)
+    async with running(target) as run:
+        visitor = await accepted(run)
+        connection = conversation(run)
+        for each in (b"one", b"two", b"three"):
+            visitor.say(frame(Opcode.TEXT, each))
+        visitor.say(frame(Opcode.CLOSE, b"\x03\xe8"))
+        while not connection.close_received:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        if not stays:
+            visitor.leave()
+            await run.forgotten()
+        for _ in range(4):
+            turn.release()
+            await within(taken.acquire())
+            connection.overdue() if stays else connection._give_up()
+            await asyncio.sleep(0)
+    assert heard == [b"one", b"two", b"three", b"\x03\xe8"]
+
+
+async def test_target_that_takes_nothing_of_what_came_before_a_close_is_not_waited_for() -> None:
+    async def deaf(stream: Stream) -> None:
+        await stream.send(HttpResponse(101))
+        await asyncio.sleep(3600)
+
+    target = Target(deaf)
+    async with running(target) as run:
+        visitor = await accepted(run, frame(Opcode.TEXT, b"unheard") + frame(Opcode.CLOSE, b"\x03\xe8"))
+        connection = conversation(run)
+        while not connection.close_received:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        connection.overdue()
+        connection.overdue()
+        assert await hear(visitor) == (CLOSE, b"\x03\xe8")
+        await within(target.cancelled.wait())
+
+
+async def test_of_many_pings_at_once_the_last_is_answered_and_others_have_their_turn() -> None:
+    async with running(echo) as run:
+        visitor = await accepted(run)
+        connection = conversation(run)
+        pings = b"".join(frame(Opcode.PING, b"%d" % number) for number in range(1000))
+        connection.data_received(pings + frame(Opcode.TEXT, b"next"))
+        assert connection._reader.unread
+        pongs = []
+        while (heard := await hear(visitor)) != (TEXT, b"next"):
+            pongs.append(heard)
+        assert pongs[-1:] == [(10, b"999")]
+        assert len(pongs) < 10
+
+
+async def test_flood_of_small_messages_is_read_as_far_as_there_is_room() -> None:
+    go = asyncio.Event()
+
+    async def late(stream: Stream) -> None:
+        await stream.send(HttpResponse(101))
+        await go.wait()
+        for number in range(10_000):
+            assert await stream.receive() == WebSocketFrame(TEXT, b"%d" % number)
+        await stream.send(await stream.receive())
+
+    async with running(late) as run:
+        visitor = await accepted(run)
+        connection = conversation(run)
+        flood = b"".join(frame(Opcode.TEXT, b"%d" % number) for number in range(10_000))
+        connection.data_received(flood + frame(Opcode.CLOSE, b"\x03\xe8"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(connection._inbox) <= 2 * FRAMES_AT_ONCE
+        go.set()
+        assert await hear(visitor) == (CLOSE, b"\x03\xe8")
+        assert await visitor.rest() == b""
