@@ -53,11 +53,16 @@ def text_line(at_s: float, record: SessionEnded) -> bytes:
 def json_line(at_s: float, record: SessionEnded) -> bytes:
     """``{"time": "2026-01-31T12:00:00.000Z", "protocol": "http", ...}``: every field of the record, in its order.
 
+    ASCII only: beyond it there are line ends, and characters that steer terminals, which JSON leaves as they are.
+
     Args:
         at_s: Seconds since the epoch at which it was over.
         record: What there is to tell.
     """
-    return b'{"time":"%b",%b\n' % (_timestamp(at_s).encode(), msgspec.json.encode(record)[1:])
+    told = msgspec.json.encode(record)
+    if not told.isascii():
+        told = json.dumps(msgspec.to_builtins(record), separators=(",", ":")).encode()
+    return b'{"time":"%b",%b\n' % (_timestamp(at_s).encode(), told[1:])
 
 
 def _quoted(value: str) -> str:

@@ -21,12 +21,11 @@ class MessageAssembly:
         max_message_bytes: Largest message that is put together.
     """
 
-    __slots__ = ("_max_message_bytes", "_opcode", "_parts", "_size_bytes")
+    __slots__ = ("_data", "_max_message_bytes", "_opcode")
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
-        self._parts: list[bytes] = []
-        self._size_bytes = 0
+        self._data = bytearray()  # a list of pieces may be many times as large as what is in them
         self._opcode = 0
 
     def add(self, frame: WebSocketFrame) -> str | bytes | None:
@@ -43,18 +42,18 @@ class MessageAssembly:
             raise _wrong(f"a frame with opcode {opcode} out of place")
         else:
             self._opcode = opcode
-        self._size_bytes += len(frame.payload)
-        if self._size_bytes > self._max_message_bytes:
+        held = self._data
+        if len(held) + len(frame.payload) > self._max_message_bytes:
             raise SessionError(ErrorCode.TOO_LARGE, "a message is too large")
-        if frame.payload:
-            self._parts.append(frame.payload)
-        return self._take() if frame.fin else None
+        if not frame.fin:
+            held += frame.payload
+            return None
+        return self._whole(b"".join((held, frame.payload)) if held else frame.payload)
 
-    def _take(self) -> str | bytes:
-        data = b"".join(self._parts)
+    def _whole(self, data: bytes) -> str | bytes:
         text = self._opcode == _TEXT
-        self._parts.clear()
-        self._size_bytes = self._opcode = 0
+        self._data.clear()
+        self._opcode = 0
         try:
             return data.decode() if text else data
         except UnicodeDecodeError as exc:

@@ -38,14 +38,13 @@ class WebSocketWriter:
         masked: Whether to mask them.
     """
 
-    __slots__ = ("_begun", "_held", "_held_bytes", "_masked", "_opcode")
+    __slots__ = ("_begun", "_held", "_masked", "_opcode")
 
     def __init__(self, *, masked: bool) -> None:
         self._masked = masked
         self._opcode = 0  # of the message under way, 0: none
         self._begun = False  # a fragment of it was written
-        self._held: list[bytes] | None = None  # what was not
-        self._held_bytes = 0
+        self._held = bytearray()  # what was not; a list of pieces may be many times as large as what is in them
 
     def write(self, frame: WebSocketFrame) -> bytes:
         """What to send now that ``frame`` has come; empty while more of a small message is awaited.
@@ -90,18 +89,12 @@ class WebSocketWriter:
 
     def _fragment(self, frame: WebSocketFrame) -> bytes:
         held = self._held
-        if held is None:
-            held = self._held = []
-        held.append(frame.payload)
-        self._held_bytes += len(frame.payload)
-        if not frame.fin and self._held_bytes <= PIECE_BYTES:
-            if not frame.payload:
-                held.pop()  # there may be any number of those
+        if not frame.fin and len(held) + len(frame.payload) <= PIECE_BYTES:
+            held += frame.payload
             return b""
-        payload = b"".join(held)
+        payload = b"".join((held, frame.payload)) if held else frame.payload
+        held.clear()
         opcode = _CONTINUATION if self._begun else self._opcode
-        self._held = None
-        self._held_bytes = 0
         self._begun = not frame.fin
         if frame.fin:
             self._opcode = 0

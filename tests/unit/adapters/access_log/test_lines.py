@@ -59,3 +59,13 @@ def test_no_value_breaks_a_line_or_looks_like_another_field(evil: str) -> None:
     assert text.replace("\n", "").isprintable()
     assert json_line(AT_S, record).count(b"\n") == 1
     assert json.loads(json_line(AT_S, record))["path"] == evil
+
+
+@pytest.mark.parametrize("evil", ["a\u2028b", "a\x85b", "\x9b2J", "\x1b[2J\n"])
+def test_json_has_no_line_ends_and_no_terminal_controls(evil: str) -> None:
+    line = json_line(AT_S, msgspec.structs.replace(WHOLE, path=evil))
+    assert line.isascii()
+    assert len(line.decode().splitlines()) == 1
+    assert b"\x1b" not in line
+    assert json.loads(line)["path"] == evil
+    assert list(json.loads(line)) == list(json.loads(json_line(AT_S, WHOLE)))

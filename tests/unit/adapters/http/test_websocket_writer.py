@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +61,7 @@ def test_empty_pieces_do_not_pile_up() -> None:
     for _ in range(1000):
         writing.write(WebSocketFrame(CONTINUATION, b"", fin=False))
 
-    assert writing._held == []
+    assert not writing._held
     assert writing.write(WebSocketFrame(CONTINUATION)) == b"\x82\x00"
 
 
@@ -109,3 +112,18 @@ def test_what_cannot_be_put_together_is_refused(frames: list[WebSocketFrame], co
     with pytest.raises(SessionError) as caught:
         assembly.add(last)
     assert caught.value.code is code
+
+
+@pytest.mark.parametrize("take", [WebSocketWriter(masked=True).write, MessageAssembly(1 << 20).add])
+def test_message_in_tiny_pieces_is_kept_in_hardly_more_memory_than_its_size(
+    take: Callable[[WebSocketFrame], object],
+) -> None:
+    take(WebSocketFrame(BINARY, b"", fin=False))
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            take(WebSocketFrame(CONTINUATION, bytes((number & 0xFF, 1)), fin=False))
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 2 * 20_000
