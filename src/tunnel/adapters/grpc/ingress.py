@@ -22,6 +22,7 @@ from tunnel.adapters.grpc.ingress_call import IngressCall
 from tunnel.adapters.grpc.ingress_methods import AnyMethod, metadata_bytes
 from tunnel.adapters.grpc.options import ingress_options
 from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
+from tunnel.adapters.grpc.standing_server import StandingServer
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.configuration import GrpcIngressSettings
 from tunnel.domain.envelopes import GrpcFrame
@@ -84,8 +85,7 @@ class GrpcIngress(Ingress):
         self.bind()
         self._target = target
         self._leaving = asyncio.Event()
-        server = self._server()
-        server.add_generic_rpc_handlers((AnyMethod(self._serve),))
+        server = StandingServer(self._server)
         await server.start()
         try:
             started()
@@ -114,13 +114,14 @@ class GrpcIngress(Ingress):
         limits = self._limits
         options = ingress_options(max_message_bytes=limits.max_message_bytes, max_header_bytes=limits.max_header_bytes)
         server = grpc.aio.server(options=options, maximum_concurrent_rpcs=_CALLS)
+        server.add_generic_rpc_handlers((AnyMethod(self._serve),))
         try:
             server.add_insecure_port(self._reservation.release())
         except RuntimeError as error:
             raise ListenError(self._limits.listen, "another process took the address") from error
         return server
 
-    async def _finish(self, server: grpc.aio.Server) -> None:
+    async def _finish(self, server: StandingServer) -> None:
         """Let nobody in any more, and give the calls under way their time."""
         assert self._grace_s is not None
         self._idle = asyncio.Event()
@@ -136,7 +137,7 @@ class GrpcIngress(Ingress):
             self._end_calls()
             await asyncio.wait([stopping])
 
-    async def _cut(self, server: grpc.aio.Server) -> None:
+    async def _cut(self, server: StandingServer) -> None:
         """End what is left, and return when all of it was released."""
         self._end_calls()
         await server.stop(_RELEASE_S if self._calls else 0)

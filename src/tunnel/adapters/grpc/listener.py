@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import anyio
@@ -16,6 +17,7 @@ from tunnel.adapters.grpc.address import Reservation
 from tunnel.adapters.grpc.link import GrpcLink
 from tunnel.adapters.grpc.options import CONFIG_SYNC, PROXY, REGISTER, SERVER_OPTIONS, SERVICE, TRANSPORT_METADATA
 from tunnel.adapters.grpc.server_stream import BytesContext, ServerStream, peer_of
+from tunnel.adapters.grpc.standing_server import StandingServer
 from tunnel.adapters.grpc.tls import server_credentials
 from tunnel.adapters.grpc.unary import answer_config_sync, answer_register
 from tunnel.domain.errors import LinkError, ListenError
@@ -77,10 +79,9 @@ class GrpcListener(Listener):
             return
         self._stopped = asyncio.Event()
         self.bind()
-        server = self._server()
         async with anyio.create_task_group() as services:
             calls = _Calls(service, services, "grpc" if self._credentials is None else "grpcs")
-            server.add_generic_rpc_handlers((calls.handlers(),))
+            server = StandingServer(partial(self._server, calls.handlers()))
             await server.start()
             try:
                 started()
@@ -92,9 +93,10 @@ class GrpcListener(Listener):
                     await calls.ended()
             services.cancel_scope.deadline = anyio.current_time() + _STOP_S
 
-    def _server(self) -> grpc.aio.Server:
+    def _server(self, handlers: grpc.GenericRpcHandler[bytes, bytes]) -> grpc.aio.Server:
         assert self._reservation is not None
         server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=self._max_calls)
+        server.add_generic_rpc_handlers((handlers,))
         try:
             if self._credentials is None:
                 server.add_insecure_port(self._reservation.release())
