@@ -35,11 +35,16 @@ out by the link, which can say so on both sides; a server's stream that gRPC its
 
 _NEVER_MS: Final = 2**31 - 1
 
+_IDENTITY_ONLY: Final = 1
+"""The set of compression algorithms that has no other than none."""
+
 _COMMON: Final = (
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
     # Heartbeats are the tunnel's own and the same on every transport.
     ("grpc.keepalive_time_ms", _NEVER_MS),
+    # Frames are not compressed. One that was would be inflated before anybody knows who sent it.
+    ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
 )
 
 CHANNEL_OPTIONS: Final = (
@@ -71,6 +76,10 @@ _VISITOR_SILENT_MS: Final = 60_000
 
 _VISITOR_ANSWER_MS: Final = 20_000
 
+_VISITOR_CALLS: Final = 1000
+"""Calls under way of one connection; gRPC's clients let more of them wait. So it takes more than one visitor to have
+all the calls that an ingress serves, and the memory of as many messages on their way in."""
+
 _IDLE_AT_LEAST_MS: Final = 1000
 """gRPC keeps idle connections for no less."""
 
@@ -80,6 +89,9 @@ def ingress_options(*, max_message_bytes: int, max_header_bytes: int) -> Options
     return (
         *_limits(max_message_bytes, max_header_bytes),
         ("grpc.so_reuseport", 0),
+        ("grpc.max_concurrent_streams", _VISITOR_CALLS),
+        # It would refuse some calls of those who begin one as soon as another has ended.
+        ("grpc.http.overload_protection", 0),
         ("grpc.server_handshake_timeout_ms", 10_000),
         ("grpc.keepalive_time_ms", _VISITOR_SILENT_MS),
         ("grpc.keepalive_timeout_ms", _VISITOR_ANSWER_MS),

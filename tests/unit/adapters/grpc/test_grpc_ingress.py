@@ -270,3 +270,50 @@ def test_metadata_over_the_limit_is_resource_exhausted() -> None:
             assert target.streams == []
 
     run(scenario)
+
+
+def test_one_connection_does_not_get_all_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunnel.adapters.grpc.options._VISITOR_CALLS", 3)
+
+    async def scenario() -> None:
+        let_go = asyncio.Event()
+
+        async def handle(stream: Stream) -> None:
+            await let_go.wait()
+            await answered(stream)
+
+        async with ingress(handle) as (listening, target, channel):
+            calls = [start(channel) for _ in range(20)]
+            closing = [asyncio.create_task(call.done_writing()) for call in calls]
+            await eventually(lambda: len(target.streams) >= 3)
+            async with grpc.aio.insecure_channel(
+                listening.address, options=(("grpc.use_local_subchannel_pool", 1),)
+            ) as other:
+                calls.append(start(other))
+                await calls[-1].done_writing()
+                await eventually(lambda: len(target.streams) >= 4)
+                assert len(target.streams) == 4
+                let_go.set()
+                assert [await call.code() for call in calls] == [grpc.StatusCode.OK] * 21
+                await asyncio.wait(closing)
+
+    run(scenario)
+
+
+def test_compressed_message_is_refused_by_what_it_inflates_to() -> None:
+    async def scenario() -> None:
+        async with ingress(answered, max_message_bytes=100_000) as (_, _, channel):
+            call = start(channel, compression=grpc.Compression.Gzip)
+            await call.write(bytes(90_000))
+            await call.done_writing()
+            assert await call.code() is grpc.StatusCode.OK
+            bomb = start(channel, compression=grpc.Compression.Gzip)
+            await bomb.write(bytes(1_000_000))
+            code, details, _ = await failure(bomb)
+            # gRPC before 1.83 inflates the whole first, and says so in other words.
+            assert (code, details) == (
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "Decompressed message larger than max",
+            )
+
+    run(scenario)

@@ -207,3 +207,17 @@ def test_ipv6_addresses_work() -> None:
         await serving
 
     run(scenario)
+
+
+@pytest.mark.parametrize("method", ["Register", "Proxy"])
+def test_compressed_messages_are_refused_before_they_are_inflated(method: str) -> None:
+    async def scenario() -> None:
+        async with listening(Service()) as listener, grpc.aio.insecure_channel(listener.address) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary(f"/{SERVICE}/{method}")(
+                    bytes(100_000), compression=grpc.Compression.Gzip, timeout=10
+                )
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert "gzip" in (caught.value.details() or "")
+
+    run(scenario)
