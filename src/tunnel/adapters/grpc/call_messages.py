@@ -11,21 +11,22 @@ __all__ = ["MessageAssembly"]
 class MessageAssembly:
     """Joins the DATA frames of one direction of a call.
 
+    What is kept of a message takes as much memory as it has bytes, into however small parts its sender cut it.
+
     Args:
         max_message_bytes: Largest message. One that grows beyond it is refused before more of it is kept.
     """
 
-    __slots__ = ("_bytes", "_max_message_bytes", "_parts")
+    __slots__ = ("_begun", "_max_message_bytes")
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
-        self._parts: list[bytes] = []
-        self._bytes = 0
+        self._begun = bytearray()
 
     @property
     def open(self) -> bool:
         """Whether a message has begun and not ended."""
-        return bool(self._parts)
+        return bool(self._begun)
 
     def add(self, frame: GrpcFrame) -> bytes | None:
         """Take the next frame; the message, once it is whole.
@@ -34,18 +35,17 @@ class MessageAssembly:
             SessionError: ``too_large``; ``protocol_error``: an empty part that another follows, of which there could
                 be any number.
         """
-        data = frame.data
-        if self._bytes + len(data) > self._max_message_bytes:
-            self._parts.clear()
+        begun, data = self._begun, frame.data
+        if len(begun) + len(data) > self._max_message_bytes:
+            self._begun = bytearray()
             raise SessionError(ErrorCode.TOO_LARGE, f"a message is larger than {self._max_message_bytes} bytes")
         if frame.more:
             if not data:
                 raise SessionError(ErrorCode.PROTOCOL_ERROR, "a part of a message was empty")
-            self._parts.append(data)
-            self._bytes += len(data)
+            begun += data
             return None
-        if not self._parts:
+        if not begun:
             return data
-        parts, self._parts, self._bytes = self._parts, [], 0
-        parts.append(data)
-        return b"".join(parts)
+        begun += data
+        self._begun = bytearray()
+        return bytes(begun)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from grpc import StatusCode
 
@@ -65,6 +67,22 @@ def test_message_over_the_limit_is_refused_before_more_of_it_is_kept(pieces: lis
     with pytest.raises(SessionError) as caught:
         assembly.add(data(b"x" * last, more=True))
     assert caught.value.code is ErrorCode.TOO_LARGE
+
+
+def test_message_in_small_parts_takes_no_more_memory_than_its_bytes() -> None:
+    parts = [data(number.to_bytes(2, "big"), more=True) for number in range(10_000)]
+    assembly = MessageAssembly(1 << 20)
+    tracemalloc.start()
+    try:
+        while parts:
+            assembly.add(parts.pop())
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 2 * 20_000
+    message = assembly.add(data(b""))
+    assert message is not None
+    assert message[-4:] == b"\x00\x01\x00\x00"
 
 
 def test_empty_parts_that_never_end_are_refused() -> None:
