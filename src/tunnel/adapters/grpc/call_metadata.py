@@ -27,6 +27,12 @@ _LIBRARYS_OWN: Final = frozenset(
 )
 """What the library says of each hop by itself."""
 
+_OF_A_CONNECTION: Final = frozenset(b"connection keep-alive proxy-connection transfer-encoding upgrade host".split())
+"""What HTTP/2 does not have, or has in a field of its own; gRPC's server lets it pass, and a target may refuse the call
+for it or, where it speaks HTTP/1.1 to another, believe it. Source: RFC 9113 sections 8.2.2 and 8.3.1."""
+
+_LEFT_OUT: Final = _LIBRARYS_OWN | _OF_A_CONNECTION
+
 
 def block_of(pairs: Iterable[tuple[str, str | bytes]]) -> Headers:
     """What gRPC received, as a block."""
@@ -36,7 +42,7 @@ def block_of(pairs: Iterable[tuple[str, str | bytes]]) -> Headers:
 
 
 def metadata_of(block: Headers) -> Metadata:
-    """A block as gRPC sends it, without what the library says by itself.
+    """A block as gRPC sends it, without what the library says by itself or belongs to a connection.
 
     Raises:
         SessionError: ``protocol_error``: gRPC cannot carry it.
@@ -45,7 +51,7 @@ def metadata_of(block: Headers) -> Metadata:
         return ()
     pairs: list[tuple[str, str | bytes]] = []
     for key, value in zip(block[::2], block[1::2], strict=True):
-        if key in _LIBRARYS_OWN:
+        if key in _LEFT_OUT:
             continue
         binary = key.endswith(b"-bin")
         if not _KEY.fullmatch(key) or not (binary or _VALUE.fullmatch(value)):

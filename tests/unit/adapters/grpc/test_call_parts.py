@@ -32,6 +32,13 @@ def test_what_the_library_says_of_itself_is_left_to_it() -> None:
 
 
 @pytest.mark.parametrize(
+    "key", [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host"]
+)
+def test_what_belongs_to_a_connection_is_left_out(key: bytes) -> None:
+    assert metadata_of((b"x", b"1", key, b"chunked")) == (("x", "1"),)
+
+
+@pytest.mark.parametrize(
     "block",
     [(b"Upper", b"1"), (b":path", b"/"), (b"", b"1"), (b"x y", b"1"), (b"x", b"a\nb"), (b"x", b"\xff"), (b"\xc3", b"")],
 )
