@@ -1,4 +1,4 @@
-"""The gRPC upstream: answers conversations by calling a gRPC server, over one connection for all of them."""
+"""The gRPC upstream: answers conversations by calling a gRPC server, over few connections."""
 
 from __future__ import annotations
 

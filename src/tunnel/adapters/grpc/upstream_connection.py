@@ -1,7 +1,9 @@
 """Connections to a gRPC target: resolve once, ask permission, dial the address that was permitted.
 
-All calls to a target share one connection. When it is lost, or the target says that it takes no more calls on it, the
-next call dials anew, name and all, and those under way finish on the one they have.
+Calls to a target share a connection, ``_CALLS_EACH`` of them at most: a target may take no more than that at the same
+time on one, and gRPC lets the rest wait without a word, behind streams that may last for ever. So with more calls there
+are more connections. When one is lost, or the target says that it takes no more calls on it, the next call dials anew,
+name and all, and those under way finish on the one they have.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ ChannelFactory: TypeAlias = Callable[[str], grpc.aio.Channel]
 """Makes a channel to an address as gRPC writes it: ``ipv4:127.0.0.1:50051``, ``ipv6:[::1]:50051``."""
 
 _READY: Final = grpc.ChannelConnectivity.READY
+_CALLS_EACH: Final = 100
+"""The least that targets are told to take, and what many take. Source: RFC 9113 section 6.5.2."""
+
 _HOPELESS: Final = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 
 
@@ -44,7 +49,7 @@ class UpstreamConnection:
 
 
 class Connector:
-    """Has the connection to one target.
+    """Has the connections to one target.
 
     Args:
         target: As configured, for operators.
@@ -71,7 +76,7 @@ class Connector:
         self._permits = permits
         self._connect_timeout_s = connect_timeout_s
         self._make = make
-        self._current: UpstreamConnection | None = None
+        self._current: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._dialling: asyncio.Task[UpstreamConnection] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -91,22 +96,30 @@ class Connector:
         """
         if self.closed:
             raise _closed()
-        connection = self._current
-        if connection is None or not connection.ready:
-            connection = await self._dialled()
+        connection = self._with_room()
+        while connection is None or connection.calls >= _CALLS_EACH:
+            try:
+                connection = await self._dialled()
+            except SessionError:
+                # Waiting on one that is full is better than failing.
+                full = [each for each in self._current if each.ready]
+                if not full or self.closed:
+                    raise
+                connection = min(full, key=lambda each: each.calls)
+                break
         connection.calls += 1
         return connection
 
     def release(self, connection: UpstreamConnection) -> None:
         """The call is over."""
         connection.calls -= 1
-        if not connection.calls and connection is not self._current:
+        if not connection.calls and connection not in self._current:
             self._retire(connection)
 
     async def aclose(self) -> None:
         """Close every connection; calls under way fail. Idempotent."""
         self.closed = True
-        self._current = None
+        self._current.clear()
         if self._dialling is not None:
             self._dialling.cancel()
             await asyncio.wait([self._dialling])
@@ -114,6 +127,14 @@ class Connector:
             self._retire(connection)
         while self._closing:
             await asyncio.wait(self._closing)
+
+    def _with_room(self) -> UpstreamConnection | None:
+        """The first that takes another call, so that the last ones fall idle; those that were lost are given up."""
+        for connection in [each for each in self._current if not each.ready]:
+            self._current.remove(connection)
+            if not connection.calls:
+                self._retire(connection)
+        return next((each for each in self._current if each.calls < _CALLS_EACH), None)
 
     async def _dialled(self) -> UpstreamConnection:
         """Those who need a connection while one is being dialled wait for it together."""
@@ -134,9 +155,7 @@ class Connector:
         self._dialling = None
         if dialling.cancelled() or dialling.exception() is not None:
             return
-        before, self._current = self._current, dialling.result()
-        if before is not None and not before.calls:
-            self._retire(before)
+        self._current.append(dialling.result())
 
     async def _dial(self) -> UpstreamConnection:
         try:

@@ -58,6 +58,49 @@ def test_calls_share_a_connection_and_answers_come_in_order() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("limited", [True, False])
+def test_more_calls_than_a_connection_takes_have_another(monkeypatch: pytest.MonkeyPatch, *, limited: bool) -> None:
+    monkeypatch.setattr("tunnel.adapters.grpc.upstream_connection._CALLS_EACH", 2)
+
+    async def scenario() -> None:
+        app = CallApp(options=(("grpc.max_concurrent_streams", 2),) if limited else ())
+        async with upstream_of(app) as upstream:
+            calls = [Call(data(b"m")) for _ in range(5)]
+            async with asyncio.TaskGroup() as tasks:
+                for call in calls:
+                    tasks.create_task(upstream.handle(call))
+                await eventually(lambda: all(call.messages() == [b"m"] for call in calls))
+                assert upstream.open_connections == 3
+                for call in calls:
+                    call.feed(CLOSE)
+            await upstream.handle(Call(data(b"m"), CLOSE))
+            assert upstream.open_connections == 3
+
+    run(scenario)
+
+
+def test_call_waits_on_a_full_connection_when_another_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunnel.adapters.grpc.upstream_connection._CALLS_EACH", 1)
+
+    async def scenario() -> None:
+        app = CallApp()
+        permitted = [True, False]
+        await app.start()
+        upstream = GrpcUpstream(target=f"grpc://127.0.0.1:{app.port}", permits=lambda *_: permitted.pop(0))
+        calls = [Call(data(b"m")), Call(data(b"m"))]
+        async with asyncio.TaskGroup() as tasks:
+            for call in calls:
+                tasks.create_task(upstream.handle(call))
+                await eventually(lambda call=call: call.messages() == [b"m"])  # type: ignore[misc]
+            assert upstream.open_connections == 1
+            for call in calls:
+                call.feed(CLOSE)
+        await upstream.aclose()
+        await app.stop()
+
+    run(scenario)
+
+
 def test_address_is_permitted_before_it_is_dialled() -> None:
     async def scenario() -> None:
         asked_for: list[tuple[str, int, str]] = []
