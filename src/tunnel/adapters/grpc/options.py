@@ -80,6 +80,13 @@ _VISITOR_CALLS: Final = 1000
 """Calls under way of one connection; gRPC's clients let more of them wait. So it takes more than one visitor to have
 all the calls that an ingress serves, and the memory of as many messages on their way in."""
 
+_TARGET_SILENT_MS: Final = 320_000
+"""A target with calls under way that is silent for this long is asked whether it is there. gRPC's servers end
+connections on which they are asked more often than every five minutes."""
+
+_TARGET_ANSWER_MS: Final = 20_000
+"""How long a target may take for that, and, on Linux, to acknowledge what it was sent."""
+
 _IDLE_AT_LEAST_MS: Final = 1000
 """gRPC keeps idle connections for no less."""
 
@@ -115,6 +122,8 @@ def upstream_options(
         *_limits(max_message_bytes, max_header_bytes),
         *named,
         ("grpc.default_authority", authority),
+        ("grpc.keepalive_time_ms", _TARGET_SILENT_MS),
+        ("grpc.keepalive_timeout_ms", _TARGET_ANSWER_MS),
         ("grpc.client_idle_timeout_ms", max(_IDLE_AT_LEAST_MS, int(idle_s * 1000))),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -75,6 +77,23 @@ def test_more_calls_than_a_connection_takes_have_another(monkeypatch: pytest.Mon
                     call.feed(CLOSE)
             await upstream.handle(Call(data(b"m"), CLOSE))
             assert upstream.open_connections == 3
+
+    run(scenario)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere gRPC asks by pings only")
+def test_target_that_acknowledges_nothing_is_given_up_soon() -> None:
+    async def scenario() -> None:
+        app = CallApp()
+        async with upstream_of(app) as upstream:
+            await upstream.handle(Call(data(b"m"), CLOSE))
+            # Which of this process's sockets it is, nothing but its peer tells.
+            found = []
+            for name in os.listdir("/proc/self/fd"):
+                with suppress(OSError), socket.fromfd(int(name), socket.AF_INET, socket.SOCK_STREAM) as each:
+                    if app.port in tuple(each.getpeername()):  # a name, where it is a socket of a file
+                        found.append(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+            assert found == [20_000]
 
     run(scenario)
 
