@@ -44,6 +44,10 @@ _FORWARDED: Final = frozenset({b"x-forwarded-for", b"forwarded"})
 """What a visitor says of its own address, which is nobody's word but its own."""
 
 
+_OURS: Final = frozenset({ERROR_KEY.encode()})
+"""What tells a failure of the tunnel's own from a status of an application, which must not look like one."""
+
+
 class GrpcIngress(Ingress):
     """Listens for gRPC calls and gives each to the target as a ``Stream``. Needs asyncio.
 
@@ -157,6 +161,10 @@ class GrpcIngress(Ingress):
         if call is None:
             await _fail(context, SessionError(ErrorCode.ROUTE_NOT_FOUND, "the path is not one of a gRPC method"))
             return
+        if len(self._calls) >= _CALLS:
+            # gRPC counts for each server, of which there may be more for a while.
+            await _fail(context, SessionError(ErrorCode.OVERLOADED, "too many calls are under way"))
+            return
         if metadata_bytes(call) > self._limits.max_header_bytes:
             # gRPC cancels such a call too, but hands it out first.
             await _fail(context, SessionError(ErrorCode.TOO_LARGE, "the metadata are too large"))
@@ -213,7 +221,7 @@ def _answer(context: BytesContext, trailer: GrpcFrame) -> SessionError | None:
     """Have gRPC end the call as ``trailer`` says when its handler returns; else why that cannot be."""
     status = STATUS_OF_NUMBER.get(trailer.status, grpc.StatusCode.UNKNOWN)
     try:
-        context.set_trailing_metadata(metadata_of(trailer.metadata))
+        context.set_trailing_metadata(metadata_of(without(trailer.metadata, _OURS)))
     except SessionError as exc:
         return exc
     context.set_code(status)

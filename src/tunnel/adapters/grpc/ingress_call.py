@@ -178,7 +178,7 @@ class IngressCall(Stream):
         """End the call, whatever its target is doing. Without effect when it is over."""
         if self._over or self.ended_here or self.trailer is not None:
             return
-        self.error = self.cut_off = self.error or error
+        self.error = self.error or error
         self.ended_here = True
         assert self._task is not None
         self._task.cancel()

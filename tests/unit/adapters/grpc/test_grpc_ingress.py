@@ -135,6 +135,19 @@ def test_answer_that_is_none_to_a_call_is_internal(answer: list[GrpcFrame]) -> N
     run(scenario)
 
 
+def test_status_of_an_application_does_not_look_like_a_failure_of_the_tunnel() -> None:
+    async def scenario() -> None:
+        async def handle(stream: Stream) -> None:
+            metadata = (b"a", b"1", b"tunnel-error", b"no_client")
+            await stream.send(GrpcFrame(GrpcFrameType.TRAILER, status=14, metadata=metadata))
+
+        async with ingress(handle) as (_, _, channel):
+            code, _, trailing = await failure(start(channel))
+            assert (code, trailing) == (grpc.StatusCode.UNAVAILABLE, (("a", "1"),))
+
+    run(scenario)
+
+
 def test_target_that_does_not_answer_or_fails_is_internal(caplog: pytest.LogCaptureFixture) -> None:
     async def nothing(stream: Stream) -> None:
         return
@@ -315,5 +328,19 @@ def test_compressed_message_is_refused_by_what_it_inflates_to() -> None:
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 "Decompressed message larger than max",
             )
+
+    run(scenario)
+
+
+def test_calls_are_counted_over_all_servers_of_an_ingress(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with ingress(lambda stream: asyncio.Event().wait()) as (_, target, channel):  # type: ignore[arg-type,return-value]
+            call = start(channel)
+            await call.done_writing()
+            await eventually(lambda: bool(target.streams))
+            monkeypatch.setattr("tunnel.adapters.grpc.ingress._CALLS", 1)
+            code, _, trailing = await failure(start(channel))
+            assert (code, trailing) == (grpc.StatusCode.RESOURCE_EXHAUSTED, (("tunnel-error", "overloaded"),))
+            call.cancel()
 
     run(scenario)
