@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.x509.oid import NameOID
 
 from tunnel.domain.configuration import ClientTlsSettings, ListenerTlsSettings
 
-__all__ = ["Authority"]
+__all__ = ["Authority", "PrivateKey", "self_signed"]
+
+PrivateKey: TypeAlias = (
+    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+)
 
 DAY = timedelta(days=1)
 
@@ -55,3 +64,20 @@ class Authority:
             return ClientTlsSettings(ca=ca or self.file)
         certificate, key = self.issue(name, f"{name}.test", common_name=name)
         return ClientTlsSettings(ca=ca or self.file, certificate=certificate, key=key)
+
+
+def self_signed(key: PrivateKey) -> x509.Certificate:
+    """A certificate of ``localhost`` with this key, whatever its kind."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    hashed = None if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashed)
+    )

@@ -43,6 +43,15 @@ _ATTRIBUTES: Final = {
     bytes.fromhex("0992268993f22c640101"): "UID",
     bytes.fromhex("0992268993f22c640119"): "DC",
 }
+_KEYS: Final = {
+    bytes.fromhex("2a864886f70d010101"): "RSA",
+    bytes.fromhex("2a8648ce3d030107"): "P-256",
+    bytes.fromhex("2b81040022"): "P-384",
+    bytes.fromhex("2b81040023"): "P-521",
+    bytes.fromhex("2b6570"): "Ed25519",
+    bytes.fromhex("2b6571"): "Ed448",
+}
+_ON_A_CURVE: Final = bytes.fromhex("2a8648ce3d0201")
 _ALTERNATIVE_NAMES: Final = bytes.fromhex("551d11")
 
 _EMAIL: Final = 0x81
@@ -67,6 +76,7 @@ class Certificate(msgspec.Struct, frozen=True):
         not_before: First second of its validity, in seconds since 1970.
         not_after: Last second of it.
         fingerprint: SHA-256 of the certificate in lower-case hexadecimal digits.
+        key: Kind of its key: ``RSA``, ``P-256``, ``P-384``, ``P-521``, ``Ed25519``, ``Ed448``; empty for others.
     """
 
     subject: tuple[tuple[str, str], ...]
@@ -77,6 +87,7 @@ class Certificate(msgspec.Struct, frozen=True):
     not_before: float
     not_after: float
     fingerprint: str
+    key: str = ""
 
     @property
     def common_name(self) -> str:
@@ -119,7 +130,18 @@ def _certificate(der: bytes) -> Certificate:
         not_before=_time(validity[0]),
         not_after=_time(validity[1]),
         fingerprint=hashlib.sha256(der).hexdigest(),
+        key=_key(_contents(fields[5], _SEQUENCE)),
     )
+
+
+def _key(key: bytes) -> str:
+    algorithm = _elements(_take(_elements(key), _SEQUENCE))
+    kind = _take(algorithm, _OID)
+    if kind == _ON_A_CURVE:
+        tag, kind = next(algorithm)  # else than by its name a curve may be written out
+        if tag != _OID:
+            return ""
+    return _KEYS.get(kind, "")
 
 
 def _attributes(name: bytes) -> Iterator[tuple[str, str]]:

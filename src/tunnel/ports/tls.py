@@ -31,6 +31,11 @@ class ListenerTls(Protocol):
     def out_of_date(self) -> str:
         """Why the certificate is not valid now, as a phrase; empty when it is."""
 
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Kind of the certificate's key, as ``Certificate.key`` has it."""
+
     @abstractmethod
     def follow(self, successor: Self) -> None:
         """Use what ``successor`` was made with from the next handshake on."""

@@ -10,8 +10,11 @@ from datetime import UTC, datetime
 import pytest
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
+from support.certificates import PrivateKey, self_signed
 
 from tunnel.domain.certificate import parse_certificate
 
@@ -45,6 +48,22 @@ def test_validity_is_read_in_both_notations(year: int) -> None:
     assert read.out_of_date(begin.timestamp()) == ""
     assert read.out_of_date(end.timestamp()) == ""
     assert read.out_of_date(end.timestamp() + 1) == f"expired on {year}-12-31 23:59:59 UTC"
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        (rsa.generate_private_key(65537, 2048), "RSA"),
+        (ec.generate_private_key(ec.SECP256R1()), "P-256"),
+        (ec.generate_private_key(ec.SECP384R1()), "P-384"),
+        (ec.generate_private_key(ec.SECP521R1()), "P-521"),
+        (ec.generate_private_key(ec.SECP256K1()), ""),
+        (ed25519.Ed25519PrivateKey.generate(), "Ed25519"),
+        (ed448.Ed448PrivateKey.generate(), "Ed448"),
+    ],
+)
+def test_kind_of_the_key_is_read(key: PrivateKey, kind: str) -> None:
+    assert parse_certificate(self_signed(key).public_bytes(serialization.Encoding.DER)).key == kind
 
 
 @given(st.binary(max_size=64))

@@ -51,6 +51,10 @@ class OpensslListenerTls(ListenerTls):
     def out_of_date(self) -> str:
         return self._leaf.out_of_date(time.time())
 
+    @property
+    def key(self) -> str:
+        return self._leaf.key
+
     def follow(self, successor: Self) -> None:
         self._material, self._leaf = successor._material, successor._leaf
         self._context.follow(successor._context)
