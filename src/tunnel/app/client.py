@@ -17,8 +17,10 @@ from tunnel.app.container import ClientContainer
 from tunnel.app.entrance import AdminEntrance, Entrance
 from tunnel.app.entrances import Entrances
 from tunnel.app.line_maker import LineMaker
+from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
 from tunnel.app.settings import default_client_id
 from tunnel.domain.configuration import ClientSettings
+from tunnel.domain.configuration.client import check_client_succession
 from tunnel.domain.errors import ConfigurationError, LinkEnd, LinkError
 
 __all__ = ["Client"]
@@ -168,6 +170,7 @@ class Client:
         async with self._turn:
             self._check_running()
             settings = self._complete(settings)
+            check_client_succession(self.settings, settings)
             made = self._made(settings)
             async with self._entrances.letting_in(made):
                 self._check_running()
@@ -264,10 +267,18 @@ class Client:
         return "" if self._line.ready else "no server sends conversations here"
 
     def _made(self, settings: ClientSettings) -> dict[str, Entrance]:
-        """Entrances as configured, neither bound nor started."""
+        """Entrances as configured, neither bound nor started.
+
+        Raises:
+            ConfigurationError: A file that TLS needs is missing or wrong.
+        """
         if settings.admin is None:
             return {}
-        return {"admin": AdminEntrance(settings.admin, self.container.admin(settings.admin, self._inspection))}
+        found = read_listener_tls(settings, self.container.listener_tls)
+        report_out_of_date(found, self.container.ledger())
+        tls = found.get("admin")
+        listener = self.container.admin(settings.admin, self._inspection, **given(tls))
+        return {"admin": AdminEntrance(settings.admin, listener, tls=tls)}
 
     def _complete(self, settings: ClientSettings) -> ClientSettings:
         if settings.token is None:

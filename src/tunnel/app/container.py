@@ -11,8 +11,8 @@ The aggregates ``transports`` and ``targets`` are keyed by URL scheme, ``listene
 their configuration table; one of their parts is replaced by ``container.transports.providers["ws"].override(...)``,
 parts are added by ``set_providers``. Packages add to ``transports`` by an entry point of the group
 ``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
-``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the listeners and
-ingresses that have TLS with their ``ListenerTls`` as ``tls``.
+``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the listeners,
+ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``.
 """
 
 from __future__ import annotations
@@ -161,10 +161,10 @@ def _tcp_ingress(settings: TcpIngressSettings) -> Ingress:
     )
 
 
-def _grpc_ingress(settings: GrpcIngressSettings) -> Ingress:
+def _grpc_ingress(settings: GrpcIngressSettings, tls: ListenerTls | None = None) -> Ingress:
     from tunnel.adapters.grpc.ingress import GrpcIngress
 
-    return GrpcIngress(settings)
+    return GrpcIngress(settings, tls=None if tls is None else lambda: tls.material)
 
 
 def _asgi_ingress(
@@ -185,18 +185,24 @@ def _access_log(settings: AccessLogSettings, random: RandomSource) -> AccessLog:
     return ThreadedAccessLog(settings.path, format=settings.format, sample=settings.sample, random=random)
 
 
-def _server_admin(settings: AdminSettings, inspection: ServerInspection, counters: Counters) -> AdminListener:
+def _server_admin(
+    settings: AdminSettings, inspection: ServerInspection, counters: Counters, tls: ListenerTls | None = None
+) -> AdminListener:
     from tunnel.adapters.admin.endpoints import server_endpoints
     from tunnel.adapters.admin.listener import UvicornAdminListener
 
-    return UvicornAdminListener(settings, server_endpoints(inspection, counters))
+    endpoints = server_endpoints(inspection, counters)
+    return UvicornAdminListener(settings, endpoints, ssl_context=None if tls is None else tls.context)
 
 
-def _client_admin(settings: AdminSettings, inspection: ClientInspection, counters: Counters) -> AdminListener:
+def _client_admin(
+    settings: AdminSettings, inspection: ClientInspection, counters: Counters, tls: ListenerTls | None = None
+) -> AdminListener:
     from tunnel.adapters.admin.endpoints import client_endpoints
     from tunnel.adapters.admin.listener import UvicornAdminListener
 
-    return UvicornAdminListener(settings, client_endpoints(inspection, counters))
+    endpoints = client_endpoints(inspection, counters)
+    return UvicornAdminListener(settings, endpoints, ssl_context=None if tls is None else tls.context)
 
 
 def _authenticator(settings: AuthSettings) -> Authenticator:
@@ -358,5 +364,6 @@ class ClientContainer(containers.DeclarativeContainer):
         grpc=providers.Factory(_grpc_target),
         grpcs=providers.Factory(_grpc_target),
     )
+    listener_tls: providers.Provider[ListenerTls] = providers.Factory(_listener_tls)
     admin: providers.Provider[AdminListener] = providers.Factory(_client_admin, counters=counters)
     process: providers.Provider[Callable[[], ProcessLoad]] = providers.Object(process_load)

@@ -257,14 +257,16 @@ class AdminEntrance(Entrance):
     Args:
         settings: What ``listener`` was made of.
         listener: The listener.
+        tls: What ``listener`` proves itself with.
     """
 
     kind = "admin"
     name = "admin"
 
-    def __init__(self, settings: AdminSettings, listener: AdminListener) -> None:
+    def __init__(self, settings: AdminSettings, listener: AdminListener, *, tls: ListenerTls | None = None) -> None:
         self.place = settings.listen
-        self.settings: object = settings
+        self.settings: object = (settings, tls and tls.material)
+        self._tls = tls
         self._listener = listener
         self._ended = anyio.Event()
 
@@ -283,6 +285,7 @@ class AdminEntrance(Entrance):
 
     def follow(self, successor: Self) -> None:
         self._listener.follow(successor._listener)
+        _follow_tls(self._tls, successor._tls)
         self.settings = successor.settings
 
     async def leave(self, grace_s: float) -> None:

@@ -1,48 +1,60 @@
-"""TLS of a server's listeners, by the names of those."""
+"""TLS of listeners, by the names of those."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Protocol, TypeAlias
 
-from tunnel.domain.configuration import ListenerTlsSettings, ServerSettings
+from tunnel.domain.configuration import ClientSettings, ListenerTlsSettings, ServerSettings
 from tunnel.domain.errors import ConfigurationError
 from tunnel.ports.telemetry import CertificateOutOfDate, Telemetry
 from tunnel.ports.tls import ListenerTls
 
-__all__ = ["ReadTls", "read_listener_tls", "report_out_of_date"]
+__all__ = ["ReadTls", "given", "read_listener_tls", "report_out_of_date"]
 
 ReadTls: TypeAlias = Callable[[ListenerTlsSettings, str], ListenerTls]
 """Reads the files of a TLS table, given its key path."""
 
 
-_GRPC: Final = "transports.grpc"
+_GRPC: Final = ("transports.grpc", "ingress.grpc")
 
 _GRPC_KEYS: Final = frozenset({"RSA", "P-256", "P-384"})
 """What gRPC's servers and clients agree on by default; of others it says nothing but that a handshake failed."""
 
 
-def read_listener_tls(settings: ServerSettings, read: ReadTls) -> dict[str, ListenerTls]:
+class _Table(Protocol):
+    @property
+    def tls(self) -> ListenerTlsSettings | None: ...
+
+
+def read_listener_tls(settings: ServerSettings | ClientSettings, read: ReadTls) -> dict[str, ListenerTls]:
     """Read what listeners prove themselves with, by the key paths of their tables: ``transports.grpc``.
 
     Raises:
         ConfigurationError: A file is missing or wrong, or gRPC cannot use its key.
     """
-    tables = (
-        (_GRPC, settings.transports.grpc),
-        ("transports.websocket", settings.transports.websocket),
-        ("ingress.http", settings.ingress.http),
-    )
     found = {
-        path: read(table.tls, f"{path}.tls") for path, table in tables if table is not None and table.tls is not None
+        path: read(table.tls, f"{path}.tls")
+        for path, table in _tables(settings)
+        if table is not None and table.tls is not None
     }
-    if _GRPC in found and found[_GRPC].key not in _GRPC_KEYS:
-        kinds = ", ".join(sorted(_GRPC_KEYS))
-        raise ConfigurationError(
-            f"expected a certificate with a key of a kind that gRPC speaks ({kinds})",
-            key_path=f"{_GRPC}.tls.certificate",
-        )
+    for path in _GRPC:
+        if path in found and found[path].key not in _GRPC_KEYS:
+            kinds = ", ".join(sorted(_GRPC_KEYS))
+            raise ConfigurationError(
+                f"expected a certificate with a key of a kind that gRPC speaks ({kinds})",
+                key_path=f"{path}.tls.certificate",
+            )
     return found
+
+
+def _tables(settings: ServerSettings | ClientSettings) -> Iterator[tuple[str, _Table | None]]:
+    if isinstance(settings, ServerSettings):
+        yield "transports.grpc", settings.transports.grpc
+        yield "transports.websocket", settings.transports.websocket
+        yield "ingress.http", settings.ingress.http
+        yield "ingress.grpc", settings.ingress.grpc
+    yield "admin", settings.admin
 
 
 def report_out_of_date(found: Mapping[str, ListenerTls], telemetry: Telemetry) -> None:
@@ -50,3 +62,8 @@ def report_out_of_date(found: Mapping[str, ListenerTls], telemetry: Telemetry) -
     for path, tls in found.items():
         if why := tls.out_of_date:
             telemetry.record(CertificateOutOfDate(f"{path}.tls.certificate", why))
+
+
+def given(tls: ListenerTls | None) -> dict[str, ListenerTls]:
+    """What to add to the arguments of a listener: those of other makers that have no TLS need not know of it."""
+    return {} if tls is None else {"tls": tls}

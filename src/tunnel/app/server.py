@@ -23,7 +23,7 @@ from tunnel.app.entrance import (
 from tunnel.app.entrances import Entrances
 from tunnel.app.group_route import GroupRoute
 from tunnel.app.link_service import ServerLinks
-from tunnel.app.listener_tls import read_listener_tls, report_out_of_date
+from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
 from tunnel.app.prepared import prepare, prepare_aside
 from tunnel.app.routes import Routes
 from tunnel.app.server_inspection import InspectedServer, ServerParts
@@ -33,7 +33,6 @@ from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import ServerId
 from tunnel.domain.registry import Registry, RegistrySnapshot
-from tunnel.ports.tls import ListenerTls
 
 __all__ = ["Server"]
 
@@ -251,7 +250,9 @@ class Server:
         report_out_of_date(found, self._telemetry)
         if settings.admin is not None:
             # The first to open: it tells what the others are waiting for.
-            made["admin"] = AdminEntrance(settings.admin, self.container.admin(settings.admin, self._inspection))
+            tls = found.get("admin")
+            listener = self.container.admin(settings.admin, self._inspection, **given(tls))
+            made["admin"] = AdminEntrance(settings.admin, listener, tls=tls)
         listeners = self.container.listeners
         for name in listeners.providers:
             table = getattr(settings.transports, name, None)
@@ -262,7 +263,7 @@ class Server:
                     name,
                     place,
                     settings=(table, tls and tls.material),
-                    listener=listeners(name, table, **_given(tls)),
+                    listener=listeners(name, table, **given(tls)),
                     service=self._links,
                     tls=tls,
                 )
@@ -273,7 +274,7 @@ class Server:
                 "http",
                 http.listen,
                 settings=(http, settings.limits, tls and tls.material),
-                ingress=self.container.ingresses("http", http, settings.limits, **_given(tls)),
+                ingress=self.container.ingresses("http", http, settings.limits, **given(tls)),
                 target=self._target,
                 tls=tls,
             )
@@ -288,13 +289,13 @@ class Server:
             )
         grpc = settings.ingress.grpc
         if grpc is not None:
-            ingress = self.container.ingresses("grpc", grpc)
+            tls = found.get("ingress.grpc")
             made["ingress.grpc"] = IngressEntrance(
-                "grpc", grpc.listen, settings=grpc, ingress=ingress, target=self._target
+                "grpc",
+                grpc.listen,
+                settings=(grpc, tls and tls.material),
+                ingress=self.container.ingresses("grpc", grpc, **given(tls)),
+                target=self._target,
+                tls=tls,
             )
         return made
-
-
-def _given(tls: ListenerTls | None) -> dict[str, ListenerTls]:
-    """What to add to the arguments of a listener: those of other makers that have no TLS need not know of it."""
-    return {} if tls is None else {"tls": tls}

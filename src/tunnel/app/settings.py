@@ -75,7 +75,7 @@ def load_client_settings(path: str | PathLike[str]) -> ClientSettings:
     """Read a client's settings, its token included, ready to be used.
 
     ``token_env`` and ``token_file`` are read and replaced by ``token``; a relative ``token_file`` is looked up beside
-    the configuration file. So are the files of ``[tls]``, which are checked.
+    the configuration file. So are the files of ``tls`` tables, which are checked.
 
     Args:
         path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
@@ -123,7 +123,7 @@ def server_source(path: str | PathLike[str]) -> ConfigSource[ServerSettings]:
 def client_source(path: str | PathLike[str]) -> ConfigSource[ClientSettings]:
     """A client's settings in a file, to be loaded as ``load_client_settings`` does, and followed.
 
-    The files that ``token_file`` and ``[tls]`` name are followed as well.
+    The files that ``token_file`` and ``tls`` tables name are followed as well.
     """
     directory = Path(path).parent
 
@@ -143,6 +143,7 @@ def _client_settings(table: Mapping[str, object], directory: Path) -> ClientSett
     settings = decode_client_settings(beside(table, directory))
     if settings.tls != _NO_TLS:
         OpensslClientTls(settings.tls)
+    read_listener_tls(settings, OpensslListenerTls)
     for index, url in enumerate(settings.servers):
         check_scheme(url, f"servers[{index}]", _plug_in_schemes(url))
     return settings
@@ -161,16 +162,16 @@ def doubts(settings: ServerSettings | ClientSettings) -> list[tuple[str, str]]:
     Raises:
         ConfigurationError: A file that TLS needs is missing or wrong.
     """
+    found = read_listener_tls(settings, OpensslListenerTls)
+    late = {f"{path}.tls.certificate": tls.out_of_date for path, tls in found.items()}
     if isinstance(settings, ServerSettings):
-        found = {f"{path}.tls": tls for path, tls in read_listener_tls(settings, OpensslListenerTls).items()}
-        late = {f"{path}.certificate": tls.out_of_date for path, tls in found.items()}
         upstreams = {
             key_path("groups", group, "upstreams", name): upstream
             for group, table in settings.groups.items()
             for name, upstream in table.upstreams.items()
         }
     else:
-        late = {"tls.certificate": OpensslClientTls(settings.tls).out_of_date}
+        late["tls.certificate"] = OpensslClientTls(settings.tls).out_of_date
         upstreams = {key_path("upstreams", name): upstream for name, upstream in settings.upstreams.items()}
     return [
         *((path, f"the certificate {why}") for path, why in late.items() if why),

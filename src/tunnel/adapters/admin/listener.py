@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Final, Self, cast
 
 import uvicorn
@@ -35,6 +37,9 @@ _HEAD_S: Final = 10.0
 _KEEPALIVE_S: Final = 75
 """Longer than the usual 60 s between scrapes would help nobody; shorter costs every scrape a connection."""
 
+_TLS_HANDSHAKE_S: Final = 10.0
+_TLS_SHUTDOWN_S: Final = 1.0
+
 _STOP_S: Final = 1.0
 """Seconds that answers under way have left when the port is closed."""
 
@@ -43,15 +48,19 @@ _TICK_S: Final = 0.02
 
 
 class UvicornAdminListener(AdminListener):
-    """Listens for HTTP/1.1. Runs on asyncio or uvloop only.
+    """Listens for HTTP/1.1, in TLS if told so. Runs on asyncio or uvloop only.
 
     Args:
         settings: Where, and who may look.
         endpoints: What there is to see.
+        ssl_context: For TLS; None: plain text.
     """
 
-    def __init__(self, settings: AdminSettings, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(
+        self, settings: AdminSettings, endpoints: Sequence[Endpoint], *, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
         self._application = AdminApplication(settings, endpoints)
+        self._ssl_context = ssl_context
         self._address = settings.listen
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
@@ -72,7 +81,7 @@ class UvicornAdminListener(AdminListener):
             return
         self.bind()
         assert self._socket is not None
-        server = self._server = _Server(self._application, started)
+        server = self._server = _Server(self._application, started, self._ssl_context)
         try:
             await server.serve(sockets=[self._socket])
         finally:
@@ -131,7 +140,10 @@ class _Connection(H11Protocol):
 class _Server(uvicorn.Server):
     """uvicorn's server without its signals and its ticking, and with an end to its shutdown."""
 
-    def __init__(self, application: AdminApplication, accepting: Callable[[], None]) -> None:
+    def __init__(
+        self, application: AdminApplication, accepting: Callable[[], None], ssl_context: ssl.SSLContext | None
+    ) -> None:
+        self._ssl_context = ssl_context
         super().__init__(
             uvicorn.Config(
                 cast(Any, application),
@@ -163,9 +175,16 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        # uvicorn makes its own context, and gives handshakes a minute.
+        tls = {} if self._ssl_context is None else _tls_options(self._ssl_context)
+        protocol = partial(_Connection, self.config, self.server_state, {})
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(protocol, sock=each, backlog=self.config.backlog, **tls) for each in sockets or ()
+        ]
         for each in sockets or ():
             each.listen(_MAX_CONNECTIONS)
+        self.started = True
         self._accepting()
 
     async def main_loop(self) -> None:
@@ -199,6 +218,10 @@ class _Server(uvicorn.Server):
     def _stop_accepting(self) -> None:
         for server in getattr(self, "servers", ()):
             server.close()
+
+
+def _tls_options(context: ssl.SSLContext) -> dict[str, Any]:
+    return {"ssl": context, "ssl_handshake_timeout": _TLS_HANDSHAKE_S, "ssl_shutdown_timeout": _TLS_SHUTDOWN_S}
 
 
 def _listening_socket(listen: str) -> socket.socket:

@@ -23,10 +23,12 @@ from tunnel.adapters.grpc.ingress_methods import AnyMethod, metadata_bytes
 from tunnel.adapters.grpc.options import ingress_options
 from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
 from tunnel.adapters.grpc.standing_server import StandingServer
+from tunnel.adapters.grpc.tls import server_credentials
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.configuration import GrpcIngressSettings
 from tunnel.domain.envelopes import GrpcFrame
 from tunnel.domain.errors import ErrorCode, ListenError, SessionError
+from tunnel.domain.tls_material import TlsMaterial
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
 
@@ -55,10 +57,15 @@ class GrpcIngress(Ingress):
         settings: Limits and the host of the calls. Of other settings that are followed later, the limits hold from the
             next start of the listener on: gRPC fixes them when it begins to listen.
         name: Its name in logs and ready lines.
+        tls: Asked at each handshake for what to prove; None: plain text.
     """
 
-    def __init__(self, settings: GrpcIngressSettings, *, name: str = "grpc") -> None:
+    def __init__(
+        self, settings: GrpcIngressSettings, *, name: str = "grpc", tls: Callable[[], TlsMaterial] | None = None
+    ) -> None:
         self._settings = settings
+        # gRPC does not keep them alive itself.
+        self._credentials = None if tls is None else server_credentials(tls)
         self._limits = settings
         self._name = name
         self._reservation: Reservation | None = None
@@ -120,7 +127,10 @@ class GrpcIngress(Ingress):
         server = grpc.aio.server(options=options, maximum_concurrent_rpcs=_CALLS)
         server.add_generic_rpc_handlers((AnyMethod(self._serve),))
         try:
-            server.add_insecure_port(self._reservation.release())
+            if self._credentials is None:
+                server.add_insecure_port(self._reservation.release())
+            else:
+                server.add_secure_port(self._reservation.release(), self._credentials)
         except RuntimeError as error:
             raise ListenError(self._limits.listen, "another process took the address") from error
         return server

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Final
 
 import msgspec
 
 from tunnel.domain.configuration.addresses import parse_listen
 from tunnel.domain.configuration.mistakes import mistake
+from tunnel.domain.configuration.tls import ListenerTlsSettings, check_listener_tls, is_loopback
 
 __all__ = ["AdminSettings"]
 
@@ -17,16 +17,18 @@ _SHA256: Final = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 class AdminSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[admin]``: health, metrics and what is connected, over HTTP.
+    """``[admin]``: health, metrics and what is connected, over HTTP or HTTPS.
 
     Args:
         listen: ``HOST:PORT``; port 0 lets the system choose. Another address than a loopback one needs a token.
         token_sha256: SHA-256 of the bearer token that everything but ``/healthz`` and ``/readyz`` asks for, 64
             hexadecimal digits, as ``tunnel token new`` prints it; None: nothing is asked for.
         insecure: Whether the token may travel in plain text over a network.
+        tls: None: plain HTTP.
     """
 
     listen: str
+    tls: ListenerTlsSettings | None = None
     token_sha256: str | None = None
     insecure: bool = False
 
@@ -43,20 +45,17 @@ class AdminSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if self.token_sha256 is not None and not _SHA256.fullmatch(self.token_sha256):
             # Whoever puts the token itself here must not find it in a log.
             raise mistake(f"{path}.token_sha256", "64 hexadecimal digits, as `tunnel token new` prints them")
-        if _is_loopback(address.host):
+        if self.tls is not None:
+            check_listener_tls(self.tls, f"{path}.tls")
+            if self.insecure:
+                raise mistake(f"{path}.insecure", 'false or no such key, as "tls" is given', got=True)
+        if is_loopback(address.host):
             return
         if self.token_sha256 is None:
             raise mistake(f"{path}.listen", f"a loopback address, or a token in {path}.token_sha256", got=self.listen)
-        if not self.insecure:
-            expected = f"a loopback address, or {path}.insecure = true: the token would cross the network in plain text"
+        if self.tls is None and not self.insecure:
+            expected = (
+                f"a loopback address, {path}.tls, or {path}.insecure = true: the token would cross the network in "
+                "plain text"
+            )
             raise mistake(f"{path}.listen", expected, got=self.listen)
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        # What another name resolves to may change.
-        return False

@@ -16,10 +16,10 @@ from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.planned import PLANNED_CLIENT_KEYS
 from tunnel.domain.configuration.secret import Secret
-from tunnel.domain.configuration.tls import ClientTlsSettings, check_client_tls, is_loopback
+from tunnel.domain.configuration.tls import ClientTlsSettings, check_client_tls, check_tls_succession, is_loopback
 from tunnel.domain.errors import ConfigurationError
 
-__all__ = ["LOOPBACK_TARGETS", "ClientSettings", "decode_client_settings"]
+__all__ = ["LOOPBACK_TARGETS", "ClientSettings", "check_client_succession", "decode_client_settings"]
 
 LOOPBACK_TARGETS: Final = ("127.0.0.0/8", "[::1]")
 """What a server may have a client dial when nothing else is said."""
@@ -108,6 +108,17 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigurationError(f"{expected}, got {found}", key_path=given[-1] if given else "")
         if not getattr(self, given[0]):
             raise mistake(given[0], "a value that is not empty")
+
+
+def check_client_succession(before: ClientSettings, after: ClientSettings) -> None:
+    """Refuse what the admin port cannot become while it listens.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+    old, new = before.admin, after.admin
+    if old is not None and new is not None and old.listen == new.listen:
+        check_tls_succession(old.tls, new.tls, "admin.tls")
 
 
 def decode_client_settings(table: Mapping[str, object]) -> ClientSettings:

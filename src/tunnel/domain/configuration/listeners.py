@@ -113,9 +113,11 @@ class GrpcIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         host: What rules take for the host of calls that enter here; None: such calls name no host.
         max_message_bytes: Largest message, in either direction.
         max_header_bytes: Largest metadata of a call.
+        tls: None: plain text, as behind a load balancer.
     """
 
     listen: str
+    tls: ListenerTlsSettings | None = None
     host: str | None = None
     max_message_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 64 * MIB
     max_header_bytes: Annotated[int, Meta(ge=KIB, le=MIB)] = 64 * KIB
@@ -200,6 +202,8 @@ def _check_http(http: HttpIngressSettings) -> None:
 
 
 def _check_grpc(grpc: GrpcIngressSettings) -> None:
+    if grpc.tls is not None:
+        check_listener_tls(grpc.tls, "ingress.grpc.tls")
     host = grpc.host
     if host is not None and not is_host_name(host) and normal_ipv6(host) is None:
         raise mistake("ingress.grpc.host", 'a host name without port, such as "grpc.example.test"', got=host)

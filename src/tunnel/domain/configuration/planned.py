@@ -32,8 +32,6 @@ class PlannedKeys:
 
 
 PLANNED_SERVER_KEYS: Final = PlannedKeys(
-    "ingress.grpc.tls",
-    "admin.tls",
     "auth.jwt",
     "auth.mtls",
     "forward",
@@ -43,6 +41,4 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     *_LIMITS,
 )
 
-PLANNED_CLIENT_KEYS: Final = PlannedKeys(
-    "links", "entry", "fallback", "proxy", "admin.tls", "upstreams.*.health", *_LIMITS
-)
+PLANNED_CLIENT_KEYS: Final = PlannedKeys("links", "entry", "fallback", "proxy", "upstreams.*.health", *_LIMITS)

@@ -12,9 +12,9 @@ from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.groups import GroupSettings, check_group, check_server_rule
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import IngressSettings, TransportsSettings, check_listeners
-from tunnel.domain.configuration.mistakes import mistake
 from tunnel.domain.configuration.planned import PLANNED_SERVER_KEYS
 from tunnel.domain.configuration.tcp_ingress import check_tcp_ingress
+from tunnel.domain.configuration.tls import check_tls_succession
 from tunnel.domain.configuration.tokens import AuthSettings
 from tunnel.domain.rules.rule import Rule
 
@@ -73,17 +73,13 @@ def check_succession(before: ServerSettings, after: ServerSettings) -> None:
         ("transports.grpc", before.transports.grpc, after.transports.grpc),
         ("transports.websocket", before.transports.websocket, after.transports.websocket),
         ("ingress.http", before.ingress.http, after.ingress.http),
+        ("ingress.grpc", before.ingress.grpc, after.ingress.grpc),
+        ("admin", before.admin, after.admin),
     )
     for where, old, new in pairs:
-        if old is None or new is None or old.listen != new.listen:
-            continue
-        if (old.tls is None) != (new.tls is None):
-            raise mistake(f"{where}.tls", "TLS to come or go with another address, or with a restart")
-        if old.tls is None or new.tls is None or where != "transports.grpc":
-            continue
-        if (old.tls.client_ca is None) != (new.tls.client_ca is None):
-            # gRPC decides once for each port whether it asks clients for certificates.
-            raise mistake(f"{where}.tls.client_ca", "it to come or go with another address, or with a restart")
+        if old is not None and new is not None and old.listen == new.listen:
+            # gRPC decides once for each port whether it asks for certificates.
+            check_tls_succession(old.tls, new.tls, f"{where}.tls", asks_for_good=where.endswith(".grpc"))
 
 
 def decode_server_settings(table: Mapping[str, object]) -> ServerSettings:

@@ -10,7 +10,14 @@ import msgspec
 from tunnel.domain.configuration.mistakes import mistake
 from tunnel.domain.rules.hosts import is_host_name
 
-__all__ = ["ClientTlsSettings", "ListenerTlsSettings", "check_client_tls", "check_listener_tls", "is_loopback"]
+__all__ = [
+    "ClientTlsSettings",
+    "ListenerTlsSettings",
+    "check_client_tls",
+    "check_listener_tls",
+    "check_tls_succession",
+    "is_loopback",
+]
 
 _FILE: Final = "the name of a file"
 
@@ -57,6 +64,27 @@ def check_listener_tls(tls: ListenerTlsSettings, path: str) -> None:
     for key in ("certificate", "key", "client_ca"):
         if getattr(tls, key) == "":
             raise mistake(f"{path}.{key}", _FILE, got="")
+
+
+def check_tls_succession(
+    before: ListenerTlsSettings | None, after: ListenerTlsSettings | None, path: str, *, asks_for_good: bool = False
+) -> None:
+    """Refuse what a listener cannot become while it listens: with TLS what was without, or the other way round.
+
+    Args:
+        before: Of the listener as it is.
+        after: What it would follow.
+        path: Key path of both.
+        asks_for_good: Whether the listener decides once whether it asks for certificates.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+    if before is None or after is None:
+        if before is not after:
+            raise mistake(path, "TLS to come or go with another address, or with a restart")
+    elif asks_for_good and (before.client_ca is None) != (after.client_ca is None):
+        raise mistake(f"{path}.client_ca", "it to come or go with another address, or with a restart")
 
 
 def check_client_tls(tls: ClientTlsSettings, path: str) -> None:

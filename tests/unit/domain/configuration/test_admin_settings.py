@@ -42,8 +42,8 @@ def test_a_network_needs_a_token(listen: str) -> None:
 def test_a_token_does_not_cross_a_network_in_plain_text_unless_told_to() -> None:
     table = f'[admin]\nlisten = "0.0.0.0:8090"\ntoken_sha256 = "{HASH}"\n'
     assert mistake(table) == (
-        "admin.listen: expected a loopback address, or admin.insecure = true: the token would cross the network in "
-        'plain text, got "0.0.0.0:8090"'
+        "admin.listen: expected a loopback address, admin.tls, or admin.insecure = true: the token would cross the "
+        'network in plain text, got "0.0.0.0:8090"'
     )
     settings = decode_server_settings(tomllib.loads(f"{SERVER}{table}insecure = true\n"))
     assert settings.admin is not None
@@ -60,7 +60,23 @@ def test_its_address_is_its_own() -> None:
         decode_server_settings(tomllib.loads(f'{SERVER}[admin]\nlisten = "127.0.0.1:7001"\n'))
 
 
-def test_tls_belongs_to_a_later_version() -> None:
-    assert mistake('[admin]\nlisten = "127.0.0.1:8090"\ntls = {}\n') == (
-        "admin.tls: this key is not built yet in this version"
+PAIR = 'certificate = "server.pem", key = "server.key"'
+
+
+def test_a_token_may_cross_a_network_in_tls() -> None:
+    table = f'[admin]\nlisten = "0.0.0.0:8090"\ntls = {{ {PAIR} }}\n'
+    for decode, base in ((decode_server_settings, SERVER), (decode_client_settings, CLIENT)):
+        assert decode(tomllib.loads(f'{base}{table}token_sha256 = "{HASH}"\n')).admin is not None
+    # A certificate of the server's own proves nothing of who looks.
+    assert "or a token in admin.token_sha256" in mistake(table)
+
+
+def test_insecure_with_tls_is_a_contradiction() -> None:
+    assert mistake(f'[admin]\nlisten = "127.0.0.1:8090"\ninsecure = true\ntls = {{ {PAIR} }}\n') == (
+        'admin.insecure: expected false or no such key, as "tls" is given, got true'
     )
+
+
+def test_file_of_tls_needs_a_name() -> None:
+    table = '[admin]\nlisten = "127.0.0.1:8090"\ntls = { certificate = "", key = "server.key" }\n'
+    assert mistake(table).startswith("admin.tls.certificate: expected the name of a file")

@@ -255,8 +255,6 @@ def test_group_that_does_not_exist_says_how_to_add_one() -> None:
 
 # (text added, key path of what is not built)
 PLANNED = [
-    ('[ingress.grpc]\nlisten = "127.0.0.1:8081"\ntls = {}', "ingress.grpc.tls"),
-    ('[admin]\nlisten = "127.0.0.1:8090"\ntls = {}', "admin.tls"),
     ('[[forward.rules]]\nhost = "b.test"\ngroups = ["web"]\nupstream = "b"', "forward"),
     ('[forward.upstreams.b]\ntargets = ["http://10.0.0.7:80"]', "forward"),
     ('[auth.jwt]\njwks = "x"', "auth.jwt"),

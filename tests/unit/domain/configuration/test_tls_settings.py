@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tunnel.domain.configuration import (
+    AdminSettings,
     ClientSettings,
     ClientTlsSettings,
+    GrpcIngressSettings,
     GrpcTransportSettings,
     HttpIngressSettings,
     IngressSettings,
@@ -16,6 +18,7 @@ from tunnel.domain.configuration import (
     TransportsSettings,
     WebSocketTransportSettings,
 )
+from tunnel.domain.configuration.client import check_client_succession
 from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.configuration.tls import is_loopback
 from tunnel.domain.errors import ConfigurationError
@@ -24,9 +27,19 @@ PAIR = ListenerTlsSettings(certificate="server.pem", key="server.key")
 ASKING = ListenerTlsSettings(certificate="server.pem", key="server.key", client_ca="clients.pem")
 
 
-def server(grpc: GrpcTransportSettings, **ingress: object) -> ServerSettings:
+def server(
+    grpc: GrpcTransportSettings,
+    *,
+    calls: ListenerTlsSettings | None = None,
+    admin: ListenerTlsSettings | None = None,
+    **ingress: object,
+) -> ServerSettings:
     http = HttpIngressSettings(listen="0.0.0.0:80", **ingress)  # type: ignore[arg-type]
-    return ServerSettings(transports=TransportsSettings(grpc=grpc), ingress=IngressSettings(http=http))
+    return ServerSettings(
+        transports=TransportsSettings(grpc=grpc),
+        ingress=IngressSettings(http=http, grpc=GrpcIngressSettings(listen="0.0.0.0:81", tls=calls)),
+        admin=AdminSettings(listen="127.0.0.1:82", tls=admin),
+    )
 
 
 def client(*servers: str, **fields: object) -> ClientSettings:
@@ -119,6 +132,9 @@ def grpc(listen: str = "127.0.0.1:1", tls: ListenerTlsSettings | None = None) ->
         (server(grpc(tls=PAIR)), server(grpc()), "transports.grpc.tls"),
         (server(grpc(tls=PAIR)), server(grpc(tls=ASKING)), "transports.grpc.tls.client_ca"),
         (server(grpc()), server(grpc(), tls=PAIR), "ingress.http.tls"),
+        (server(grpc()), server(grpc(), calls=PAIR), "ingress.grpc.tls"),
+        (server(grpc(), calls=ASKING), server(grpc(), calls=PAIR), "ingress.grpc.tls.client_ca"),
+        (server(grpc(), admin=PAIR), server(grpc()), "admin.tls"),
     ],
 )
 def test_tls_neither_comes_nor_goes_while_a_listener_stays(
@@ -135,7 +151,21 @@ def test_tls_neither_comes_nor_goes_while_a_listener_stays(
         (server(grpc()), server(grpc("127.0.0.1:2", PAIR))),
         (server(grpc(tls=PAIR)), server(grpc(tls=ListenerTlsSettings(certificate="b.pem", key="b.key")))),
         (server(grpc(), tls=PAIR), server(grpc(), tls=ASKING)),
+        (server(grpc(), admin=PAIR), server(grpc(), admin=ASKING)),
     ],
 )
 def test_other_files_and_other_addresses_may_be_followed(before: ServerSettings, after: ServerSettings) -> None:
     check_succession(before, after)
+
+
+def test_clients_admin_port_keeps_or_lacks_tls_while_it_stays() -> None:
+    plain, secret, elsewhere = (
+        client("memory://a", admin=AdminSettings(listen=f"127.0.0.1:{port}", tls=tls))
+        for port, tls in ((82, None), (82, PAIR), (83, PAIR))
+    )
+    for before, after in ((plain, secret), (secret, plain)):
+        with pytest.raises(ConfigurationError) as caught:
+            check_client_succession(before, after)
+        assert caught.value.key_path == "admin.tls"
+    check_client_succession(plain, elsewhere)
+    check_client_succession(plain, client("memory://a"))
