@@ -44,7 +44,7 @@ class AccountedTarget(ProxyTarget):
         try:
             await self.find(head, attempt).handle(stream, attempt)
         except SessionError as exc:
-            ledger.end(stream, attempt, exc)
+            ledger.end(stream, attempt, stream.cut_off or exc)
             raise
         except Exception:
             ledger.end(stream, attempt, _FAILED)

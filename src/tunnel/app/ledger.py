@@ -40,9 +40,16 @@ _VISITORS_OWN: Final = frozenset({ErrorCode.BAD_REQUEST, ErrorCode.ROUTE_NOT_FOU
 _MAX_TEXT_CHARS: Final = 1024
 """Of a path, or a host, in a record: heads may be larger than whatever reads logs, and thousands of records wait."""
 
+_GOING_AWAY: Final = 1001
 _ABNORMAL: Final = 1006
 _BAD_GATEWAY: Final = 1014
-"""Close codes: of a WebSocket that ended without one (RFC 6455 section 7.1.5), and of one whose upstream failed."""
+"""Close codes: of a WebSocket that the server ended, of one that ended without a code (RFC 6455 section 7.1.5), and of
+one whose upstream failed."""
+
+_UPSTREAM_LOST: Final = SessionError(
+    ErrorCode.UPSTREAM_UNREACHABLE, "the upstream of a WebSocket was lost", detail="it was closed with 1014"
+)
+"""Only looked at. Even so a WebSocket ends in order, for its visitor is to have all that came before."""
 
 
 class Ledger(Telemetry):
@@ -93,9 +100,11 @@ class Ledger(Telemetry):
         protocol = attempt.protocol
         status = attempt.status
         outcome = "ok"
+        if protocol == "websocket" and error is None and status == _BAD_GATEWAY:
+            error = _UPSTREAM_LOST
         if error is not None:
             outcome = error.code.value
-            status = _status(attempt, error.code, cancelled=cancelled)
+            status = _status(attempt, error.code, cancelled=cancelled, cut_off=stream.cut_off is not None)
             if not cancelled and error.code not in _VISITORS_OWN:
                 self._telemetry.record(SessionFailed(outcome, error.message, error.detail, request_id_of(head)))
         if attempt.tries > 1:
@@ -189,7 +198,7 @@ class Ledger(Telemetry):
                 pass
 
 
-def _status(attempt: Attempt, code: ErrorCode, *, cancelled: bool) -> int:
+def _status(attempt: Attempt, code: ErrorCode, *, cancelled: bool, cut_off: bool) -> int:
     """What the visitor of a conversation that failed got."""
     protocol = attempt.protocol
     if protocol == "grpc":
@@ -199,7 +208,7 @@ def _status(attempt: Attempt, code: ErrorCode, *, cancelled: bool) -> int:
     if attempt.answered_at is None:
         return 0 if cancelled else HTTP_STATUS[code]
     if protocol == "websocket":
-        return _ABNORMAL if cancelled else _BAD_GATEWAY
+        return _ABNORMAL if cancelled else _GOING_AWAY if cut_off else _BAD_GATEWAY
     return attempt.status
 
 

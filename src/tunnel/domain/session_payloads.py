@@ -149,7 +149,8 @@ class WebSocketFrame(msgspec.Struct, frozen=True, array_like=True, gc=False, tag
 
     @property
     def carried_bytes(self) -> int:
-        return len(self.payload)
+        # Nothing of control frames is content: their opcodes have this bit (RFC 6455 section 5.5).
+        return 0 if self.opcode & 8 else len(self.payload)
 
     @property
     def cost(self) -> int:

@@ -27,10 +27,12 @@ from tunnel.adapters.grpc.tls import server_credentials
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.configuration import GrpcIngressSettings
 from tunnel.domain.envelopes import GrpcFrame
+from tunnel.domain.error_statuses import GRPC_STATUS
 from tunnel.domain.errors import ErrorCode, ListenError, SessionError
 from tunnel.domain.tls_material import TlsMaterial
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
+from tunnel.ports.telemetry import RequestRefused, Telemetry
 
 __all__ = ["GrpcIngress"]
 
@@ -58,15 +60,22 @@ class GrpcIngress(Ingress):
             next start of the listener on: gRPC fixes them when it begins to listen.
         name: Its name in logs and ready lines.
         tls: Asked at each handshake for what to prove; None: plain text.
+        telemetry: Told of the calls that no target hears of; None: nobody is.
     """
 
     def __init__(
-        self, settings: GrpcIngressSettings, *, name: str = "grpc", tls: Callable[[], TlsMaterial] | None = None
+        self,
+        settings: GrpcIngressSettings,
+        *,
+        name: str = "grpc",
+        tls: Callable[[], TlsMaterial] | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._settings = settings
         # gRPC does not keep them alive itself.
         self._credentials = None if tls is None else server_credentials(tls)
         self._limits = settings
+        self._telemetry = telemetry
         self._name = name
         self._reservation: Reservation | None = None
         self._address = settings.listen
@@ -169,7 +178,8 @@ class GrpcIngress(Ingress):
 
     async def _serve(self, call: CallHead | None, context: BytesContext) -> None:
         if call is None:
-            await _fail(context, SessionError(ErrorCode.ROUTE_NOT_FOUND, "the path is not one of a gRPC method"))
+            error = SessionError(ErrorCode.ROUTE_NOT_FOUND, "the path is not one of a gRPC method")
+            await self._refuse(context, error, path="")
             return
         if len(self._calls) >= _CALLS:
             # gRPC counts for each server, of which there may be more for a while.
@@ -177,7 +187,8 @@ class GrpcIngress(Ingress):
             return
         if metadata_bytes(call) > self._limits.max_header_bytes:
             # gRPC cancels such a call too, but hands it out first.
-            await _fail(context, SessionError(ErrorCode.TOO_LARGE, "the metadata are too large"))
+            error = SessionError(ErrorCode.TOO_LARGE, "the metadata are too large")
+            await self._refuse(context, error, path=call.path.decode())
             return
         stream = IngressCall(context, self._complete(call, context), max_message_bytes=self._limits.max_message_bytes)
         self._calls.add(stream)
@@ -185,23 +196,23 @@ class GrpcIngress(Ingress):
         self._readers.add(reader)
         reader.add_done_callback(self._readers.discard)
         try:
-            error = await self._handle(stream)
+            failure = await self._handle(stream)
         except asyncio.CancelledError:
             if not stream.ended_here:
                 raise  # the visitor left
             _uncancel()
-            error = stream.error
+            failure = stream.error
         finally:
             stream.close()
             self._calls.discard(stream)
             if self._idle is not None and not self._calls:
                 self._idle.set()
         await stream.settle()
-        if error is None:
+        if failure is None:
             assert stream.trailer is not None
-            error = _answer(context, stream.trailer)
-        if error is not None:
-            await _fail(context, error)
+            failure = _answer(context, stream.trailer)
+        if failure is not None:
+            await _fail(context, failure)
 
     async def _handle(self, stream: IngressCall) -> SessionError | None:
         """Have the target answer; why its answer is not complete, None when it is."""
@@ -217,14 +228,30 @@ class GrpcIngress(Ingress):
             return stream.error or SessionError(ErrorCode.INTERNAL, "the call was not answered")
         return None
 
+    async def _refuse(self, context: BytesContext, error: SessionError, *, path: str) -> None:
+        if self._telemetry is not None:
+            code = error.code
+            peer = _host(context)
+            self._telemetry.record(
+                RequestRefused(
+                    protocol="grpc", code=code.value, status=GRPC_STATUS[code], peer=peer, method="POST", path=path
+                )
+            )
+        await _fail(context, error)
+
     def _complete(self, call: CallHead, context: BytesContext) -> CallHead:
         """Add what this ingress knows of a call: which host it is for, and who makes it."""
-        address = peer_address(context).rpartition(":")[0].strip("[]")
+        address = _host(context)
         host = self._settings.host
         metadata = without(call.metadata, _FORWARDED)
         if address:
             metadata = (*metadata, b"x-forwarded-for", address.encode())
         return call._replace(metadata=metadata, host=b"" if host is None else host.encode())
+
+
+def _host(context: BytesContext) -> str:
+    """The address of who calls, without port."""
+    return peer_address(context).rpartition(":")[0].strip("[]")
 
 
 def _answer(context: BytesContext, trailer: GrpcFrame) -> SessionError | None:

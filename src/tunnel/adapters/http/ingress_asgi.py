@@ -25,7 +25,7 @@ from anyio import create_task_group
 
 from tunnel.adapters.http.ingress_asgi_response import AsgiResponse
 from tunnel.adapters.http.ingress_asgi_websocket import AsgiWebSocket
-from tunnel.adapters.http.ingress_head import Unsupported, Upload, read_head, refusal
+from tunnel.adapters.http.ingress_head import Unsupported, Upload, protocol_asked, read_head, refusal
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_stream import AsgiStream
 from tunnel.adapters.http.ingress_target import RequestTarget, read_target
@@ -92,7 +92,8 @@ class AsgiIngress:
         except SessionError as error:
             answer = refusal(error, request_id=request_id)
             path = _raw_path(scope)
-            asked = HttpRequest(scope["method"], path if path.startswith(b"/") else b"")
+            path = path if path.startswith(b"/") else b""
+            asked = HttpRequest(scope["method"], path, protocol=protocol_asked(headers))
             self._service.refused(error, answer.status, asked, request_id=request_id, peer=peer)
             await _answer(response, answer)
             return
@@ -143,7 +144,7 @@ class AsgiIngress:
             try:
                 head, _ = _read_scope(scope, headers, peer, settings)
             except SessionError as error:
-                head, refused = HttpRequest("GET"), refusal(error, request_id=request_id)
+                head, refused = HttpRequest("GET", protocol="websocket"), refusal(error, request_id=request_id)
                 self._service.refused(error, refused.status, head, request_id=request_id, peer=peer)
             stream = AsgiWebSocket(
                 passing(head),

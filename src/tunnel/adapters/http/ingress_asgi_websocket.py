@@ -13,7 +13,7 @@ from typing import Final, NoReturn, TypeVar
 from anyio import CancelScope, Event, sleep_forever
 
 from tunnel.adapters.http.fields import pairs, without
-from tunnel.adapters.http.ingress_response import ResponseRules, checked_fields
+from tunnel.adapters.http.ingress_response import ResponseRules, checked_acceptance
 from tunnel.adapters.http.ingress_service import VisitorStream
 from tunnel.adapters.http.ingress_types import AsgiReceive, AsgiSend, Message, Scope
 from tunnel.adapters.http.problem import problem
@@ -189,7 +189,7 @@ class AsgiWebSocket(VisitorStream):
     # -- answers to the handshake
 
     async def _accept(self, response: HttpResponse) -> None:
-        fields = accepted_fields(checked_fields(response.headers))
+        fields = accepted_fields(checked_acceptance(response.headers, self.request_id))
         subprotocol = chosen(fields, self._offers)
         headers = [(name.lower(), value) for name, value in pairs(without(fields, _SUBPROTOCOL))]
         name = None if subprotocol is None else subprotocol.decode("ascii")

@@ -27,7 +27,16 @@ from tunnel.adapters.http.websocket_handshake import check_asked, is_asked_for, 
 from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, SessionError
 
-__all__ = ["EXPECT_FIELD", "HeadersTooLarge", "OtherVersion", "Unsupported", "Upload", "read_head", "refusal"]
+__all__ = [
+    "EXPECT_FIELD",
+    "HeadersTooLarge",
+    "OtherVersion",
+    "Unsupported",
+    "Upload",
+    "protocol_asked",
+    "read_head",
+    "refusal",
+]
 
 _AT_ONCE_BYTES: Final = 32 * 1024
 """A declared body up to this size is taken to follow its head directly, so that both make one envelope."""
@@ -105,6 +114,11 @@ def refusal(error: SessionError, *, request_id: bytes = b"") -> HttpResponse:
             return problem(error, status=error.status, request_id=request_id)
         case _:
             return problem(error, request_id=request_id)
+
+
+def protocol_asked(headers: Headers) -> str:
+    """The protocol of a conversation that begins with ``headers``, whatever else is wrong with them."""
+    return "websocket" if is_asked_for(headers) else "http"
 
 
 def read_head(

@@ -39,7 +39,14 @@ from uvicorn.server import ServerState
 from tunnel.adapters.http.fields import pairs, trailer_fields
 from tunnel.adapters.http.ingress_departure import Departure
 from tunnel.adapters.http.ingress_exchange import Connection, Exchange
-from tunnel.adapters.http.ingress_head import HeadersTooLarge, Unsupported, Upload, read_head, refusal
+from tunnel.adapters.http.ingress_head import (
+    HeadersTooLarge,
+    Unsupported,
+    Upload,
+    protocol_asked,
+    read_head,
+    refusal,
+)
 from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_target import read_target
@@ -290,7 +297,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         except SessionError as error:
             # Whatever else a target may be, it may hold a password.
             path = self._url.partition(b"?")[0] if self._url[:1] == b"/" else b""
-            head, upload, wrong = HttpRequest(method.decode(), path), Upload.STREAMED, error
+            head = HttpRequest(method.decode(), path, protocol=protocol_asked(fields))
+            upload, wrong = Upload.STREAMED, error
             refused = refusal(error, request_id=request_id)
         exchange = Exchange(
             self,

@@ -11,7 +11,7 @@ from tunnel.domain.envelopes import BodyChunk, Headers, HttpResponse, SessionPay
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.request_ids import REQUEST_ID
 
-__all__ = ["Framing", "ResponseRules", "checked_fields"]
+__all__ = ["Framing", "ResponseRules", "checked_acceptance"]
 
 _NAME: Final = frozenset({REQUEST_ID})
 _CONTENT_LENGTH: Final = frozenset({b"content-length"})
@@ -144,13 +144,18 @@ class ResponseRules:
             raise _wrong("a body that is not as long as its Content-Length")
 
 
-def checked_fields(received: Headers) -> Headers:
-    """``received`` without those that concern one connection only.
+def checked_acceptance(received: Headers, request_id: bytes) -> Headers:
+    """Fields of the answer that makes a connection a WebSocket, without those that concern one connection only.
+
+    Args:
+        received: As the target gave them.
+        request_id: Name of the request, which is told; empty when it has none.
 
     Raises:
         SessionError: ``protocol_error``: a field is malformed.
     """
-    return _checked(received)[0]
+    headers, _ = _checked(received)
+    return (*without(headers, _NAME), REQUEST_ID, request_id) if request_id else headers
 
 
 def _checked(received: Headers) -> tuple[Headers, int]:

@@ -56,14 +56,14 @@ class IngressService:
         Args:
             error: Why.
             status: What the visitor is told.
-            head: What is known of it; an empty method for nothing.
+            head: What is known of it: its protocol, and an empty method for nothing else.
             request_id: Its name; empty when it has none.
             peer: IP address of the visitor.
         """
         if self.settings.telemetry is not None:
             self.settings.telemetry.record(
                 RequestRefused(
-                    protocol="http",
+                    protocol=head.protocol,
                     code=error.code.value,
                     status=status,
                     request_id=request_id.decode(),

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from tunnel.adapters.http.ingress_exchange import Connection, Exchange
 from tunnel.adapters.http.ingress_head import Upload
-from tunnel.adapters.http.ingress_response import checked_fields
+from tunnel.adapters.http.ingress_response import checked_acceptance
 from tunnel.adapters.http.ingress_service import IngressService, VisitorStream
 from tunnel.adapters.http.ingress_wire import render_switch
 from tunnel.adapters.http.problem import problem
@@ -69,6 +69,7 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
         "_told",
         "_unsent_bytes",
         "_untaken_bytes",
+        "cut_off",
         "error",
         "peer",
         "request_id",
@@ -104,6 +105,7 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
         """When it was last overdue: cost of what the target had not taken."""
         self._refusal: Exchange | None = None
         self.error: SessionError | None = None
+        self.cut_off: SessionError | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -124,7 +126,8 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
         """The server will close: a conversation goes on for as long as that takes."""
 
     def go_away(self) -> None:
-        """Both ends are told 1001, and have ``CLOSING_S`` to agree."""
+        """Both ends are told 1001, and have ``CLOSING_S`` to agree; one that waits for its answer is cut off."""
+        self.cut_off = SessionError(ErrorCode.PEER_LOST, "the server is shutting down")
         if not self._accepted or self._going or self.close_received:
             return
         self._going = True
@@ -216,7 +219,7 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
             self._refuse().answer(problem(error, request_id=self.request_id))
 
     def _accept(self, response: HttpResponse) -> None:
-        headers = checked_fields(response.headers)
+        headers = checked_acceptance(response.headers, self.request_id)
         chosen(headers, offered(self._head.headers))
         self._accepted = True
         self.write(render_switch(accept_token(self._key), accepted_fields(headers)))

@@ -15,7 +15,7 @@ from tunnel.adapters.tcp.connection import TcpConnection
 from tunnel.adapters.tcp.listening_socket import BACKLOG_CONNECTIONS, address_of, listening_socket
 from tunnel.adapters.tcp.shared import Shared
 from tunnel.adapters.tcp.visit import TcpVisit
-from tunnel.domain.errors import SessionError
+from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
 
@@ -55,7 +55,7 @@ class TcpIngress(Ingress):
         self._socket: socket.socket | None = None
         self._address = listen
         self._target: ProxyTarget
-        self._visits: set[asyncio.Task[None]] = set()
+        self._visits: dict[asyncio.Task[None], TcpVisit] = {}
         self._full = False
         self._drained = False
         self._deadline = 0.0
@@ -130,16 +130,17 @@ class TcpIngress(Ingress):
         if full or self._drained:
             connection.reset()
             return
-        visit = asyncio.get_running_loop().create_task(self._handle(connection))
-        self._visits.add(visit)
-        visit.add_done_callback(self._over)
-        connection.on_lost = visit.cancel
+        visit = TcpVisit(connection, self._upstream)
+        handling = asyncio.get_running_loop().create_task(self._handle(connection, visit))
+        self._visits[handling] = visit
+        handling.add_done_callback(self._over)
+        connection.on_lost = handling.cancel
 
-    async def _handle(self, connection: TcpConnection) -> None:
+    async def _handle(self, connection: TcpConnection, visit: TcpVisit) -> None:
         """What the target raises ends here, but for being cancelled."""
         answered = False
         try:
-            await self._target.handle(TcpVisit(connection, self._upstream))
+            await self._target.handle(visit)
             answered = connection.said_end
         except SessionError:
             # The visitor is told by the reset; the target has told the operator.
@@ -152,8 +153,8 @@ class TcpIngress(Ingress):
         if answered:
             await connection.finish()
 
-    def _over(self, visit: asyncio.Task[None]) -> None:
-        self._visits.discard(visit)
+    def _over(self, handling: asyncio.Task[None]) -> None:
+        del self._visits[handling]
         if self._drained and not self._visits:
             self._news.set()
 
@@ -172,13 +173,15 @@ class TcpIngress(Ingress):
         """Reset every connection, cancel every target, and wait until they have returned."""
         for _ in range(_ACCEPT_ROUNDS):
             await asyncio.sleep(0)
+        for visit in self._visits.values():
+            visit.cut_off = SessionError(ErrorCode.PEER_LOST, "the server is shutting down")
         for connection in tuple(shared.open):
             connection.reset()
-        visits = set(self._visits)
-        for visit in visits:
-            visit.cancel()
-        if visits:
-            _, stuck = await asyncio.wait(visits, timeout=_RELEASE_S)
+        handling = set(self._visits)
+        for each in handling:
+            each.cancel()
+        if handling:
+            _, stuck = await asyncio.wait(handling, timeout=_RELEASE_S)
             if stuck:
                 _logger.warning("%s: %d conversations do not return though they were cancelled", self._name, len(stuck))
         await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop

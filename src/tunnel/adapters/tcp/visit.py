@@ -25,7 +25,7 @@ class TcpVisit(Stream):
         upstream: Which upstream it is for.
     """
 
-    __slots__ = ("_connection", "_head", "peer")
+    __slots__ = ("_connection", "_head", "cut_off", "peer")
 
     def __init__(self, connection: TcpConnection, upstream: str) -> None:
         self._connection = connection
@@ -34,6 +34,7 @@ class TcpVisit(Stream):
         peername = transport.get_extra_info("peername")
         self._head = TcpOpen(upstream, original_dst, _address(peername))
         self.peer = str(peername[0]) if peername else ""
+        self.cut_off: SessionError | None = None
 
     @property
     def head(self) -> TcpOpen:
