@@ -10,9 +10,10 @@ each client, which must be the same again within a deadline. Tasks and open file
 were conversations at once, since some are kept for the next ones; so run several times as many.
 """
 
+import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 from e2e_topologies import Topology
@@ -81,3 +82,12 @@ def nothing_left(topology: Topology, *, at_once: int = 1) -> Iterator[None]:
     while found := differences(before, stats(topology), at_once=at_once):
         assert time.monotonic() < deadline, f"leaked: {found}"
         time.sleep(LOOK_AGAIN_S)
+
+
+@contextlib.asynccontextmanager
+async def leaving_nothing(topology: Topology, *, at_once: int = 1) -> AsyncIterator[None]:
+    """``nothing_left`` for a body in an event loop, which goes on while the figures are waited for."""
+    with contextlib.ExitStack() as looking:
+        await asyncio.to_thread(looking.enter_context, nothing_left(topology, at_once=at_once))
+        yield
+        await asyncio.to_thread(looking.close)

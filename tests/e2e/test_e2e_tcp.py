@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from e2e_data import MIB, digest
+from e2e_stats import nothing_left
 from e2e_tcp import DEADLINE_S, Call, Upstream, call, dial, listening
 from e2e_topologies import Plan, Topology, make_topology, running
 from e2e_visitor import Address
@@ -61,7 +62,8 @@ def test_bulk_arrives_whole_and_nobody_keeps_it(
     before = peaks(through)
     start = time.monotonic()
 
-    received = asyncio.run(transfer(address, peer, size, down=down))
+    with nothing_left(through):
+        received = asyncio.run(transfer(address, peer, size, down=down))
 
     elapsed_s = time.monotonic() - start
     assert received == (size, digest(size))
@@ -104,7 +106,8 @@ def test_end_that_does_not_read_holds_up_nobody_else_and_costs_little(through: T
             await asyncio.wait(stuck)
 
     before = peaks(through)
-    asyncio.run(crowd())
+    with nothing_left(through, at_once=CROWD + 2):
+        asyncio.run(crowd())
     if None not in before.values():
         assert {n: p - before[n] for n, p in peaks(through).items() if p - before[n] > MAX_GROWTH_BYTES} == {}
 

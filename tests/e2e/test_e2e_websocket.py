@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from e2e_processes import start_shaping_proxy
+from e2e_stats import leaving_nothing
 from e2e_topologies import Plan, Topology, make_topology, running, terminate
 from e2e_visitor import Address, Visitor, run
 from websockets.asyncio.client import ClientConnection, connect
@@ -126,6 +127,10 @@ def test_conversation_with_everything_in_it(scene) -> None:
 
 def test_either_end_closes_or_vanishes(scene) -> None:
     async def scenario(topology: Topology, upstream: Upstream) -> None:
+        async with leaving_nothing(topology):
+            await ends(topology, upstream)
+
+    async def ends(topology: Topology, upstream: Upstream) -> None:
         async with visiting(topology, "/closing") as visitor:
             await visitor.send("ready")
             await visitor.recv()
@@ -154,6 +159,10 @@ def test_either_end_closes_or_vanishes(scene) -> None:
 
 def test_stalled_reader_delays_none_of_a_hundred(scene) -> None:
     async def scenario(topology: Topology, upstream: Upstream) -> None:
+        async with leaving_nothing(topology, at_once=100):
+            await hundred(topology, upstream)
+
+    async def hundred(topology: Topology, upstream: Upstream) -> None:
         async def chat(number: int, visitor: ClientConnection) -> None:
             for turn in range(10):
                 message = f"{number} {turn} " * (1 + number)

@@ -32,8 +32,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc.aio
+import msgspec
 from dependency_injector import providers
 from support.call_app import CallApp
+from support.held import held
 from support.sockets import Relay
 
 import tunnel
@@ -142,6 +144,18 @@ class CallWire:
         return self.within(work(self.direct)), self.within(work(self.tunnelled))
 
     @contextmanager
+    def naming(self, request_id: str) -> Iterator[None]:
+        """Calls are named so meanwhile, and not at all else."""
+        before = self.server.settings
+        ingress = msgspec.structs.replace(before.ingress.grpc, request_id=request_id)
+        after = msgspec.structs.replace(before, ingress=msgspec.structs.replace(before.ingress, grpc=ingress))
+        self.within(self.server.reload(after))
+        try:
+            yield
+        finally:
+            self.within(self.server.reload(before))
+
+    @contextmanager
     def frail_client(self) -> Iterator[Callable[[], None]]:
         """A client of the group ``frail``; what it yields loses it without a word."""
         leaving = asyncio.Event()
@@ -229,7 +243,14 @@ class CallWire:
         return decode_server_settings(
             {
                 "transports": {self.transport: where},
-                "ingress": {"grpc": {"listen": "127.0.0.1:0", "host": HOST, "max_message_bytes": LARGE_BYTES}},
+                "ingress": {
+                    "grpc": {
+                        "listen": "127.0.0.1:0",
+                        "host": HOST,
+                        "max_message_bytes": LARGE_BYTES,
+                        "request_id": "off",
+                    }
+                },
                 "auth": {
                     "tokens": {"t": {"sha256": hashlib.sha256(_TOKEN.encode()).hexdigest(), "groups": ["web", "frail"]}}
                 },
@@ -295,6 +316,6 @@ class CallWire:
                     for each in asyncio.all_tasks()
                     if each.get_name().startswith(("tunnel grpc call", "tunnel grpc upstream call"))
                 ]
-                if not busy and not running and not left:
+                if not busy and not running and not left and not await held(self.server):
                     return
                 await asyncio.sleep(0.005)

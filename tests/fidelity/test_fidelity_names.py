@@ -10,6 +10,7 @@ import pytest
 from fidelity_bytes import asked, told
 from fidelity_settings import TRUSTED_PROXY
 from fidelity_wire import Wire
+from websocket_bytes import accepting, key_of, opening
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n%b\r\nok"
 CREATED = rb"[0-9a-f]{16}-[0-9a-f]+"
@@ -159,3 +160,24 @@ def test_what_is_no_request_is_given_a_name_too(wire: Wire, keeping: None) -> No
     assert head.startswith(b"HTTP/1.1 400 ")
     assert re.fullmatch(CREATED, heard_id(head + b"\r\n"))
     assert json.loads(body)["request_id"].encode() == heard_id(head + b"\r\n")
+
+
+@pytest.mark.fidelity("W-REQUEST-ID")
+def test_handshake_and_its_acceptance_tell_the_name(wire: Wire, keeping: None) -> None:
+    visitor = wire.visit(opening(b"X-Request-Id: mine\r\n"))
+    upstream = wire.upstream()
+    head = upstream.head()
+    assert heard_id(head) == b"mine"
+    upstream.say(accepting(key_of(head), b"X-Request-Id: theirs\r\nX-Other: 1\r\n"))
+    answer = visitor.head()
+    assert b"x-other: 1\r\nx-request-id: mine\r\n\r\n" in answer
+    assert b"theirs" not in answer
+
+
+@pytest.mark.fidelity("W-REQUEST-ID")
+def test_refusal_of_a_handshake_tells_the_name(wire: Wire, keeping: None) -> None:
+    visitor = wire.visit(opening())
+    upstream = wire.upstream()
+    name = heard_id(upstream.head())
+    upstream.say(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+    assert heard_id(visitor.head()) == name

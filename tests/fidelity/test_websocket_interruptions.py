@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fidelity_sockets import RawSocket
 from fidelity_wire import Wire
+from support.held import held
 from websocket_bytes import BINARY, CLOSE, TEXT, accepting, close, frame, hear, key_of, opening
 
 MIB = 1 << 20
@@ -122,6 +123,7 @@ async def nothing_left(wire: Wire) -> None:
             of_visitors(wire)
             or state.connections
             or any(client.in_flight for client in wire._server.clients().clients)
+            or await held(wire._server)
             or any("_upload" in task.get_coro().__qualname__ for task in asyncio.all_tasks(wire._loop))  # type: ignore[union-attr]
         ):
             await asyncio.sleep(0.001)

@@ -11,8 +11,8 @@ import grpc.aio
 
 Pairs = tuple[tuple[str, str | bytes], ...]
 
-ADDED = ("x-forwarded-for",)
-"""What the tunnel adds to a caller's metadata, as its documentation says."""
+ADDED = ("x-forwarded-for", "x-request-id")
+"""What the tunnel adds to a caller's metadata, as its documentation says; the last to those of the answer too."""
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,13 @@ def _tcp_ingress(settings: TcpIngressSettings) -> Ingress:
     )
 
 
-def _grpc_ingress(settings: GrpcIngressSettings, ledger: Ledger, tls: ListenerTls | None = None) -> Ingress:
+def _grpc_ingress(
+    settings: GrpcIngressSettings, request_ids: RequestIds, ledger: Ledger, tls: ListenerTls | None = None
+) -> Ingress:
     from tunnel.adapters.grpc.ingress import GrpcIngress
 
-    return GrpcIngress(settings, tls=None if tls is None else lambda: tls.material, telemetry=ledger)
+    material = None if tls is None else lambda: tls.material
+    return GrpcIngress(settings, tls=material, request_ids=request_ids, telemetry=ledger)
 
 
 def _asgi_ingress(
@@ -325,7 +328,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(
         http=providers.Factory(_http_ingress, request_ids=request_ids, ledger=ledger),
-        grpc=providers.Factory(_grpc_ingress, ledger=ledger),
+        grpc=providers.Factory(_grpc_ingress, request_ids=request_ids, ledger=ledger),
         tcp=providers.Factory(_tcp_ingress),
     )
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(

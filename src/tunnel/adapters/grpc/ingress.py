@@ -18,7 +18,7 @@ import grpc.aio
 from tunnel.adapters.grpc.address import Reservation
 from tunnel.adapters.grpc.call_metadata import metadata_of, without
 from tunnel.adapters.grpc.call_status import ERROR_KEY, FAILURE_STATUS, STATUS_OF_NUMBER, failure_text
-from tunnel.adapters.grpc.ingress_call import IngressCall
+from tunnel.adapters.grpc.ingress_call import NAME, IngressCall
 from tunnel.adapters.grpc.ingress_methods import AnyMethod, metadata_bytes
 from tunnel.adapters.grpc.options import ingress_options
 from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
@@ -26,9 +26,10 @@ from tunnel.adapters.grpc.standing_server import StandingServer
 from tunnel.adapters.grpc.tls import server_credentials
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.configuration import GrpcIngressSettings
-from tunnel.domain.envelopes import GrpcFrame
+from tunnel.domain.envelopes import GrpcFrame, Headers
 from tunnel.domain.error_statuses import GRPC_STATUS
 from tunnel.domain.errors import ErrorCode, ListenError, SessionError
+from tunnel.domain.request_ids import REQUEST_ID, RequestIds
 from tunnel.domain.tls_material import TlsMaterial
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
@@ -60,6 +61,7 @@ class GrpcIngress(Ingress):
             next start of the listener on: gRPC fixes them when it begins to listen.
         name: Its name in logs and ready lines.
         tls: Asked at each handshake for what to prove; None: plain text.
+        request_ids: Names calls, unless the settings say otherwise; None: they have no names.
         telemetry: Told of the calls that no target hears of; None: nobody is.
     """
 
@@ -69,12 +71,14 @@ class GrpcIngress(Ingress):
         *,
         name: str = "grpc",
         tls: Callable[[], TlsMaterial] | None = None,
+        request_ids: RequestIds | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
         self._settings = settings
         # gRPC does not keep them alive itself.
         self._credentials = None if tls is None else server_credentials(tls)
         self._limits = settings
+        self._request_ids = request_ids
         self._telemetry = telemetry
         self._name = name
         self._reservation: Reservation | None = None
@@ -185,12 +189,18 @@ class GrpcIngress(Ingress):
             # gRPC counts for each server, of which there may be more for a while.
             await _fail(context, SessionError(ErrorCode.OVERLOADED, "too many calls are under way"))
             return
+        call, request_id = self._identify(call)
         if metadata_bytes(call) > self._limits.max_header_bytes:
             # gRPC cancels such a call too, but hands it out first.
             error = SessionError(ErrorCode.TOO_LARGE, "the metadata are too large")
-            await self._refuse(context, error, path=call.path.decode())
+            await self._refuse(context, error, path=call.path.decode(), request_id=request_id)
             return
-        stream = IngressCall(context, self._complete(call, context), max_message_bytes=self._limits.max_message_bytes)
+        stream = IngressCall(
+            context,
+            self._complete(call, context),
+            max_message_bytes=self._limits.max_message_bytes,
+            named=bool(request_id),
+        )
         self._calls.add(stream)
         reader = asyncio.create_task(stream.read(), name="tunnel grpc call reader")
         self._readers.add(reader)
@@ -210,9 +220,9 @@ class GrpcIngress(Ingress):
         await stream.settle()
         if failure is None:
             assert stream.trailer is not None
-            failure = _answer(context, stream.trailer)
+            failure = _answer(context, stream.trailer, request_id)
         if failure is not None:
-            await _fail(context, failure)
+            await _fail(context, failure, request_id)
 
     async def _handle(self, stream: IngressCall) -> SessionError | None:
         """Have the target answer; why its answer is not complete, None when it is."""
@@ -228,16 +238,28 @@ class GrpcIngress(Ingress):
             return stream.error or SessionError(ErrorCode.INTERNAL, "the call was not answered")
         return None
 
-    async def _refuse(self, context: BytesContext, error: SessionError, *, path: str) -> None:
+    async def _refuse(self, context: BytesContext, error: SessionError, *, path: str, request_id: bytes = b"") -> None:
         if self._telemetry is not None:
-            code = error.code
-            peer = _host(context)
             self._telemetry.record(
                 RequestRefused(
-                    protocol="grpc", code=code.value, status=GRPC_STATUS[code], peer=peer, method="POST", path=path
+                    protocol="grpc",
+                    code=error.code.value,
+                    status=GRPC_STATUS[error.code],
+                    request_id=request_id.decode(),
+                    peer=_host(context),
+                    method="POST",
+                    path=path,
                 )
             )
-        await _fail(context, error)
+        await _fail(context, error, request_id)
+
+    def _identify(self, call: CallHead) -> tuple[CallHead, bytes]:
+        """``call`` with its name, and that; empty when it is to have none."""
+        form = self._settings.request_id
+        if self._request_ids is None or form == "off":
+            return call, b""
+        request_id, metadata = self._request_ids.identify(call.metadata, keep=form == "keep")
+        return call._replace(metadata=metadata), request_id
 
     def _complete(self, call: CallHead, context: BytesContext) -> CallHead:
         """Add what this ingress knows of a call: which host it is for, and who makes it."""
@@ -254,11 +276,12 @@ def _host(context: BytesContext) -> str:
     return peer_address(context).rpartition(":")[0].strip("[]")
 
 
-def _answer(context: BytesContext, trailer: GrpcFrame) -> SessionError | None:
+def _answer(context: BytesContext, trailer: GrpcFrame, request_id: bytes) -> SessionError | None:
     """Have gRPC end the call as ``trailer`` says when its handler returns; else why that cannot be."""
     status = STATUS_OF_NUMBER.get(trailer.status, grpc.StatusCode.UNKNOWN)
     try:
         context.set_trailing_metadata(metadata_of(without(trailer.metadata, _OURS)))
+        context.set_trailing_metadata(metadata_of(_named(trailer.metadata, request_id)))
     except SessionError as exc:
         return exc
     context.set_code(status)
@@ -266,8 +289,12 @@ def _answer(context: BytesContext, trailer: GrpcFrame) -> SessionError | None:
     return None
 
 
-async def _fail(context: BytesContext, error: SessionError) -> None:
-    context.set_trailing_metadata(((ERROR_KEY, error.code.value),))
+def _named(metadata: Headers, request_id: bytes) -> Headers:
+    return (*without(metadata, NAME), REQUEST_ID, request_id) if request_id else metadata
+
+
+async def _fail(context: BytesContext, error: SessionError, request_id: bytes = b"") -> None:
+    context.set_trailing_metadata(((ERROR_KEY, error.code.value), *metadata_of(_named((), request_id))))
     context.set_code(FAILURE_STATUS[error.code])
     context.set_details(failure_text(error))
 

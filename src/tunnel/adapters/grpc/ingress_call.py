@@ -15,14 +15,15 @@ from typing import Final
 import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
-from tunnel.adapters.grpc.call_metadata import Metadata, metadata_of
+from tunnel.adapters.grpc.call_metadata import Metadata, metadata_of, without
 from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.request_ids import REQUEST_ID
 from tunnel.ports.target import Stream
 
-__all__ = ["IngressCall"]
+__all__ = ["NAME", "IngressCall"]
 
 _DATA: Final = GrpcFrameType.DATA.value
 _METADATA: Final = GrpcFrameType.METADATA.value
@@ -32,6 +33,9 @@ _CLOSE: Final = GrpcFrame(GrpcFrameType.CLOSE.value)
 
 _TOLD_S: Final = 0.001
 """How old what is told of a deadline may be: far less than a call takes."""
+
+NAME: Final = frozenset({REQUEST_ID})
+"""What an application says of it is left out of the answer to a call that has a name, which comes with the status."""
 
 _CANCEL_CYCLES: Final = 4
 """Cycles of the event loop by which the news that a visitor has left may lag behind the end of its messages. gRPC shows
@@ -45,12 +49,14 @@ class IngressCall(Stream):
         context: Of gRPC.
         call: What was asked for, but for its deadline.
         max_message_bytes: Largest message of the answer; gRPC sees to those of the request.
+        named: Whether the call has a name.
     """
 
-    def __init__(self, context: BytesContext, call: CallHead, *, max_message_bytes: int) -> None:
+    def __init__(self, context: BytesContext, call: CallHead, *, max_message_bytes: int, named: bool = False) -> None:
         self._context = context
         self.peer = peer_address(context).rpartition(":")[0].strip("[]")
         self._call = call
+        self._named = named
         self._frame = call.frame()
         self._timed = context.time_remaining() is not None
         self._told_s = math.inf  # of the deadline, in ``_frame``
@@ -110,7 +116,7 @@ class IngressCall(Stream):
         elif kind == _TRAILER and not self._assembly.open:
             self.trailer = payload
         elif kind == _METADATA and self._head_sent is None:
-            await self._write_head(metadata_of(payload.metadata))
+            await self._write_head(metadata_of(without(payload.metadata, NAME) if self._named else payload.metadata))
         else:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "the answer to a gRPC call is out of order")
 

@@ -114,6 +114,8 @@ class GrpcIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         max_message_bytes: Largest message, in either direction.
         max_header_bytes: Largest metadata of a call.
         tls: None: plain text, as behind a load balancer.
+        request_id: Whether an ``x-request-id`` is kept that a caller gives; every other call is given one. ``off``:
+            the key is like any other.
     """
 
     listen: str
@@ -121,6 +123,7 @@ class GrpcIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     host: str | None = None
     max_message_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 64 * MIB
     max_header_bytes: Annotated[int, Meta(ge=KIB, le=MIB)] = 64 * KIB
+    request_id: Literal["keep", "replace", "off"] = "keep"
 
 
 class IngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
