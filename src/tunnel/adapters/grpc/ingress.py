@@ -187,7 +187,8 @@ class GrpcIngress(Ingress):
             return
         if len(self._calls) >= _CALLS:
             # gRPC counts for each server, of which there may be more for a while.
-            await _fail(context, SessionError(ErrorCode.OVERLOADED, "too many calls are under way"))
+            error = SessionError(ErrorCode.OVERLOADED, "too many calls are under way")
+            await self._refuse(context, error, path=call.path.decode())
             return
         call, request_id = self._identify(call)
         if metadata_bytes(call) > self._limits.max_header_bytes:
@@ -280,8 +281,8 @@ def _answer(context: BytesContext, trailer: GrpcFrame, request_id: bytes) -> Ses
     """Have gRPC end the call as ``trailer`` says when its handler returns; else why that cannot be."""
     status = STATUS_OF_NUMBER.get(trailer.status, grpc.StatusCode.UNKNOWN)
     try:
-        context.set_trailing_metadata(metadata_of(without(trailer.metadata, _OURS)))
-        context.set_trailing_metadata(metadata_of(_named(trailer.metadata, request_id)))
+        metadata = _named(without(trailer.metadata, _OURS), request_id)
+        context.set_trailing_metadata(metadata_of(metadata))
     except SessionError as exc:
         return exc
     context.set_code(status)

@@ -185,6 +185,7 @@ class IngressCall(Stream):
         if self._over or self.ended_here or self.trailer is not None:
             return
         self.error = self.error or error
+        self.cut_off = self.error
         self.ended_here = True
         assert self._task is not None
         self._task.cancel()
