@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import pytest
 from ingress_kit import DEADLINE_S, Target
 
+from tunnel.adapters.http import ingress_protocol
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
@@ -19,6 +21,56 @@ from tunnel.ports.target import Stream
 
 GET = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class HandClock:
+    """Has the deadlines of connections come when a test says that time passes, and never otherwise."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self._deadlines: list[HandDeadline] = []
+
+    @classmethod
+    def of_connections(cls, monkeypatch: pytest.MonkeyPatch) -> HandClock:
+        """One that every connection made from now on goes by."""
+        clock = cls()
+        monkeypatch.setattr(ingress_protocol, "Deadline", clock._deadline)
+        return clock
+
+    def _deadline(self, _: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> HandDeadline:
+        deadline = HandDeadline(self, callback)
+        self._deadlines.append(deadline)
+        return deadline
+
+    def time(self) -> float:
+        return self._now_s
+
+    def pass_time(self, seconds: float) -> None:
+        self._now_s += seconds
+        for deadline in self._deadlines:
+            deadline.look()
+
+
+class HandDeadline:
+    """What a connection has instead of a ``Deadline``."""
+
+    def __init__(self, clock: HandClock, callback: Callable[[], None]) -> None:
+        self._clock = clock
+        self._callback = callback
+        self._at: float | None = None
+
+    def set(self, delay_s: float) -> None:
+        self._at = self._clock.time() + delay_s
+
+    def clear(self) -> None:
+        self._at = None
+
+    close = clear
+
+    def look(self) -> None:
+        if self._at is not None and self._at <= self._clock.time():
+            self._at = None
+            self._callback()
 
 
 @dataclass

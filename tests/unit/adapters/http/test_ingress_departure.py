@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import anyio
 import pytest
 from ingress_kit import DEADLINE_S, Target
-from listener_kit import CHUNKED_POST, GET, Visitor, forever, hello, running, tell_path, within
+from listener_kit import CHUNKED_POST, GET, HandClock, Visitor, forever, hello, running, tell_path, within
 
 from tunnel.adapters.http import ingress_departure, ingress_protocol
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
@@ -52,54 +52,9 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> TwoWaits:
     return waits
 
 
-class HandClock:
-    """Has the deadlines of connections come when a test says that time passes, and never otherwise."""
-
-    def __init__(self) -> None:
-        self._now_s = 0.0
-        self._deadlines: list[HandDeadline] = []
-
-    def deadline(self, _: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> HandDeadline:
-        deadline = HandDeadline(self, callback)
-        self._deadlines.append(deadline)
-        return deadline
-
-    def time(self) -> float:
-        return self._now_s
-
-    def pass_time(self, seconds: float) -> None:
-        self._now_s += seconds
-        for deadline in self._deadlines:
-            deadline.look()
-
-
-class HandDeadline:
-    """What a connection has instead of a ``Deadline``."""
-
-    def __init__(self, clock: HandClock, callback: Callable[[], None]) -> None:
-        self._clock = clock
-        self._callback = callback
-        self._at: float | None = None
-
-    def set(self, delay_s: float) -> None:
-        self._at = self._clock.time() + delay_s
-
-    def clear(self) -> None:
-        self._at = None
-
-    close = clear
-
-    def look(self) -> None:
-        if self._at is not None and self._at <= self._clock.time():
-            self._at = None
-            self._callback()
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> HandClock:
-    clock = HandClock()
-    monkeypatch.setattr(ingress_protocol, "Deadline", clock.deadline)
-    return clock
+    return HandClock.of_connections(monkeypatch)
 
 
 # -- those that say no more

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from ingress_kit import DEADLINE_S, Target
-from listener_kit import CHUNKED_POST, GET, echo, forever, hello, running, tell_path, within
+from listener_kit import CHUNKED_POST, GET, HandClock, echo, forever, hello, running, tell_path, within
 
 from tunnel.adapters.http import ingress_departure, ingress_protocol, ingress_uvicorn
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
@@ -527,29 +527,61 @@ async def test_other_transfer_codings_are_501() -> None:
 
 
 @pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IngressProtocol, "head_timeout_s", 0.1)
-    monkeypatch.setattr(ingress_uvicorn, "_KEEPALIVE_S", 0.1)
+def clock(monkeypatch: pytest.MonkeyPatch) -> HandClock:
+    return HandClock.of_connections(monkeypatch)
 
 
-@pytest.mark.usefixtures("brief")
+HEAD_S = IngressProtocol.head_timeout_s
+KEEPALIVE_S = ingress_uvicorn._KEEPALIVE_S
+
+
+class Heard:
+    """How much visitors have said that the server has read."""
+
+    size = 0
+
+    async def reaches(self, size: int) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while self.size < size:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
+    heard = Heard()
+    receive = IngressProtocol.data_received
+
+    def data_received(connection: IngressProtocol, data: bytes) -> None:
+        receive(connection, data)
+        heard.size += len(data)
+
+    monkeypatch.setattr(IngressProtocol, "data_received", data_received)
+    return heard
+
+
 @pytest.mark.parametrize("said", [b"", b"\r\n"], ids=["nothing", "blank line"])
-async def test_visitor_that_says_nothing_is_let_go(said: bytes) -> None:
+async def test_visitor_that_says_nothing_is_let_go(said: bytes, clock: HandClock, heard: Heard) -> None:
     async with running(hello) as run:
         visitor = await run.visitor()
         visitor.say(said)
+        await heard.reaches(len(said))
+        async with asyncio.timeout(DEADLINE_S):
+            while not run.connections():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        clock.pass_time(HEAD_S)
         assert await visitor.rest() == b""
 
 
-@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("before", [0, 2], ids=["first", "later"])
-async def test_half_a_head_is_408(before: int) -> None:
+async def test_half_a_head_is_408(before: int, clock: HandClock, heard: Heard) -> None:
     async with running(hello) as run:
         visitor = await run.visitor()
         for _ in range(before):
             visitor.say(GET)
             await visitor.response()
         visitor.say(GET[:10])
+        await heard.reaches(before * len(GET) + 10)
+        clock.pass_time(HEAD_S)
         status, headers, body = await visitor.response()
         assert (status, headers[b"content-type"], headers[b"connection"]) == (
             408,
@@ -560,30 +592,31 @@ async def test_half_a_head_is_408(before: int) -> None:
         assert await visitor.rest() == b""
 
 
-@pytest.mark.usefixtures("brief")
-async def test_blank_line_after_an_answer_is_no_way_to_stay() -> None:
+async def test_blank_line_after_an_answer_is_no_way_to_stay(clock: HandClock, heard: Heard) -> None:
     async with running(hello) as run:
         visitor = await run.visitor()
         visitor.say(GET)
         await visitor.response()
+        clock.pass_time(KEEPALIVE_S / 2)
         visitor.say(b"\r\n")
+        await heard.reaches(len(GET) + 2)
+        clock.pass_time(KEEPALIVE_S / 2)
         assert await visitor.rest() == b""
 
 
-@pytest.mark.usefixtures("brief")
-async def test_dripping_a_head_does_not_extend_its_time() -> None:
+async def test_dripping_a_head_does_not_extend_its_time(clock: HandClock, heard: Heard) -> None:
     async with running(hello) as run:
         visitor = await run.visitor()
-        visitor.say(GET[:-2] + b"x: ")
-        answer = asyncio.create_task(visitor.response())
-        while not answer.done():
-            visitor.say(b"y")
-            await asyncio.sleep(0.005)
-        assert (await answer)[0] == 408
+        said = 0
+        for drop in (GET[:-2] + b"x: ", b"y", b"y", b"y"):
+            visitor.say(drop)
+            said += len(drop)
+            await heard.reaches(said)
+            clock.pass_time(HEAD_S / 4)
+        assert (await visitor.response())[0] == 408
 
 
-@pytest.mark.usefixtures("brief")
-async def test_half_a_head_behind_a_request_waits_for_its_answer() -> None:
+async def test_half_a_head_behind_a_request_waits_for_its_answer(clock: HandClock, heard: Heard) -> None:
     proceed = anyio.Event()
 
     async def script(stream: Stream) -> None:
@@ -593,22 +626,22 @@ async def test_half_a_head_behind_a_request_waits_for_its_answer() -> None:
     async with running(script) as run:
         visitor = await run.visitor()
         visitor.say(GET + GET[:10])
-        await asyncio.sleep(0.2)
+        await heard.reaches(len(GET) + 10)
+        clock.pass_time(HEAD_S)
         proceed.set()
         assert (await visitor.response())[2] == b"hello"
         assert await visitor.rest() == b""
 
 
-@pytest.mark.usefixtures("brief")
-async def test_head_that_came_has_no_deadline() -> None:
+async def test_head_that_came_has_no_deadline(clock: HandClock, heard: Heard) -> None:
     async def script(stream: Stream) -> None:
-        await asyncio.sleep(0.2)
+        clock.pass_time(max(HEAD_S, KEEPALIVE_S))
         await hello(stream)
 
     async with running(script) as run:
         visitor = await run.visitor()
         visitor.say(GET[:10])
-        await asyncio.sleep(0)
+        await heard.reaches(10)
         visitor.say(GET[10:])
         assert (await visitor.response())[2] == b"hello"
         visitor.say(GET)
