@@ -21,7 +21,7 @@ class ShowingTarget(ProxyTarget):
     """Answers by path. Anything else is told what it was: an echo as JSON."""
 
     def __init__(self) -> None:
-        self._left = 0
+        self._waiting = self._left = 0
 
     async def handle(self, stream: Stream) -> None:
         assert isinstance(stream.head, HttpRequest)
@@ -45,12 +45,14 @@ class ShowingTarget(ProxyTarget):
                 await anyio.sleep(0.2)
                 await stream.send(HttpResponse(200, (), b"slow", end=True))
             case b"/forever":
+                self._waiting += 1
                 try:
                     await anyio.sleep_forever()
                 finally:
                     self._left += 1
-            case b"/left":
-                await stream.send(HttpResponse(200, (), b"%d" % self._left, end=True))
+            case b"/waiting" | b"/left" as path:
+                count = self._left if path == b"/left" else self._waiting
+                await stream.send(HttpResponse(200, (), b"%d" % count, end=True))
             case _:
                 await self._echo(stream, stream.head)
 
