@@ -3,7 +3,6 @@
 Environment:
     TUNNEL_E2E_TOPOLOGY: comma-separated, of grpc, websocket, memory (default: all three) and direct (no tunnel: shows
         whether a failure is the tests' own, and what the machine can do).
-    TUNNEL_FULL: set to 1 for the long variants.
 """
 
 import os
@@ -21,18 +20,6 @@ from e2e_visitor import Address
 NEEDED_FILES = 8192
 TOPOLOGIES = os.environ.get("TUNNEL_E2E_TOPOLOGY", ",".join(TRANSPORTS)).split(",")
 _measurements: list[str] = []
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "full: takes minutes; runs with TUNNEL_FULL=1")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get("TUNNEL_FULL") == "1":
-        return
-    for item in items:
-        if item.get_closest_marker("full"):
-            item.add_marker(pytest.mark.skip(reason="a long variant: set TUNNEL_FULL=1"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -175,4 +175,4 @@ class PoolMachine(RuleBasedStateMachine):
 
 
 def test_pool_keeps_its_places_and_its_line():
-    run_state_machine_as_test(PoolMachine, settings=settings(max_examples=12, stateful_step_count=15, deadline=None))
+    run_state_machine_as_test(PoolMachine, settings=settings(max_examples=12, stateful_step_count=15))

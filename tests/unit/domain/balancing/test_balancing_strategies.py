@@ -39,7 +39,6 @@ def test_only_candidate_is_chosen(name: str, weight: int) -> None:
     assert all(strategy.choose(only, Random(1), key) is only[0] for key in (b"", b"a", b"b"))
 
 
-@settings(deadline=None)
 @given(
     name=strategy_names,
     weights=st.lists(st.integers(0, 3) | st.integers(0, 1000), min_size=9, max_size=9),
@@ -100,7 +99,7 @@ def test_each_strategy_object_keeps_its_own_state(name: str) -> None:
     assert chosen_names(second, everyone, 5) == chosen_names(STRATEGIES[name](), everyone, 5)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(name=strategy_names, seed=st.integers(), stay=st.integers(1, 3), flapping=st.integers(1, 4))
 def test_nobody_starves_while_others_come_and_go(name: str, seed: int, stay: int, flapping: int) -> None:
     random, strategy, got = Random(seed), STRATEGIES[name](), Counter[str]()

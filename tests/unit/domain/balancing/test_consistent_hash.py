@@ -30,7 +30,7 @@ def test_load_makes_no_difference() -> None:
     assert owners(strategy, everyone) == before
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sets(st.integers(0, 7), min_size=1), min_size=1, max_size=6))
 def test_owners_depend_on_who_is_present_and_on_nothing_before(history: list[set[int]]) -> None:
     everyone, strategy, random = members(8, [1, 1, 1, 1, 2, 3, 5, 9]), ConsistentHash(), Random(1)

@@ -31,7 +31,7 @@ def fresh_owners(weights: dict[str, int], keys: list[bytes] = KEYS[:100]) -> dic
     return owners(ring, weights, keys)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(some_weights, names, st.integers(1, 1000))
 def test_member_that_comes_takes_keys_and_moves_none_between_others(
     weights: dict[str, int], name: str, weight: int
@@ -41,7 +41,7 @@ def test_member_that_comes_takes_keys_and_moves_none_between_others(
         assert all(after[key] in (before[key], name) for key in before)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(some_weights.filter(lambda weights: len(weights) > 1), st.data())
 def test_member_that_leaves_gives_up_its_own_keys_only(weights: dict[str, int], data: st.DataObject) -> None:
     gone = data.draw(st.sampled_from(sorted(weights)))
@@ -50,7 +50,7 @@ def test_member_that_leaves_gives_up_its_own_keys_only(weights: dict[str, int], 
     assert all(after[key] == before[key] for key in before if before[key] != gone)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(some_weights, st.data(), st.integers(1, 1000))
 def test_greater_weight_only_attracts(weights: dict[str, int], data: st.DataObject, more: int) -> None:
     name = data.draw(st.sampled_from(sorted(weights)))
@@ -58,7 +58,7 @@ def test_greater_weight_only_attracts(weights: dict[str, int], data: st.DataObje
     assert all(after[key] in (before[key], name) for key in before)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(some_weights, st.data())
 def test_owner_is_the_same_whatever_the_ring_has_seen(weights: dict[str, int], data: st.DataObject) -> None:
     ring = HashRing()
@@ -71,7 +71,7 @@ def test_owner_is_the_same_whatever_the_ring_has_seen(weights: dict[str, int], d
     assert owners(ring, weights) == fresh_owners(weights)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(some_weights, st.binary(max_size=8))
 def test_owner_is_the_nearest_for_its_weight(weights: dict[str, int], key: bytes) -> None:
     """What the walk finds is what asking every member for its distance finds."""

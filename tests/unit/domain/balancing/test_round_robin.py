@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 from balancing_kit import Member, chosen_names, members
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tunnel.domain.balancing import RoundRobin
@@ -58,7 +58,6 @@ def test_round_robin_is_not_biased_by_a_member_that_comes_and_goes_regularly() -
     assert abs(counts["m0"] - counts["m1"]) <= 1
 
 
-@settings(deadline=None)
 @given(
     stays=st.integers(1, 4),
     visitors=st.lists(st.tuples(st.integers(0, 8), st.booleans()), max_size=60),

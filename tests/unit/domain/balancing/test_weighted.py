@@ -44,7 +44,6 @@ def test_turns_are_spread(weights: list[int], order: str) -> None:
     assert chosen_names(Weighted(), members(len(weights), weights), len(expected)) == expected
 
 
-@settings(deadline=None)
 @given(some_weights)
 @example([1000, 1, 1])
 @example([7, 7, 7, 1])
@@ -54,7 +53,7 @@ def test_any_window_of_all_weights_gives_each_its_weight(weights: list[int]) -> 
     assert window_counts(chosen_names(Weighted(), candidates, 3 * total), total) == exactly(candidates)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(some_weights)
 @example([1000, 1, 1])
 def test_nobody_is_ever_a_whole_session_ahead_or_behind(weights: list[int]) -> None:
@@ -66,7 +65,6 @@ def test_nobody_is_ever_a_whole_session_ahead_or_behind(weights: list[int]) -> N
             assert abs(got[member.name] * total - done * member.weight) < total
 
 
-@settings(deadline=None)
 @given(some_weights, st.integers(0, 2**16), st.lists(st.integers(1, 5), max_size=20))
 def test_shares_are_exact_again_one_window_after_candidates_changed(
     weights: list[int], seed: int, stays: list[int]
@@ -110,7 +108,6 @@ def test_member_that_comes_back_takes_no_more_than_it_is_owed() -> None:
     assert chosen_names(strategy, (a, b, c), 4) == ["m2", "m0", "m1", "m2"]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), st.lists(st.integers(0, 63), min_size=1, max_size=80))
 def test_debts_stay_small_however_members_flap(count: int, presences: list[int]) -> None:
     everyone, random, strategy = members(count, range(1, count + 1)), Random(1), Weighted()

@@ -195,5 +195,5 @@ class HealthMachine(RuleBasedStateMachine):
             assert member.health.troubled == (expected is not HealthState.HEALTHY or life.row > 0)
 
 
-HealthMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+HealthMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestHealthAgainstModel = HealthMachine.TestCase

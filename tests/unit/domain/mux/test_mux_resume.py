@@ -878,7 +878,7 @@ NUMBERS = st.sampled_from([-1, 0, 0, 0, 1, 2**63])
 """Beside what would be right."""
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_no_peer_breaks_more_than_its_own_tunnel_over_however_many_links(data: st.DataObject) -> None:
     limits = Limits(max_sessions=3, replay_window_bytes=256 * KIB, session_window_bytes=8 * KIB)

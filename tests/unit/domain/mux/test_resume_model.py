@@ -131,7 +131,7 @@ class Losses(RuleBasedStateMachine):
             self.world.finish()
 
 
-Losses.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+Losses.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
 TestLosses = pytest.mark.rule("F1", "F4", "F16", "S20", "R5", "R6", "R7", "R9", "R11", "R14", "T4", "T6", "T7")(
     Losses.TestCase
 )

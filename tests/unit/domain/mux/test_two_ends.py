@@ -264,5 +264,5 @@ class TwoEnds(RuleBasedStateMachine):
         assert self.budget.reserved_bytes == 0
 
 
-TwoEnds.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TwoEnds.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestTwoEnds = pytest.mark.rule("F2", "F16", "S1", "S2", "S20", "C1", "C10", "N3", "T6", "T7")(TwoEnds.TestCase)

@@ -328,5 +328,5 @@ class RegistryMachine(RuleBasedStateMachine):
             assert not roster._selectable
 
 
-RegistryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+RegistryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestRegistryAgainstModel = RegistryMachine.TestCase

@@ -14,7 +14,7 @@ from tunnel.domain.rules.rule import Rule
 MIN_SHARE_WITH_SEVERAL_MATCHES = 0.3
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(rule_lists, st.lists(requests, min_size=1, max_size=8))
 @example([Rule(host="a.test", path="/x"), Rule(host="*.test")], [HttpRequest("GET", path=b"/y", host=b"a.test")])
 def test_engine_agrees_with_a_linear_scan(rule_list: list[Rule], heads: list[HttpRequest]) -> None:
@@ -25,7 +25,7 @@ def test_engine_agrees_with_a_linear_scan(rule_list: list[Rule], heads: list[Htt
         assert engine.match(head) is (rule_list[expected[0]] if expected else None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rule_lists, requests)
 def test_explanation_agrees_with_the_engine_and_a_linear_scan(rule_list: list[Rule], head: HttpRequest) -> None:
     engine, oracle = RulesEngine(rule_list), Oracle(rule_list)
@@ -45,7 +45,7 @@ def test_explanation_agrees_with_the_engine_and_a_linear_scan(rule_list: list[Ru
 def test_generated_requests_often_match_several_rules() -> None:
     counts: list[int] = []
 
-    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=300, derandomize=True, database=None)
     @given(rule_lists, requests)
     def sample(rule_list: list[Rule], head: HttpRequest) -> None:
         counts.append(len(Oracle(rule_list).matches(head)))

@@ -1,0 +1,33 @@
+"""What holds for all tests: how properties are searched, and which variants are long.
+
+Environment:
+    TUNNEL_FULL: set to 1 for the long variants, and for examples that are drawn anew each time.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+FULL = os.environ.get("TUNNEL_FULL") == "1"
+
+# How long an example takes is a figure of the machine. The same examples every time keep a failure with the change that
+# causes it; looking for others is what the long variants are for.
+settings.register_profile(
+    "tunnel", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=not FULL, print_blob=True
+)
+settings.load_profile("tunnel")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full: takes long; runs with TUNNEL_FULL=1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if FULL:
+        return
+    for item in items:
+        if item.get_closest_marker("full"):
+            item.add_marker(pytest.mark.skip(reason="a long variant: set TUNNEL_FULL=1"))
