@@ -19,7 +19,6 @@ from e2e_visitor import Address
 # 1,000 visitors, twice that in a process which holds both ends of a tunnel, and room.
 NEEDED_FILES = 8192
 TOPOLOGIES = os.environ.get("TUNNEL_E2E_TOPOLOGY", ",".join(TRANSPORTS)).split(",")
-_measurements: list[str] = []
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,19 +28,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         for process in Process.running:
             report.sections.append((f"output of {process.name} ({process.pid})", process.output[-8000:]))
     return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _measurements:
-        terminalreporter.section("e2e measurements")
-        for line in _measurements:
-            terminalreporter.line(line)
-
-
-@pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Note a figure for the end of the run."""
-    return lambda figure: _measurements.append(f"{request.node.name}: {figure}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,9 +9,8 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -54,16 +53,9 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 
 
 @pytest.fixture(scope="module")
-def reports(figures: list[str]) -> Iterator[list[Report]]:
-    """All reports of the module; their sums are shown at the end."""
-    started = time.monotonic()
-    reports: list[Report] = []
-    yield reports
-    sessions = sum(report.sessions for report in reports)
-    figures.append(f"{len(reports)} schedules, {sessions} requests, {time.monotonic() - started:.0f} s")
-    for name, counter in (("faults", _faults(reports)), ("outcomes", _outcomes(reports))):
-        figures.append(f"{name}: " + ", ".join(f"{what} {count}" for what, count in counter.most_common()))
-    figures.append(f"tunnels resumed: {sum(report.events['TunnelResumed'] for report in reports)}")
+def reports() -> list[Report]:
+    """All reports of the module."""
+    return []
 
 
 def _faults(reports: list[Report]) -> Counter[str]:
@@ -89,14 +81,18 @@ def test_whatever_happens_every_request_has_one_true_outcome(
         reports.append(verdict.report)
 
 
-def test_schedules_have_every_fault_and_survive_most(reports: list[Report]) -> None:
+def test_schedules_have_every_fault_and_survive_most(reports: list[Report], measured: Callable[[str], None]) -> None:
     """Otherwise the test above would show little. Needs all of its runs."""
     if len(reports) < _SCHEDULES:
         pytest.skip("only some of the schedules were run")
     faults, outcomes = _faults(reports), _outcomes(reports)
+    resumed = sum(report.events["TunnelResumed"] for report in reports)
+    measured(f"{sum(report.sessions for report in reports)} requests, {resumed} tunnels resumed")
+    for name, counter in (("faults", faults), ("outcomes", outcomes)):
+        measured(f"{name}: " + ", ".join(f"{what} {count}" for what, count in counter.most_common()))
     assert min(faults[fault.value] for fault in FAULTS) >= _SCHEDULES // 50
     assert outcomes["complete"] > outcomes.total() / 2
-    assert sum(report.events["TunnelResumed"] for report in reports) > _SCHEDULES / 2
+    assert resumed > _SCHEDULES / 2
 
 
 @pytest.mark.parametrize("seed", [3, 17, 2026])
