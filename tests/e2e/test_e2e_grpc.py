@@ -41,6 +41,7 @@ CALLS: dict[str, Caller] = {
             ("y-bin", b"\x00\xff"),
             script(["initial", [["i", "1"], ["i-bin", "\xff"]]], ["trailing", [["t", "1"], ["t", "2"]]], ["echo"]),
         ),
+        greeted=True,
     ),
     "deadline": lambda channel: observe(channel, "/a.v1.S/Wait", metadata=(script(["hang"]),), timeout_s=0.3),
     **{
