@@ -55,6 +55,8 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> tuple[OpensslListenerTls, 
     return server, OpensslClientTls(authority.client("laptop"))
 
 
+# gRPC's own core does its TLS: what of it is ours is tried with the listener's tests and end to end.
+@pytest.mark.full
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 class TestGrpcsTransport(TransportContract):
     @pytest.fixture

@@ -53,7 +53,8 @@ def assert_nothing_left(demo: Process, directory: Path, *, processes: int) -> No
     assert list(directory.glob("tunnel-demo-*")) == []
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+# The next test has the rows of all; this one has what naming one changes.
+@pytest.mark.parametrize("transport", ["memory", "websocket"])
 def test_every_row_passes(demo, transport, tmp_path):
     process = demo("--once", "--transport", transport)
 
