@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 INSTALLED := $(VENV)/.installed
 
+# Each file is run by one process, which shares the servers that its tests need. `ARGS="-n 0"` runs all in one.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV := 1
 
@@ -26,7 +29,7 @@ demo: $(RUNTIME) ## run a server, a client and a sample application once and sho
 	$(BIN)/tunnel demo --once $(ARGS)
 
 test: $(INSTALLED) ## run the tests (ARGS="-k session")
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, generated code, tests
 	$(BIN)/ruff format --check .
@@ -34,10 +37,10 @@ check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, ge
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_proto.py --check
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 full: $(INSTALLED) ## the tests at full length: minutes of throttled links, thousands of examples
-	TUNNEL_FULL=1 $(BIN)/python -m pytest $(ARGS)
+	TUNNEL_FULL=1 $(PYTEST) $(ARGS)
 
 soak: $(INSTALLED) ## twenty thousand simulated days of faults (the tests have a thousand)
 	TUNNEL_SOAK=1 $(BIN)/python -m pytest tests/simulation $(ARGS)
