@@ -4,7 +4,8 @@
 `WORSE` fails; so does one that makes it cheaper by more than `BETTER`, since the old figure would guard nothing then.
 In both cases the failure shows the new figures as a line to paste; what makes a request dearer also needs a reason, in
 the commit. What the operations are, `Operations` tells. They repeat to the last digit, but over gRPC, whose core has
-threads of its own.
+threads of its own: on a busy machine these cut bursts into more frames than there need be, and never into fewer. So the
+least of several measurements counts there, of as many as it takes to see that a request has not become dearer.
 """
 
 import sys
@@ -44,6 +45,9 @@ BETTER = 0.25
 SLACK = 0.25
 """Operations a request by which a figure may miss in any case: for those that are nearly 0."""
 
+MEASUREMENTS = {"memory": 1, "websocket": 1, "grpc": 10}
+"""At most."""
+
 OF_ONE_PYTHON = {"calls", "garbage"}
 """Each version of Python inlines and allocates in its own way."""
 
@@ -65,11 +69,20 @@ def differences(measured: Operations, recorded: Operations) -> tuple[list[str], 
     return dearer, cheaper
 
 
+def least(one: Operations, other: Operations) -> Operations:
+    return Operations(**{each.name: min(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)})
+
+
 @pytest.mark.parametrize(("transport", "connections"), list(RECORDED))
 def test_a_request_costs_the_operations_that_were_recorded(transport: str, connections: int, tmp_path: Path) -> None:
     recorded = RECORDED[transport, connections]
 
-    measured = operations(transport, connections=connections, requests=REQUESTS, directory=tmp_path)
+    measured = recorded
+    for number in range(MEASUREMENTS[transport]):
+        again = operations(transport, connections=connections, requests=REQUESTS, directory=tmp_path)
+        measured = again if number == 0 else least(measured, again)
+        if not differences(measured, recorded)[0]:
+            break
 
     line = f'    ("{transport}", {connections}): Operations({measured}),'
     dearer, cheaper = differences(measured, recorded)
