@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import anyio
 import pytest
@@ -59,7 +58,6 @@ async def test_conversation_on_a_half_open_link_fails_within_three_heartbeats_wi
 
 async def test_quiet_link_stays_up_for_an_hour_of_heartbeats(world: World) -> None:
     """Both sides ping every five seconds: 720 pings each, and nothing else happens."""
-    started = time.monotonic()
     served, dialled = Recorder(), Recorder()
     async with (
         world.server(telemetry=served, heartbeat_s=HEARTBEAT_S) as server,
@@ -82,11 +80,9 @@ async def test_quiet_link_stays_up_for_an_hour_of_heartbeats(world: World) -> No
         assert (await ask(server)).status == 200
         assert (served.of(LinkLost), dialled.of(LinkLost)) == ([], [])
         assert len(dialled.of(TunnelReady)) == 1
-    assert time.monotonic() - started < 5
 
 
 async def test_hundred_lost_links_are_replaced_with_requests_in_between(world: World) -> None:
-    started = time.monotonic()
     served, dialled = Recorder(), Recorder()
     upstream = FakeUpstream()
     seeded = random.Random(42)
@@ -110,7 +106,6 @@ async def test_hundred_lost_links_are_replaced_with_requests_in_between(world: W
         assert len(served.of(ClientPublished)) == 101
         await until(lambda: len(served.of(ClientUnpublished)) == 100, within_s=20)
     assert len(upstream.heads) == 301
-    assert time.monotonic() - started < 5
 
 
 async def _asked(server: object, body: bytes) -> tuple[int, bytes]:
