@@ -7,9 +7,7 @@ joined by the in-memory transport; `Direct` has no tunnel: the visitor's address
 import contextlib
 import hashlib
 import itertools
-import random
 import signal
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from pathlib import Path
 import pytest
 from e2e_processes import HERE, Process, address_of
 from e2e_visitor import Address, Truncated, fetch
+from support.ports import unused_port
 
 TOKEN = "e2e-token-2f6c1d0a9b7e"
 TRANSPORTS = ("grpc", "websocket", "memory")
@@ -176,18 +175,6 @@ listen = "127.0.0.1:0"
 [limits]
 heartbeat_s = {heartbeat_s}
 """
-
-
-def unused_port() -> int:
-    """Return a port that nobody listens on, below the range from which the kernel takes ports by itself."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class Topology(ABC):

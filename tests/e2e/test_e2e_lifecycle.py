@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
-from e2e_topologies import answers, terminate, unused_port
+from e2e_topologies import answers, terminate
 from e2e_visitor import Truncated, Visitor, assert_problem, exchange_state, fetch, problem_code, run
+from support.ports import unused_port
 
 VISITORS = 8
 GOOD_STREAK = 100

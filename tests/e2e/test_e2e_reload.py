@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from e2e_processes import Process
-from e2e_topologies import SCHEMES, unused_port
+from e2e_topologies import SCHEMES
 from e2e_visitor import Visitor, run
+from support.ports import unused_port
 
 VISITORS = 6
 SEEN_WITHIN_S = 10.0

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_topologies import unused_port
 from e2e_visitor import Address
+from support.ports import unused_port
 
 DEADLINE_S = 60
 MIB = 1 << 20

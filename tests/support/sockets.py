@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
 from contract.transport_contract import TransportHarness
+from support.ports import unused_port
 
 from tunnel.ports.transport import Link, LinkService, Listener
 
@@ -128,9 +128,7 @@ class SocketHarness(TransportHarness):
         return f"{self.scheme}://127.0.0.1:{relay.port}" if relay else super().url(listener)
 
     def nobody_url(self) -> str:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            return f"{self.scheme}://127.0.0.1:{unused.getsockname()[1]}"
+        return f"{self.scheme}://127.0.0.1:{unused_port()}"
 
     async def sever(self, link: Link) -> None:
         for relay in self._relays.values():

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from dependency_injector import providers
 from support.app_kit import Recorder
+from support.ports import unused_port
 
 from tunnel.app.client import Client
 from tunnel.app.container import ClientContainer, ServerContainer
@@ -52,13 +53,6 @@ async def naming(name: str) -> AsyncIterator[int]:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class World:
@@ -146,7 +140,7 @@ async def test_listeners_come_and_go_with_a_reload(world: World) -> None:
 
 
 async def test_listener_that_stays_follows_and_disturbs_nobody(world: World) -> None:
-    listen = f"127.0.0.1:{free_port()}"
+    listen = f"127.0.0.1:{unused_port()}"
     async with world.running({"listen": listen}):
         said, (reader, writer) = await world.dial("a")
         assert said == "a"

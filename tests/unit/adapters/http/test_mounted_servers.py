@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.ports import unused_port
 
 HERE = Path(__file__).parent
 PAGE = Path(__file__).parents[4] / "docs/reference/http.md"
@@ -40,9 +41,7 @@ class Server:
     """A server in a process of its own."""
 
     def __init__(self, command: list[str]) -> None:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            self._address = unused.getsockname()
+        self._address = ("127.0.0.1", unused_port())
         command = [part.format(port=self._address[1]) for part in command]
         self._process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
