@@ -227,18 +227,18 @@ def test_status_is_kept_while_the_caller_goes_on_sending(wire: CallWire) -> None
 
 @pytest.mark.fidelity("G-DEADLINE")
 def test_deadline_arrives_as_what_is_left_of_it(wire: CallWire) -> None:
-    wire.within(observe(wire.tunnelled, "/test.v1.Any/Unary", b"m", timeout_s=5))
+    wire.within(observe(wire.tunnelled, "/test.v1.Any/Unary", b"m", timeout_s=50))
     wire.within(observe(wire.tunnelled, "/test.v1.Any/Unary", b"m", timeout_s=None))
     first, second = wire.app.calls
     assert first.timeout_s is not None
-    assert 4 < first.timeout_s < 5.02  # gRPC writes it with three digits, rounded up
+    assert 40 < first.timeout_s < 50.2  # gRPC writes it with three digits, rounded up
     assert second.timeout_s is None
 
 
 @pytest.mark.fidelity("G-DEADLINE")
 def test_time_that_a_call_waits_for_a_client_is_not_given_to_the_application(wire: CallWire) -> None:
     async def begin() -> asyncio.Task[Observation]:
-        return asyncio.create_task(observe(wire.tunnelled, "/frail.v1.Any/Unary", b"m", timeout_s=5))
+        return asyncio.create_task(observe(wire.tunnelled, "/frail.v1.Any/Unary", b"m", timeout_s=50))
 
     calling = wire.within(begin())
     wire.within(asyncio.sleep(0.4))
@@ -246,7 +246,7 @@ def test_time_that_a_call_waits_for_a_client_is_not_given_to_the_application(wir
         assert wire.within(_result(calling)).code is OK
     (seen,) = wire.app.calls
     assert seen.timeout_s is not None
-    assert 1 < seen.timeout_s < 4.65
+    assert 40 < seen.timeout_s < 49.75
 
 
 async def _result(task: asyncio.Task[Observation]) -> Observation:
