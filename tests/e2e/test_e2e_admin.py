@@ -24,6 +24,8 @@ async def batch(tunnel, visit) -> None:
         async with asyncio.TaskGroup() as visits:
             for each in range(AT_ONCE):
                 visits.create_task(visit(tunnel, f"{tunnel.name}-{visit.__name__}-{number}-{each}"))
+        # Visitors that leave do not wait for what they leave, and the next ones would be at once with that.
+        await asyncio.to_thread(rest, tunnel)
 
 
 async def completed(tunnel, name) -> None:
