@@ -46,7 +46,7 @@ def test_opening_tells_service_method_metadata_host_and_deadline() -> None:
             assert metadata == {b"x": b"1", b"y-bin": b"\xff", b"x-forwarded-for": b"127.0.0.1"}
             assert (call.service, call.method, call.host) == ("a.b.S", "M", b"calls.test")
             assert call.timeout_s is not None
-            assert 1 < call.timeout_s <= 3
+            assert 1 < call.timeout_s < 3.1  # gRPC rounds up what it sends
 
     run(scenario)
 
