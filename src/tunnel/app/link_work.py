@@ -27,7 +27,7 @@ TICK_S: Final = 0.001
 """Shortest sleep: a deadline that rounding keeps a hair away would otherwise be waited for without end."""
 _CLOSE_S: Final = 1.0
 """For the last words on a link whose peer may not read."""
-_EARLY: Final = 16
+_EARLY: Final = 24
 """Sessions with something to say from which a frame is sent at once. When all that one round of the event loop brings
 goes out as one frame, all conversations move together: while this process works the peer has nothing to do, and while
 the peer works this one has not. Smaller frames cost more than the overlap brings (docs/performance.md)."""

@@ -82,15 +82,15 @@ async def attached() -> AsyncIterator[tuple[Tunnel, MemoryLink]]:
 
 async def test_frames_leave_before_everybody_has_spoken() -> None:
     async with attached() as (tunnel, link):
-        for _ in range(40):
+        for _ in range(60):
             tunnel.open(GET)
         # Nothing else has run yet.
         first, second = await link.receive(), await link.receive()
         rest = await link.receive()
-    assert [len(frame.envelopes) for frame in (first, second, rest)] == [16, 16, 8]
+    assert [len(frame.envelopes) for frame in (first, second, rest)] == [24, 24, 12]
     assert [frame.seq for frame in (first, second, rest)] == [1, 2, 3]
     ids = [envelope.session_id for frame in (first, second, rest) for envelope in frame.envelopes]
-    assert ids == [2 * number for number in range(1, 41)]
+    assert ids == [2 * number for number in range(1, 61)]
 
 
 async def test_nothing_overtakes_the_frame_in_the_writers_hand() -> None:
