@@ -86,9 +86,10 @@ class _Talker(asyncio.Protocol):
             self.opened.set_result(None)
 
     def talk(self, until: float) -> None:
-        """Begin, and go on until ``time.perf_counter`` is there."""
+        """Begin, and go on until ``time.perf_counter`` is there. Without effect on a connection that has ended."""
         self._until = until
-        self._send()
+        if not self.ended.done():
+            self._send()
 
     def data_received(self, data: bytes) -> None:
         if self._received:
