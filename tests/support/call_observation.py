@@ -31,6 +31,10 @@ def by_key(pairs: Iterable[tuple[str, str | bytes]] | None, *, without: tuple[st
     return tuple(sorted(((k, v) for k, v in pairs or () if k not in without), key=lambda pair: pair[0]))
 
 
+MADE_UP = (grpc.StatusCode.INTERNAL, "Internal error from Core")
+"""What grpc.aio says of a call in which a write failed, until the status comes that made it fail."""
+
+
 async def observe(
     channel: grpc.aio.Channel,
     method: str,
@@ -66,6 +70,10 @@ async def outcome(call) -> Observation:
             received.append(message)  # noqa: PERF401 - what came before a failure is kept
     except grpc.aio.AioRpcError:
         pass
+    for _ in range(1000):
+        if (await call.code(), await call.details()) != MADE_UP:
+            break
+        await asyncio.sleep(0.002)  # both come from one queue of events
     return Observation(
         by_key(await call.initial_metadata()),
         tuple(received),
