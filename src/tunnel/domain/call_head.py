@@ -25,6 +25,7 @@ __all__ = ["CallHead", "as_request", "format_timeout", "parse_timeout"]
 _AUTHORITY: Final = b":authority"
 _TIMEOUT: Final = b"grpc-timeout"
 _METADATA: Final = GrpcFrameType.METADATA.value
+_WHOLE: Final = GrpcFrameType.WHOLE.value
 
 _TIMEOUT_VALUE: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_S: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -42,6 +43,7 @@ class CallHead(NamedTuple):
         metadata: The caller's own; values of keys that end in ``-bin`` are the bytes themselves.
         host: What the call is for; empty when that is not known.
         timeout_s: Seconds left until the caller's deadline; None without one.
+        message: The only message, where that and the end of all messages came with the opening; else None.
     """
 
     service: str
@@ -49,6 +51,7 @@ class CallHead(NamedTuple):
     metadata: Headers = ()
     host: bytes = b""
     timeout_s: float | None = None
+    message: bytes | None = None
 
     @property
     def path(self) -> bytes:
@@ -62,7 +65,9 @@ class CallHead(NamedTuple):
             metadata = (_TIMEOUT, format_timeout(self.timeout_s), *metadata)
         if self.host:
             metadata = (_AUTHORITY, self.host, *metadata)
-        return GrpcFrame(_METADATA, self.service, self.method, metadata)
+        if self.message is None:
+            return GrpcFrame(_METADATA, self.service, self.method, metadata)
+        return GrpcFrame(_WHOLE, self.service, self.method, metadata, self.message)
 
     @classmethod
     def of(cls, frame: GrpcFrame) -> Self:
@@ -71,7 +76,8 @@ class CallHead(NamedTuple):
         Raises:
             SessionError: ``protocol_error``: it opens no call, or its deadline is malformed.
         """
-        if frame.type != _METADATA:
+        whole = frame.type == _WHOLE
+        if not whole and frame.type != _METADATA:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "a call was opened by something else than its metadata")
         metadata = frame.metadata
         host, timeout_s = b"", None
@@ -79,7 +85,7 @@ class CallHead(NamedTuple):
             host, metadata = metadata[1], metadata[2:]
         if metadata[:1] == (_TIMEOUT,):
             timeout_s, metadata = parse_timeout(metadata[1]), metadata[2:]
-        return cls(frame.service, frame.method, metadata, host, timeout_s)
+        return cls(frame.service, frame.method, metadata, host, timeout_s, frame.data if whole else None)
 
 
 def as_request(head: Opening) -> HttpRequest:

@@ -44,6 +44,7 @@ class GrpcFrameType(IntEnum):
     TRAILER = 2
     ERROR = 3
     CLOSE = 4
+    WHOLE = 5
 
 
 class WebSocketOpcode(IntEnum):

@@ -9,7 +9,7 @@ Source: docs/reference/protocol.md, envelopes and cost.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -99,9 +99,13 @@ class HttpResponse(
         return COST_OVERHEAD_BYTES + sum(map(len, self.headers)) + len(self.body)
 
 
+_ENDS: Final = frozenset({GrpcFrameType.TRAILER.value, GrpcFrameType.CLOSE.value, GrpcFrameType.WHOLE.value})
+
+
 class GrpcFrame(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field="kind", tag=int(Kind.GRPC_FRAME)):
     """One step of a gRPC call. ``METADATA`` from the caller opens it; ``CLOSE`` and ``TRAILER`` end a direction.
 
+    ``WHOLE`` opens a call too, and is all of what its caller says: ``data`` is the only message.
     ``more`` marks a message continued in the next frame, and metadata or a trailer that follows in ``HeadPart``s.
     """
 
@@ -116,7 +120,7 @@ class GrpcFrame(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_fiel
 
     @property
     def end(self) -> bool:
-        return (self.type == GrpcFrameType.TRAILER or self.type == GrpcFrameType.CLOSE) and not self.more
+        return self.type in _ENDS and not self.more
 
     @property
     def carried_bytes(self) -> int:
@@ -256,7 +260,7 @@ class StopSending(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_fi
 
 
 Opening: TypeAlias = HttpRequest | GrpcFrame | TcpOpen
-"""What may open a session (a ``GrpcFrame`` only as METADATA)."""
+"""What may open a session (a ``GrpcFrame`` only as METADATA or WHOLE)."""
 
 SessionPayload: TypeAlias = (
     HttpRequest | HttpResponse | GrpcFrame | WebSocketFrame | BodyChunk | Trailers | TcpOpen | HeadPart

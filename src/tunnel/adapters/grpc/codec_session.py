@@ -28,6 +28,8 @@ from tunnel.domain.envelopes import (
 
 __all__ = ["SESSION_DECODERS", "SESSION_ENCODERS", "Decoder", "Encoder"]
 
+_OPENINGS: Final = frozenset({GrpcFrameType.METADATA.value, GrpcFrameType.WHOLE.value})
+
 Encoder: TypeAlias = Callable[[pb.TunnelEnvelope, Any], None]
 Decoder: TypeAlias = Callable[[pb.TunnelEnvelope], Payload]
 
@@ -90,7 +92,7 @@ def _decode_http_response(envelope: pb.TunnelEnvelope) -> HttpResponse:
 
 
 def _encode_grpc_frame(envelope: pb.TunnelEnvelope, payload: GrpcFrame) -> None:
-    if payload.service and payload.type == GrpcFrameType.METADATA:
+    if payload.service and payload.type in _OPENINGS:
         envelope.protocol = "grpc"
     message = envelope.grpc_frame
     message.SetInParent()

@@ -19,6 +19,7 @@ from tunnel.adapters.grpc.address import Reservation
 from tunnel.adapters.grpc.call_metadata import metadata_of, without
 from tunnel.adapters.grpc.call_status import ERROR_KEY, FAILURE_STATUS, STATUS_OF_NUMBER, failure_text
 from tunnel.adapters.grpc.ingress_call import NAME, IngressCall
+from tunnel.adapters.grpc.ingress_habits import CallHabits
 from tunnel.adapters.grpc.ingress_methods import AnyMethod, metadata_bytes
 from tunnel.adapters.grpc.options import ingress_options
 from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
@@ -84,6 +85,7 @@ class GrpcIngress(Ingress):
         self._reservation: Reservation | None = None
         self._address = settings.listen
         self._target: ProxyTarget | None = None
+        self._habits = CallHabits()
         self._calls: set[IngressCall] = set()
         self._readers: set[asyncio.Task[None]] = set()
         self._leaving: asyncio.Event | None = None
@@ -206,7 +208,10 @@ class GrpcIngress(Ingress):
         reader = asyncio.create_task(stream.read(), name="tunnel grpc call reader")
         self._readers.add(reader)
         reader.add_done_callback(self._readers.discard)
+        path = call.path
         try:
+            if self._habits.single(path) and not await stream.whole():
+                self._habits.in_vain(path)
             failure = await self._handle(stream)
         except asyncio.CancelledError:
             if not stream.ended_here:
@@ -215,6 +220,8 @@ class GrpcIngress(Ingress):
             failure = stream.error
         finally:
             stream.close()
+            if stream.single:
+                self._habits.saw_single(path)
             self._calls.discard(stream)
             if self._idle is not None and not self._calls:
                 self._idle.set()

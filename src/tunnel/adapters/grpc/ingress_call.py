@@ -4,22 +4,27 @@ gRPC runs a task for each call and cancels it when the visitor leaves; in it the
 Reading has a task of its own, since a read must not be cancelled: that would cancel the call, whose answer may be what
 the target stopped reading for. It reads one message ahead and no more, so that a visitor is slowed down to the pace of
 who takes the messages.
+
+A call can be asked to wait for its only message and the end of all, ``whole``, before a target sees it; then they are
+part of its head. And the initial metadata of an answer, where there are none, go with the first message.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from typing import Final
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Final
 
 import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
-from tunnel.adapters.grpc.call_metadata import Metadata, metadata_of, without
+from tunnel.adapters.grpc.call_metadata import metadata_of, without
 from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.limits import KIB
 from tunnel.domain.request_ids import REQUEST_ID
 from tunnel.ports.target import Stream
 
@@ -30,6 +35,16 @@ _METADATA: Final = GrpcFrameType.METADATA.value
 _TRAILER: Final = GrpcFrameType.TRAILER.value
 
 _CLOSE: Final = GrpcFrame(GrpcFrameType.CLOSE.value)
+
+_WHOLE_BYTES: Final = 16 * KIB
+"""Largest message that travels with its head. A larger one is not what its call costs most."""
+
+_WHOLE_S: Final = 0.005
+"""How long a message and the end may lag behind the head of a call that has nothing else: they leave the visitor
+together."""
+
+_FIRST_BYTES: Final = 16 * KIB
+"""Largest message that initial metadata go with: not one that takes long to write."""
 
 _TOLD_S: Final = 0.001
 """How old what is told of a deadline may be: far less than a call takes."""
@@ -65,6 +80,10 @@ class IngressCall(Stream):
         self._arrived: GrpcFrame | None = None
         self._reader: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._gatherer: asyncio.Future[None] | None = None
+        self._gathered: bytes | None = None
+        self._whole = False
+        self._read = 0
         self._writer: asyncio.Task[object] | None = None
         self._over = False
         self._head_sent: asyncio.Task[None] | None = None
@@ -74,6 +93,8 @@ class IngressCall(Stream):
         """Why the call was reset, once it was."""
         self.ended_here = False
         """Whether gRPC's task was cancelled by ``end``."""
+        self.single = False
+        """Whether there was one message, and the end came before any answer."""
 
     @property
     def head(self) -> GrpcFrame:
@@ -110,13 +131,17 @@ class IngressCall(Stream):
         if kind == _DATA:
             message = self._assembly.add(payload)
             if message is not None:
+                if self._head_sent is None and len(message) <= _FIRST_BYTES:
+                    await self._begin(self._context.write(message))
+                    return
                 if self._head_sent is None:
-                    await self._write_head(())
-                await self._write(message)
+                    await self._begin(self._context.send_initial_metadata(()))
+                await self._write(self._context.write(message))
         elif kind == _TRAILER and not self._assembly.open:
             self.trailer = payload
         elif kind == _METADATA and self._head_sent is None:
-            await self._write_head(metadata_of(without(payload.metadata, NAME) if self._named else payload.metadata))
+            metadata = metadata_of(without(payload.metadata, NAME) if self._named else payload.metadata)
+            await self._begin(self._context.send_initial_metadata(metadata))
         else:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "the answer to a gRPC call is out of order")
 
@@ -128,24 +153,16 @@ class IngressCall(Stream):
         if self._writer is not None:
             self._writer.cancel()
 
-    async def _write_head(self, metadata: Metadata) -> None:
+    async def _begin(self, operation: Coroutine[Any, Any, None]) -> None:
         # In a task of its own: after one that was interrupted gRPC would send initial metadata a second time, with the
-        # status, and fail. It never takes long, since flow control does not hold it back.
-        self._head_sent = asyncio.create_task(self._send_head(metadata), name="tunnel grpc call head")
-        await asyncio.shield(self._head_sent)
-        if self.error is not None:
-            raise self._why()
+        # status, and fail. It takes as long as the status itself would.
+        self._head_sent = asyncio.create_task(_begun(operation), name="tunnel grpc call head")
+        await self._write(asyncio.shield(self._head_sent))
 
-    async def _send_head(self, metadata: Metadata) -> None:
-        try:
-            await self._context.send_initial_metadata(metadata)
-        except grpc.aio.BaseError:
-            return  # the visitor has left, which the next step finds out
-
-    async def _write(self, message: bytes) -> None:
+    async def _write(self, operation: Awaitable[None]) -> None:
         self._writer = asyncio.current_task()
         try:
-            await self._context.write(message)
+            await operation
         except grpc.aio.BaseError as exc:
             raise SessionError(ErrorCode.CANCELLED, "the visitor left") from exc
         except asyncio.CancelledError:
@@ -160,6 +177,27 @@ class IngressCall(Stream):
 
     # -- the ingress's side
 
+    async def whole(self) -> bool:
+        """Wait a moment for the only message and the end, before a target sees the call; whether they came.
+
+        Whether or not, they are not lost. Comes before ``read``'s first step.
+        """
+        loop = asyncio.get_running_loop()
+        self._gatherer = loop.create_future()
+        timer = loop.call_later(_WHOLE_S, _wake, self._gatherer)
+        try:
+            await self._gatherer
+        finally:
+            timer.cancel()
+            self._gatherer = None
+            message, self._gathered = self._gathered, None
+            if message is not None and not self._whole:
+                self._pass(GrpcFrame(_DATA, data=message))
+        if self._whole:
+            self._call = self._call._replace(message=message)
+            self._frame, self._told_s = self._call.frame(), math.inf
+        return self._whole
+
     async def read(self) -> None:
         """Read until the call is over, or the visitor has said everything. In a task of its own, never cancelled."""
         context = self._context
@@ -168,17 +206,36 @@ class IngressCall(Stream):
                 message = await context.read()
                 if not isinstance(message, bytes):  # grpc.aio.EOF
                     break
+                self._read += 1
+                if self._gatherer is not None:
+                    if self._read == 1 and len(message) <= _WHOLE_BYTES:
+                        self._gathered = message
+                        continue
+                    _wake(self._gatherer)
+                await self._taken()
                 self._pass(GrpcFrame(_DATA, data=message))
-                while self._arrived is not None and not self._over:
-                    self._room = asyncio.get_running_loop().create_future()
-                    await self._room
-                    self._room = None
+                await self._taken()
         except grpc.aio.BaseError:
+            _wake(self._gatherer)
             return  # the call is over
         for _ in range(_CANCEL_CYCLES):
             await asyncio.sleep(0)
+        self.single = self._read == 1 and self._head_sent is None and self.trailer is None
+        if self._gatherer is not None:
+            self._whole = self._gathered is not None
+            _wake(self._gatherer)
+            if self._whole:
+                return
+        await self._taken()
         if not self._over:
             self._pass(_CLOSE)
+
+    async def _taken(self) -> None:
+        """Wait until what arrived before was taken."""
+        while (self._arrived is not None or self._gathered is not None) and not self._over:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+            self._room = None
 
     def end(self, error: SessionError) -> None:
         """End the call, whatever its target is doing. Without effect when it is over."""
@@ -209,6 +266,13 @@ class IngressCall(Stream):
         """The reset's error, afresh: the same exception raised in two tasks would mix their tracebacks."""
         assert self.error is not None
         return SessionError(self.error.code, self.error.message, detail=self.error.detail)
+
+
+async def _begun(operation: Coroutine[Any, Any, None]) -> None:
+    try:
+        await operation
+    except grpc.aio.BaseError:
+        return  # the visitor has left, which the next step finds out
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

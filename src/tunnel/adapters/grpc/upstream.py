@@ -12,7 +12,7 @@ import grpc.aio
 from tunnel.adapters.grpc.call_metadata import metadata_of
 from tunnel.adapters.grpc.client_stream import BytesCall
 from tunnel.adapters.grpc.options import upstream_options
-from tunnel.adapters.grpc.upstream_call import UpstreamCall
+from tunnel.adapters.grpc.upstream_call import UpstreamCall, WholeCall
 from tunnel.adapters.grpc.upstream_connection import Connector, Permits
 from tunnel.adapters.grpc.upstream_tls import channel_credentials
 from tunnel.domain.call_head import CallHead
@@ -132,8 +132,15 @@ class GrpcUpstream(UpstreamTarget):
             if left_s is not None and left_s <= 0:
                 await stream.send(_TOO_LATE)
                 return
-            method = connection.channel.stream_stream(call.path.decode(), None, None)
-            begun: BytesCall = method(None, timeout=left_s, metadata=metadata)
+            if call.message is not None and len(call.message) > self._max_message_bytes:
+                raise SessionError(ErrorCode.TOO_LARGE, f"a message is larger than {self._max_message_bytes} bytes")
+            path = call.path.decode()
+            begun: BytesCall | WholeCall
+            if call.message is None:
+                begun = connection.channel.stream_stream(path, None, None)(None, timeout=left_s, metadata=metadata)
+            else:
+                single = connection.channel.unary_stream(path, None, None)
+                begun = single(call.message, timeout=left_s, metadata=metadata)
             await UpstreamCall(
                 begun,
                 stream,

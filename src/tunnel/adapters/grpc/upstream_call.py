@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
@@ -25,7 +25,10 @@ from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, Headers
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream
 
-__all__ = ["UpstreamCall"]
+__all__ = ["UpstreamCall", "WholeCall"]
+
+WholeCall: TypeAlias = "grpc.aio.UnaryStreamCall[bytes, bytes]"
+"""A call to which its only message was given at once."""
 
 T = TypeVar("T")
 
@@ -42,6 +45,9 @@ _CANCELLED_HERE: Final = "Locally cancelled by application!"
 
 _STATUS_S: Final = 1.0
 """How long the real status may lag behind a made-up one; both come from one queue of events."""
+
+_HEAD_S: Final = 0.002
+"""How long the news that an answer has begun may wait for its first message, which says as much."""
 
 _LOST: Final = re.compile(
     r"ipv[46]:|unix:|failed to connect|socket closed|connection reset|broken pipe|stream removed|goaway|"
@@ -71,7 +77,7 @@ class UpstreamCall:
 
     def __init__(
         self,
-        call: BytesCall,
+        call: BytesCall | WholeCall,
         stream: Stream,
         *,
         max_message_bytes: int,
@@ -88,6 +94,8 @@ class UpstreamCall:
         self._settled: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head: asyncio.Task[None] | None = None
         call.add_done_callback(self._on_status)
 
     async def relay(self) -> None:
@@ -96,19 +104,28 @@ class UpstreamCall:
         Raises:
             SessionError: It failed otherwise than by a status of the target's.
         """
-        upload = asyncio.create_task(self._upload(), name="tunnel grpc upstream call writer")
+        call, upload = self._call, None
+        if isinstance(call, grpc.aio.UnaryStreamCall):
+            self._expect_answer()
+        else:
+            upload = asyncio.create_task(self._upload(call), name="tunnel grpc upstream call writer")
         try:
             await self._answer()
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()
-            self._call.cancel()  # without effect on a call that has ended
-            await _stop(upload)
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+            call.cancel()  # without effect on a call that has ended
+            if upload is not None:
+                await _stop(upload)
+            if self._head is not None:
+                await _stop(self._head)
 
     # -- the request
 
-    async def _upload(self) -> None:
-        call, assembly = self._call, MessageAssembly(self._max_message_bytes)
+    async def _upload(self, call: BytesCall) -> None:
+        assembly = MessageAssembly(self._max_message_bytes)
         try:
             while True:
                 payload = await self._stream.receive()
@@ -154,10 +171,15 @@ class UpstreamCall:
         # Of an answer that is nothing but a status gRPC shows empty metadata all the same.
         if self._failure is None and (metadata or not call.done()):
             self._begun()
-            await send(GrpcFrame(_METADATA, metadata=metadata))
+            if metadata:
+                await send(GrpcFrame(_METADATA, metadata=metadata))
+            else:
+                self._head_timer = asyncio.get_running_loop().call_later(_HEAD_S, self._send_head)
         messages: AsyncIterator[bytes] = aiter(call)
         try:
             async for message in messages:
+                if self._head_timer is not None:
+                    await self._head_settled()
                 await send(GrpcFrame(_DATA, data=message))
         except grpc.aio.AioRpcError:
             pass
@@ -171,7 +193,24 @@ class UpstreamCall:
             raise self._failure
         if self._is_lost(status):
             raise self._broken(status.details)
+        await self._head_settled()
         await send(GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details))
+
+    def _send_head(self) -> None:
+        head = self._stream.send(GrpcFrame(_METADATA))
+        self._head = asyncio.create_task(head, name="tunnel grpc upstream call head")
+
+    async def _head_settled(self) -> None:
+        """What comes next says that the answer has begun, unless that is said already."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        head, self._head = self._head, None
+        if head is not None:
+            try:
+                await head
+            finally:
+                await _stop(head)
 
     def _begun(self) -> None:
         self._answered = True
@@ -189,7 +228,7 @@ class UpstreamCall:
 
     # -- statuses
 
-    def _on_status(self, call: BytesCall) -> None:
+    def _on_status(self, call: BytesCall | WholeCall) -> None:
         """Note the first status that is not made up. gRPC calls this with each, and then has it at hand."""
         if self._status is not None:
             return

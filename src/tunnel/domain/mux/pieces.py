@@ -136,6 +136,10 @@ def split(payload: SessionPayload, limit: int) -> Iterator[SessionPayload]:
             pieces = list(_slices(payload.data, limit))
             for index, piece in enumerate(pieces):
                 yield replace(payload, data=piece, more=payload.more or index < len(pieces) - 1)
+        case GrpcFrame(type=GrpcFrameType.WHOLE):
+            yield from split(replace(payload, type=GrpcFrameType.METADATA.value, data=b""), limit)
+            yield from split(GrpcFrame(GrpcFrameType.DATA.value, data=payload.data), limit)
+            yield GrpcFrame(GrpcFrameType.CLOSE.value)
         case GrpcFrame():
             yield from _head(payload, limit)
         case WebSocketFrame(opcode=WebSocketOpcode.TEXT | WebSocketOpcode.BINARY | WebSocketOpcode.CONTINUATION):

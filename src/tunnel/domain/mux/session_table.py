@@ -234,7 +234,7 @@ class SessionTable(SessionHost):
         """
         # METADATA also answers, on sessions of ours.
         if isinstance(payload, (HttpRequest, TcpOpen)) or (
-            session_id & 1 == self._peer_parity and _is_metadata(payload)
+            session_id & 1 == self._peer_parity and _opens_call(payload)
         ):
             raise PeerMistake(f"session {session_id} was opened twice")
 
@@ -290,8 +290,8 @@ class SessionTable(SessionHost):
 
 
 def _is_opening(payload: object) -> TypeGuard[Opening]:
-    return isinstance(payload, (HttpRequest, TcpOpen)) or _is_metadata(payload)
+    return isinstance(payload, (HttpRequest, TcpOpen)) or _opens_call(payload)
 
 
-def _is_metadata(payload: object) -> bool:
-    return isinstance(payload, GrpcFrame) and payload.type == GrpcFrameType.METADATA
+def _opens_call(payload: object) -> bool:
+    return isinstance(payload, GrpcFrame) and payload.type in (GrpcFrameType.METADATA, GrpcFrameType.WHOLE)

@@ -40,6 +40,7 @@ WHOLE: st.SearchStrategy[SessionPayload] = st.one_of(
     st.builds(Trailers, FIELDS),
     st.builds(GrpcFrame, st.just(0), data=BODIES),
     st.builds(GrpcFrame, st.sampled_from([1, 2]), TEXTS, TEXTS, FIELDS, status=st.integers(0, 16), message=TEXTS),
+    st.builds(GrpcFrame, st.just(5), TEXTS, TEXTS, FIELDS, data=BODIES),
     st.builds(WebSocketFrame, st.sampled_from([1, 2]), BODIES, st.booleans()),
 )
 
@@ -67,6 +68,9 @@ def joined(pieces: list[SessionPayload]) -> SessionPayload:
         case GrpcFrame(type=GrpcFrameType.DATA):
             assert isinstance(last, GrpcFrame)
             return GrpcFrame(first.type, data=body, more=last.more)
+        case GrpcFrame(type=GrpcFrameType.METADATA) if rest:
+            assert last == GrpcFrame(GrpcFrameType.CLOSE.value)
+            return GrpcFrame(GrpcFrameType.WHOLE.value, first.service, first.method, first.metadata, body)
         case WebSocketFrame():
             assert isinstance(last, WebSocketFrame)
             return WebSocketFrame(first.opcode, body, last.fin)

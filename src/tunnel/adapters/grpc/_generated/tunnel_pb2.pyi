@@ -274,7 +274,7 @@ Global___HttpResponse: _TypeAlias = HttpResponse  # noqa: Y015
 @_typing.final
 class GrpcFrame(_message.Message):
     """One step of a gRPC call. METADATA from the caller opens it; CLOSE (the caller's) and TRAILER (the callee's) end a
-    direction.
+    direction. WHOLE is all that a caller says with a single message: METADATA, DATA and CLOSE in one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -290,6 +290,7 @@ class GrpcFrame(_message.Message):
         TRAILER: GrpcFrame._Type.ValueType  # 2
         ERROR: GrpcFrame._Type.ValueType  # 3
         CLOSE: GrpcFrame._Type.ValueType  # 4
+        WHOLE: GrpcFrame._Type.ValueType  # 5
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper): ...
     DATA: GrpcFrame.Type.ValueType  # 0
@@ -297,6 +298,7 @@ class GrpcFrame(_message.Message):
     TRAILER: GrpcFrame.Type.ValueType  # 2
     ERROR: GrpcFrame.Type.ValueType  # 3
     CLOSE: GrpcFrame.Type.ValueType  # 4
+    WHOLE: GrpcFrame.Type.ValueType  # 5
 
     TYPE_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
