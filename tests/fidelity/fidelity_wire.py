@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from dependency_injector import providers
 from fidelity_settings import Ports, client_settings, server_settings
 from fidelity_sockets import DEADLINE_S, RawSocket, RawUpstream
+from support.held import held
 
 import tunnel
 from tunnel.adapters.clock import AnyioClock
@@ -254,7 +255,11 @@ class Wire:
         settings = client_settings(self.transport, address, group=group, ports=self.ports)
         return tunnel.Client(settings, container=container)
 
+    def check_nothing_is_held(self) -> None:
+        """By its own figures, the server comes to hold nothing of any conversation, though sockets may be open."""
+        self.within(self._calm())
+
     async def _calm(self) -> None:
-        """Return when no client has a conversation, which the server tells nobody."""
-        while any(client.in_flight for client in self._server.clients().clients):  # noqa: ASYNC110
+        """Return when the server holds nothing of any conversation, which it tells nobody."""
+        while await held(self._server) or any(client.in_flight for client in self._server.clients().clients):  # noqa: ASYNC110
             await asyncio.sleep(0)

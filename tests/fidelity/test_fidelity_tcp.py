@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+from contextlib import nullcontext
 
 import pytest
 from fidelity_sockets import DEADLINE_S, RawSocket
@@ -283,3 +284,60 @@ def test_lost_tunnel_resets_both(wire: Wire) -> None:
 
     check_reset(caller)
     check_reset(called)
+
+
+# -- at every point of the exchange
+
+POINTS = {
+    "before anything was said": (),
+    "after the caller has spoken": ("up",),
+    "after the upstream has spoken first": ("down",),
+    "after both have spoken": ("up", "down"),
+    "while much is under way to the upstream": ("much",),
+    "after the caller's end": ("up", "caller-end"),
+    "after the upstream's end": ("up", "down", "upstream-end"),
+    "after the answer to the caller's end": ("up", "caller-end", "down"),
+}
+
+
+def exchange(caller: RawSocket, called: RawSocket, steps: tuple[str, ...]) -> None:
+    """Say what ``steps`` say, each heard before the next but for what is more than anybody takes."""
+    for step in steps:
+        if step == "up":
+            caller.say(b"up")
+            assert called.take(2) == b"up"
+        elif step == "down":
+            called.say(b"down")
+            assert caller.take(4) == b"down"
+        elif step == "much":
+            caller.say_until_stuck(bytes(1 << 16), most_bytes=MUCH_BYTES)
+        elif step == "caller-end":
+            caller.half_close()
+            assert called.rest() == b""
+        else:
+            called.half_close()
+            assert caller.rest() == b""
+
+
+@pytest.mark.fidelity("T-RESET-VISITOR", "T-RESET-UPSTREAM", "T-FAILURE")
+@pytest.mark.parametrize(
+    "end", ["caller closes", "caller resets", "upstream closes", "upstream resets", "client leaves"]
+)
+@pytest.mark.parametrize("point", POINTS)
+def test_nothing_is_held_of_a_connection_that_ends(wire: Wire, point: str, end: str) -> None:
+    who, _, how = end.partition(" ")
+    with wire.frail_client() if who == "client" else nullcontext():
+        caller, called = wire.call("frail" if who == "client" else "plain")
+        exchange(caller, called, POINTS[point])
+        one, other = (called, caller) if who == "upstream" else (caller, called)
+        if how == "closes":
+            one.close()
+            other.ended()
+            other.close()
+        elif how == "resets":
+            one.reset()
+            assert other.was_reset()
+    if who == "client":
+        assert caller.was_reset()
+        assert called.was_reset()
+    wire.check_nothing_is_held()
