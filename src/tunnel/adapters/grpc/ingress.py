@@ -208,10 +208,11 @@ class GrpcIngress(Ingress):
         reader = asyncio.create_task(stream.read(), name="tunnel grpc call reader")
         self._readers.add(reader)
         reader.add_done_callback(self._readers.discard)
-        path = call.path
+        path, waited = call.path, False
         try:
-            if self._habits.single(path) and not await stream.whole():
-                self._habits.in_vain(path)
+            waited = self._habits.single(path)
+            if waited:
+                await stream.whole()
             failure = await self._handle(stream)
         except asyncio.CancelledError:
             if not stream.ended_here:
@@ -222,6 +223,8 @@ class GrpcIngress(Ingress):
             stream.close()
             if stream.single:
                 self._habits.saw_single(path)
+            elif waited:
+                self._habits.in_vain(path)
             self._calls.discard(stream)
             if self._idle is not None and not self._calls:
                 self._idle.set()

@@ -39,9 +39,9 @@ _CLOSE: Final = GrpcFrame(GrpcFrameType.CLOSE.value)
 _WHOLE_BYTES: Final = 16 * KIB
 """Largest message that travels with its head. A larger one is not what its call costs most."""
 
-_WHOLE_S: Final = 0.005
-"""How long a message and the end may lag behind the head of a call that has nothing else: they leave the visitor
-together."""
+_WHOLE_S: Final = 0.05
+"""How long a message and the end may lag behind the head of a call that is expected to have nothing else. They leave
+the visitor together, but under load it takes gRPC tens of milliseconds to tell of each."""
 
 _FIRST_BYTES: Final = 16 * KIB
 """Largest message that initial metadata go with: not one that takes long to write."""
@@ -177,10 +177,10 @@ class IngressCall(Stream):
 
     # -- the ingress's side
 
-    async def whole(self) -> bool:
-        """Wait a moment for the only message and the end, before a target sees the call; whether they came.
+    async def whole(self) -> None:
+        """Wait a moment for the only message and the end, before a target sees the call: to make them part of its head.
 
-        Whether or not, they are not lost. Comes before ``read``'s first step.
+        Whatever else comes is not lost. To be called before ``read``'s first step.
         """
         loop = asyncio.get_running_loop()
         self._gatherer = loop.create_future()
@@ -196,7 +196,6 @@ class IngressCall(Stream):
         if self._whole:
             self._call = self._call._replace(message=message)
             self._frame, self._told_s = self._call.frame(), math.inf
-        return self._whole
 
     async def read(self) -> None:
         """Read until the call is over, or the visitor has said everything. In a task of its own, never cancelled."""

@@ -2,8 +2,9 @@
 
 gRPC does not tell a server whether a method's callers stream. A call whose only message and end came before anything
 was answered looks like one of a single message, and its method is taken for such: of the next call, message and end are
-waited for, so that they travel with the opening. A call for which that was in vain, because its caller streams or is
-far away, was held up, so that its method is left alone for a while.
+waited for, so that they travel with the opening. An application that is called so does not begin before, so nothing is
+lost by it. A call for which that was in vain, because it was not of a single message after all, was held up: its method
+is left alone for a while.
 """
 
 from __future__ import annotations

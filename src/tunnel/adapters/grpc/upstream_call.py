@@ -46,8 +46,9 @@ _CANCELLED_HERE: Final = "Locally cancelled by application!"
 _STATUS_S: Final = 1.0
 """How long the real status may lag behind a made-up one; both come from one queue of events."""
 
-_HEAD_S: Final = 0.002
-"""How long the news that an answer has begun may wait for its first message, which says as much."""
+_HEAD_S: Final = 0.01
+"""How long the news that an answer has begun may wait for its first message, which says as much. They often come
+together, but gRPC tells of one after the other."""
 
 _LOST: Final = re.compile(
     r"ipv[46]:|unix:|failed to connect|socket closed|connection reset|broken pipe|stream removed|goaway|"
