@@ -6,6 +6,7 @@ import math
 
 from hypothesis import strategies as st
 
+from tunnel.domain.claims.claim import Claim
 from tunnel.domain.envelopes import (
     KIND_OF,
     BodyChunk,
@@ -90,6 +91,7 @@ def resume_requests() -> st.SearchStrategy[ResumeRequest]:
 _int32s = st.integers(0, 2**31 - 1)
 _versions = st.lists(_int32s, max_size=3).map(tuple)
 _names = st.lists(texts(), max_size=3).map(tuple)
+_claims = st.none() | st.builds(Claim, texts(), texts())
 
 PAYLOADS: dict[type, st.SearchStrategy[Payload]] = {
     HttpRequest: st.builds(
@@ -144,6 +146,7 @@ PAYLOADS: dict[type, st.SearchStrategy[Payload]] = {
         config_hash=texts(),
         resume=st.none() | resume_requests(),
         limits=limits(),
+        claim=_claims,
     ),
     RegisterResponse: st.builds(
         RegisterResponse,
@@ -155,6 +158,8 @@ PAYLOADS: dict[type, st.SearchStrategy[Payload]] = {
         received=uint64s(),
         capabilities=_names,
         limits=limits(),
+        claim=_claims,
+        public_url=texts(),
     ),
     ConfigSyncResponse: st.builds(ConfigSyncResponse, _int32s, texts(), blobs(), st.booleans()),
     ConfigApplied: st.builds(ConfigApplied, _int32s, texts()),

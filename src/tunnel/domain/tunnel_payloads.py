@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tunnel.domain.claims.claim import Claim
 from tunnel.domain.kinds import Kind
 from tunnel.domain.limits import Limits
 
@@ -40,7 +41,10 @@ class ResumeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Register(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field="kind", tag=int(Kind.REGISTER)):
-    """First envelope of a link, from the client. ``repr`` leaves the credential out."""
+    """First envelope of a link, from the client. ``repr`` leaves the credential out.
+
+    With ``claim`` the ``group_id`` is empty: the client serves a host of its own instead of a group.
+    """
 
     versions: tuple[int, ...]
     client_id: str
@@ -51,6 +55,7 @@ class Register(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_field
     config_hash: str = ""
     resume: ResumeRequest | None = None
     limits: Limits = Limits()
+    claim: Claim | None = None
 
     def __repr__(self) -> str:
         return f"Register(versions={self.versions}, client_id={self.client_id!r}, group_id={self.group_id!r})"
@@ -62,6 +67,8 @@ class RegisterResponse(
     """The server's acceptance. ``repr`` leaves the resume token out.
 
     ``config_hash`` is that of the group's configuration; when the client has applied it already, none follows.
+    ``claim`` is what it was granted, None where it asked for none, and ``public_url`` where visitors find that; empty
+    where the server cannot tell.
     """
 
     tunnel_id: str
@@ -73,6 +80,8 @@ class RegisterResponse(
     capabilities: tuple[str, ...] = ()
     limits: Limits = Limits()
     config_hash: str = ""
+    claim: Claim | None = None
+    public_url: str = ""
 
     def __repr__(self) -> str:
         return f"RegisterResponse(tunnel_id={self.tunnel_id!r}, server_id={self.server_id!r}, version={self.version})"

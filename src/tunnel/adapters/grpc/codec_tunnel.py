@@ -10,6 +10,7 @@ from typing import Final
 
 from tunnel.adapters.grpc._generated import tunnel_pb2 as pb
 from tunnel.adapters.grpc.codec_session import Decoder, Encoder
+from tunnel.domain.claims.claim import Claim
 from tunnel.domain.envelopes import (
     Close,
     ConfigApplied,
@@ -65,6 +66,18 @@ def encode_register(message: pb.Register, payload: Register) -> None:
         message.resume.received = payload.resume.received
         message.resume.only = payload.resume.only
     _encode_limits(message.limits, payload.limits)
+    _encode_claim(message, payload.claim)
+
+
+def _encode_claim(message: pb.Register | pb.RegisterResponse, claim: Claim | None) -> None:
+    if claim is not None:
+        message.claim.SetInParent()
+        message.claim.host = claim.host
+        message.claim.path_prefix = claim.path_prefix
+
+
+def _decode_claim(message: pb.Register | pb.RegisterResponse) -> Claim | None:
+    return Claim(message.claim.host, message.claim.path_prefix) if message.HasField("claim") else None
 
 
 def decode_register(message: pb.Register) -> Register:
@@ -78,6 +91,7 @@ def decode_register(message: pb.Register) -> Register:
         message.config_hash,
         _decode_resume(message.resume) if message.HasField("resume") else None,
         _decode_limits(message.limits),
+        _decode_claim(message),
     )
 
 
@@ -95,6 +109,8 @@ def encode_register_response(message: pb.RegisterResponse, payload: RegisterResp
     message.capabilities.extend(payload.capabilities)
     _encode_limits(message.limits, payload.limits)
     message.config_hash = payload.config_hash
+    _encode_claim(message, payload.claim)
+    message.public_url = payload.public_url
 
 
 def decode_register_response(message: pb.RegisterResponse) -> RegisterResponse:
@@ -108,6 +124,8 @@ def decode_register_response(message: pb.RegisterResponse) -> RegisterResponse:
         tuple(message.capabilities),
         _decode_limits(message.limits),
         message.config_hash,
+        _decode_claim(message),
+        message.public_url,
     )
 
 

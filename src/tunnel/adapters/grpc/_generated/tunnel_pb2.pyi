@@ -729,6 +729,32 @@ class ResumeRequest(_message.Message):
 Global___ResumeRequest: _TypeAlias = ResumeRequest  # noqa: Y015
 
 @_typing.final
+class Claim(_message.Message):
+    """A host, and a part of its paths, that a client serves by itself, as the only one or with others of its principal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    PATH_PREFIX_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """Lower case, without port and trailing dot. Empty in a Register: the server chooses."""
+    path_prefix: _builtins.str
+    """Whole segments without a trailing slash; empty: all paths."""
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        path_prefix: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "path_prefix", b"path_prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Claim: _TypeAlias = Claim  # noqa: Y015
+
+@_typing.final
 class Register(_message.Message):
     """First envelope of a link, from the client."""
 
@@ -743,6 +769,7 @@ class Register(_message.Message):
     CONFIG_HASH_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     group_id: _builtins.str
     instance_id: _builtins.bytes
@@ -763,6 +790,10 @@ class Register(_message.Message):
     def limits(self) -> Global___Limits:
         """Absent: the defaults."""
 
+    @_builtins.property
+    def claim(self) -> Global___Claim:
+        """Present: this is asked for, instead of joining a group, and `group_id` is empty."""
+
     def __init__(
         self,
         *,
@@ -775,10 +806,11 @@ class Register(_message.Message):
         config_hash: _builtins.str = ...,
         resume: Global___ResumeRequest | None = ...,
         limits: Global___Limits | None = ...,
+        claim: Global___Claim | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "resume", b"resume"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "limits", b"limits", "resume", b"resume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "client_id", b"client_id", "config_hash", b"config_hash", "credential", b"credential", "group_id", b"group_id", "instance_id", b"instance_id", "limits", b"limits", "resume", b"resume", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "claim", b"claim", "client_id", b"client_id", "config_hash", b"config_hash", "credential", b"credential", "group_id", b"group_id", "instance_id", b"instance_id", "limits", b"limits", "resume", b"resume", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -797,6 +829,8 @@ class RegisterResponse(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     CONFIG_HASH_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    PUBLIC_URL_FIELD_NUMBER: _builtins.int
     tunnel_id: _builtins.str
     resume_token: _builtins.bytes
     server_id: _builtins.str
@@ -808,11 +842,17 @@ class RegisterResponse(_message.Message):
     """Highest seq this side took in."""
     config_hash: _builtins.str
     """Hash of the group's configuration; when the client has applied it already, none follows."""
+    public_url: _builtins.str
+    """Where visitors find the claim; empty: the server cannot tell."""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def limits(self) -> Global___Limits:
         """Absent: the defaults."""
+
+    @_builtins.property
+    def claim(self) -> Global___Claim:
+        """What was granted; absent where no claim was asked for."""
 
     def __init__(
         self,
@@ -826,10 +866,12 @@ class RegisterResponse(_message.Message):
         capabilities: _abc.Iterable[_builtins.str] | None = ...,
         limits: Global___Limits | None = ...,
         config_hash: _builtins.str = ...,
+        claim: Global___Claim | None = ...,
+        public_url: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "config_hash", b"config_hash", "limits", b"limits", "received", b"received", "resume_token", b"resume_token", "resumed", b"resumed", "server_id", b"server_id", "tunnel_id", b"tunnel_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "claim", b"claim", "config_hash", b"config_hash", "limits", b"limits", "public_url", b"public_url", "received", b"received", "resume_token", b"resume_token", "resumed", b"resumed", "server_id", b"server_id", "tunnel_id", b"tunnel_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
