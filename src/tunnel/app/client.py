@@ -19,6 +19,7 @@ from tunnel.app.entrances import Entrances
 from tunnel.app.line_maker import LineMaker
 from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
 from tunnel.app.settings import default_client_id
+from tunnel.domain.claims.grant import Grant
 from tunnel.domain.configuration import ClientSettings
 from tunnel.domain.configuration.client import check_client_succession
 from tunnel.domain.errors import ConfigurationError, LinkEnd, LinkError
@@ -28,6 +29,8 @@ __all__ = ["Client"]
 
 class Client:
     """Keeps a tunnel to one of its servers up and answers conversations by its group's rules and upstreams.
+
+    With ``[claim]`` in place of a group it answers those for a host of its own by an upstream of its own.
 
     ::
 
@@ -214,7 +217,7 @@ class Client:
 
     async def _change_over(self, settings: ClientSettings) -> None:
         """Replace the line by another, once that is ready."""
-        line = self._maker.make(settings)
+        line = self._maker.make(settings, self._line)
         self._lines.add(line)
         self._changing = True
         self._background.tasks.start_soon(line.run)
@@ -255,6 +258,15 @@ class Client:
     def addresses(self) -> dict[str, str]:
         """Where it listens, with real ports: ``{"admin": "127.0.0.1:8090"}``."""
         return self._entrances.addresses
+
+    @property
+    def claim(self) -> Grant | None:
+        """What the server last granted, with ``[claim]``: host, path prefix and URL; None before it did.
+
+        There once ``ready`` has returned, and the same over reconnections, other servers and restarts of theirs.
+        """
+        asked = self._line.claim
+        return None if asked is None else asked.grant
 
     # -- inside
 

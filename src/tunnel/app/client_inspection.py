@@ -75,9 +75,16 @@ class InspectedClient(ClientInspection):
             clients=0,
             tunnels=len(visits),
             sessions=sum(each.tunnel.mux.session_count for each, _ in visits),
-            groups=(settings.group,),
+            groups=self._served(settings),
             client_id=settings.client_id,
         )
+
+    def _served(self, settings: ClientSettings) -> tuple[str, ...]:
+        """The group, or that of the claim once it is granted."""
+        if settings.group is not None:
+            return (settings.group,)
+        granted = [line.claim.next for line in self._parts.lines() if line.claim is not None and line.claim.grant]
+        return tuple(dict.fromkeys(claim.group for claim in granted))
 
     async def stats(self) -> Stats:
         return (await self._held())[0]

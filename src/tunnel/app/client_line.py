@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import anyio
 
+from tunnel.app.asked_claim import AskedClaim
 from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.dialer import Dialer
 from tunnel.domain.configuration import ClientSettings
@@ -26,6 +27,7 @@ class ClientLine:
 
     configuration: ClientConfiguration
     dialer: Dialer
+    claim: AskedClaim | None = None
 
     def __init__(self, settings: ClientSettings, on_change: Callable[[], None]) -> None:
         self.settings = settings

@@ -312,6 +312,7 @@ class ServerContainer(containers.DeclarativeContainer):
     clock: providers.Provider[Clock] = providers.Singleton(MonotonicClock)
     signals: providers.Provider[SignalFactory] = providers.Callable(signals_of_running_loop)
     random: providers.Provider[random.Random] = providers.Singleton(random.Random)
+    unpredictable: providers.Provider[RandomSource] = providers.Singleton(secrets.SystemRandom)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
     counters: providers.Provider[Counters] = providers.Singleton(Counters)
     ledger: providers.Provider[Ledger] = providers.Singleton(Ledger, telemetry, counters, clock)

@@ -8,9 +8,10 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
+from tunnel.app.asked_claim import AskedClaim, no_claims
 from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.client_visit import ClientVisit
-from tunnel.app.handshake import FATAL_CODES, PROTOCOL_VERSION, check_limits, deadline, expect, say
+from tunnel.app.handshake import CLAIMS, FATAL_CODES, PROTOCOL_VERSION, check_limits, deadline, expect, say
 from tunnel.app.link_work import PeerClosed
 from tunnel.app.server_addresses import ServerAddresses
 from tunnel.app.tunnel import Tunnel
@@ -40,14 +41,24 @@ class Identity:
 
     Args:
         client_id: Its name.
-        group: What it serves.
+        group: What it serves; empty with a claim.
+        claim: What it serves instead; None: its group.
         instance_id: Random per process.
         credential: Its token.
     """
 
-    def __init__(self, client_id: ClientId, group: GroupId, instance_id: InstanceId, credential: Secret) -> None:
+    def __init__(
+        self,
+        client_id: ClientId,
+        group: GroupId,
+        instance_id: InstanceId,
+        credential: Secret,
+        *,
+        claim: AskedClaim | None = None,
+    ) -> None:
         self.client_id = client_id
         self.group = group
+        self.claim = claim
         self.instance_id = instance_id
         self.credential = credential
 
@@ -230,6 +241,7 @@ class Dialer:
 
     async def _register(self, link: Link, life: LinkLife) -> RegisterResponse:
         identity = self._identity
+        claim = identity.claim
         detached = self._detached
         request = Register(
             versions=(PROTOCOL_VERSION,),
@@ -237,10 +249,12 @@ class Dialer:
             group_id=identity.group,
             instance_id=identity.instance_id,
             credential=identity.credential.reveal(),
+            capabilities=() if claim is None else (CLAIMS,),
             config_hash=self._configuration.hash,
             # A client that drains finishes what it has; registered anew, it would displace its successor.
             resume=None if detached is None else detached.next_attempt(only=self._draining),
             limits=self._limits.limits(),
+            claim=None if claim is None else claim.next,
         )
         self._configuration.begin()
         try:
@@ -251,8 +265,15 @@ class Dialer:
             if exc.end is not LinkEnd.ENDED:
                 raise
         life.on(LinkInput.REGISTER)
-        response = await expect(link, RegisterResponse, self._limits.handshake_s)
+        try:
+            response = await expect(link, RegisterResponse, self._limits.handshake_s)
+        except RegistrationRefused as refusal:
+            if claim is not None and claim.ignored_by(refusal):
+                raise no_claims() from refusal
+            raise
         check_limits(response.limits)
+        if claim is not None:
+            claim.answered(response)
         return response
 
     def _taken(self, response: RegisterResponse, url: str) -> ClientVisit | None:

@@ -12,6 +12,7 @@ from tunnel.domain.call_head import as_request
 from tunnel.domain.envelopes import HttpRequest, Opening
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.rules.engine import RulesEngine
+from tunnel.domain.rules.rule import Rule
 
 __all__ = ["GroupTarget"]
 
@@ -37,4 +38,20 @@ class GroupTarget(AccountedTarget):
         if rule is None or rule.group is None:
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this request")
         attempt.rule = self._names[id(rule)]
+        return self._groups[rule.group]
+
+    # -- for those who choose between rules and something else
+
+    def match(self, head: HttpRequest) -> Rule | None:
+        """The rule that ``head`` falls under; None when no rule matches.
+
+        Raises:
+            SessionError: ``bad_request``; host or path are malformed.
+        """
+        return self._rules.match(head)
+
+    def group_of(self, rule: Rule, attempt: Attempt) -> Group:
+        """The group that a rule names which ``match`` has returned; notes the rule in ``attempt``."""
+        attempt.rule = self._names[id(rule)]
+        assert rule.group is not None, "rules of a server name a group"
         return self._groups[rule.group]

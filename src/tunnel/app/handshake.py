@@ -23,6 +23,8 @@ from tunnel.domain.limits import KIB, MAX_TEXT_CHARS, Limits
 from tunnel.ports.transport import Link
 
 __all__ = [
+    "CAPABILITIES",
+    "CLAIMS",
     "FATAL_CODES",
     "PROTOCOL_VERSION",
     "check_limits",
@@ -35,6 +37,12 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION: Final = 1
+
+CLAIMS: Final = "claims"
+"""Capability of a server that grants claims, and of a client that asks for one."""
+
+CAPABILITIES: Final = (CLAIMS,)
+"""Of a server of this version."""
 
 FATAL_CODES: Final = frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN, ErrorCode.SUPERSEDED})
 """A client that is told one of these does not try again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tunnel.app.attempt import Attempt
+from tunnel.domain.claims.claim import CLAIM_RULE, EVERY_CLAIM, group_label
 from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, TcpOpen
 from tunnel.domain.error_statuses import GRPC_STATUS, HTTP_STATUS
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -107,10 +108,11 @@ class Ledger(Telemetry):
             status = _status(attempt, error.code, cancelled=cancelled, cut_off=stream.cut_off is not None)
             if not cancelled and error.code not in _VISITORS_OWN:
                 self._telemetry.record(SessionFailed(outcome, error.message, error.detail, request_id_of(head)))
+        group = attempt.group if attempt.rule != CLAIM_RULE else EVERY_CLAIM
         if attempt.tries > 1:
-            self._counters.retries.add(attempt.group, attempt.tries - 1)
+            self._counters.retries.add(group, attempt.tries - 1)
         received_bytes = attempt.received_bytes + head.carried_bytes
-        count = self._counters.session(protocol, attempt.group, attempt.rule, outcome, status)
+        count = self._counters.session(protocol, group, attempt.rule, outcome, status)
         count.add(duration_s, received_bytes, attempt.sent_bytes)
         log = self.access_log
         if log is not None and not log.wants():
@@ -187,9 +189,9 @@ class Ledger(Telemetry):
             case LinkLost(end=end):
                 counters.links_lost.add(end)
             case MemberEjected(group=name) | TargetEjected(upstream=name):
-                counters.ejections.add(name)
+                counters.ejections.add(group_label(name))
             case MemberReturned(group=name) | TargetReturned(upstream=name):
-                counters.returns.add(name)
+                counters.returns.add(group_label(name))
             case RegistrationDenied(code=code):
                 counters.registrations_denied.add(code)
             case ConfigurationReloaded(error=error):

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from tunnel.app.asked_claim import AskedClaim
 from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.client_line import ClientLine
 from tunnel.app.container import ClientContainer
@@ -46,11 +47,12 @@ class LineMaker:
         self._on_change = on_change
         self._instance_id: Final = InstanceId(secrets.token_bytes(_INSTANCE_ID_BYTES))
 
-    def make(self, settings: ClientSettings) -> ClientLine:
+    def make(self, settings: ClientSettings, before: ClientLine | None = None) -> ClientLine:
         """A line that is yet to be run.
 
         Args:
             settings: With a token and a ``client_id``.
+            before: The line it is to replace: where both claim the same, a host that the server chose is kept.
 
         Raises:
             ConfigurationError: No transport serves a server's scheme, or a file that TLS needs is missing or wrong.
@@ -59,6 +61,7 @@ class LineMaker:
         assert settings.client_id is not None
         container = self._container
         line = ClientLine(settings, self._on_change)
+        line.claim = _asked(settings, before)
         line.configuration = ClientConfiguration(
             settings.policy(),
             self._make_target,
@@ -71,7 +74,13 @@ class LineMaker:
         line.dialer = Dialer(
             servers=settings.servers,
             transports=self.transports(settings),
-            identity=Identity(ClientId(settings.client_id), GroupId(settings.group), self._instance_id, settings.token),
+            identity=Identity(
+                ClientId(settings.client_id),
+                GroupId(settings.group or ""),
+                self._instance_id,
+                settings.token,
+                claim=line.claim,
+            ),
             configuration=line.configuration,
             limits=settings.limits,
             clock=container.clock(),
@@ -104,3 +113,11 @@ class LineMaker:
     def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
         target: UpstreamTarget = self._container.targets(parse_target(url).scheme, url, settings, policy)
         return target
+
+
+def _asked(settings: ClientSettings, before: ClientLine | None) -> AskedClaim | None:
+    if settings.claim is None:
+        return None
+    asked = settings.claim.claim()
+    earlier = None if before is None else before.claim
+    return AskedClaim(asked, earlier.grant if earlier is not None and earlier.asked == asked else None)

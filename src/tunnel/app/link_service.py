@@ -8,12 +8,15 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 
-from tunnel.app.handshake import deadline, expect, negotiate_version, refuse
+from tunnel.app.claims import Claims
+from tunnel.app.handshake import CAPABILITIES, deadline, expect, negotiate_version, refuse
 from tunnel.app.server_visit import ServerVisit
-from tunnel.app.snapshots import PublishedSnapshot, Snapshots
+from tunnel.app.snapshots import CLAIM_SNAPSHOT, PublishedSnapshot, Snapshots
 from tunnel.app.tunnel import Tunnel
+from tunnel.domain.claims.claim import Claim
 from tunnel.domain.configuration import LimitsSettings
 from tunnel.domain.envelopes import ConfigSyncRequest, ConfigSyncResponse, Register, RegisterResponse
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, RegistrationRefused
@@ -55,6 +58,8 @@ class ServerLinks(LinkService):
         limits: Announced to clients.
         authenticator: Whose credential it is.
         registry: Where clients are published.
+        claims: Hosts that clients serve by themselves.
+        public_url: Where visitors find a claim; None where that cannot be told.
         snapshots: What they are told.
         clock: Time.
         signals: Finds what tasks wait with on the running event loop.
@@ -69,6 +74,8 @@ class ServerLinks(LinkService):
         limits: LimitsSettings,
         authenticator: Authenticator,
         registry: Registry[Tunnel],
+        claims: Claims,
+        public_url: Callable[[Claim], str | None],
         snapshots: Snapshots,
         clock: Clock,
         signals: Callable[[], SignalFactory],
@@ -79,6 +86,8 @@ class ServerLinks(LinkService):
         self._limits = limits
         self._authenticator = authenticator
         self._registry = registry
+        self._claims = claims
+        self._public_url = public_url
         self._snapshots = snapshots
         self._clock = clock
         self._signals = signals
@@ -110,7 +119,7 @@ class ServerLinks(LinkService):
 
         Tunnels registered from now on get all of them. Those there keep their limits, are pushed their group's
         configuration if it is another, and are closed with ``forbidden`` when their credential does not let them into
-        their group any more.
+        their group any more, or does not cover what they have claimed.
 
         Args:
             limits: Announced to clients.
@@ -120,13 +129,23 @@ class ServerLinks(LinkService):
         self._limits = limits
         self._authenticator = authenticator
         self._snapshots = snapshots
+        remaining: list[tuple[ServerVisit, Principal]] = []
         for visit in list(self._visits.values()):
             principal = authenticator.current(visit.principal)
             if principal is None:
                 visit.revoke("the credential was revoked")
                 continue
+            remaining.append((visit, principal))
+            if visit.claim is not None:
+                self._claims.renew(principal, visit.tunnel_id)
+        for visit, principal in remaining:
             try:
-                visit.configure(principal, self._snapshot(principal, visit.group))
+                if visit.claim is None:
+                    visit.configure(principal, self._snapshot(principal, visit.group))
+                else:
+                    # Who may share a host depends on what all credentials are worth now.
+                    self._claims.review(visit.tunnel_id)
+                    visit.configure(principal, CLAIM_SNAPSHOT)
             except RegistrationRefused as refusal:
                 visit.revoke(refusal.reason)
 
@@ -161,18 +180,24 @@ class ServerLinks(LinkService):
 
     async def register(self, request: Register, peer: PeerInfo) -> RegisterResponse:
         version = _checked(request)
-        _, snapshot = await self._admissible(request.credential, request.group_id, peer)
+        principal = await self._authentic(request.credential, peer)
+        granted, snapshot = self._admissible(request, principal)
+        # A host that this server chooses is another with each registration: one of a mere question means nothing.
+        claim = None if request.claim is None or not request.claim.host else granted.claim
         return RegisterResponse(
             tunnel_id="",
             resume_token=b"",
             server_id=self._server_id,
             version=version,
+            capabilities=CAPABILITIES,
             limits=self._limits.limits(),
             config_hash=snapshot.hash,
+            claim=claim,
+            public_url="" if claim is None else self._public_url(claim) or "",
         )
 
     async def config_sync(self, request: ConfigSyncRequest, peer: PeerInfo) -> ConfigSyncResponse:
-        _, snapshot = await self._admissible(request.credential, request.group_id, peer)
+        snapshot = self._snapshot(await self._authentic(request.credential, peer), request.group_id)
         return ConfigSyncResponse(snapshot.version, snapshot.hash, snapshot.encoded)
 
     # -- one link
@@ -186,18 +211,32 @@ class ServerLinks(LinkService):
             life.on(LinkInput.REGISTER)
             _checked(request)
             with deadline(self._limits.handshake_s, "authentication"):
-                principal, snapshot = await self._admissible(request.credential, request.group_id, link.peer)
+                principal = await self._authentic(request.credential, link.peer)
+            request, snapshot = self._admissible(request, principal)
         finally:
             self._unauthenticated -= 1
         return request, principal, snapshot
 
-    async def _admissible(self, credential: str, group: str, peer: PeerInfo) -> tuple[Principal, PublishedSnapshot]:
+    async def _authentic(self, credential: str, peer: PeerInfo) -> Principal:
         proven = await self._authenticator.authenticate(credential, peer)
         # Other settings may have come into force meanwhile, and looked through those there are.
         principal = self._authenticator.current(proven)
         if principal is None:
             raise RegistrationRefused(ErrorCode.UNAUTHENTICATED, "the credential was revoked")
-        return principal, self._snapshot(principal, group)
+        return principal
+
+    def _admissible(self, request: Register, principal: Principal) -> tuple[Register, PublishedSnapshot]:
+        """The request with its claim as it is granted, and what a client is told that serves what it asks for.
+
+        Raises:
+            RegistrationRefused: ``forbidden`` or ``overloaded``.
+        """
+        if request.claim is None:
+            return request, self._snapshot(principal, request.group_id)
+        if request.group_id:
+            raise RegistrationRefused(ErrorCode.FORBIDDEN, "either a group or a claim is asked for, not both")
+        granted = self._claims.grant(principal, request.claim)
+        return msgspec.structs.replace(request, claim=granted), CLAIM_SNAPSHOT
 
     def _snapshot(self, principal: Principal, group: str) -> PublishedSnapshot:
         if not principal.may_join(group):
@@ -247,6 +286,8 @@ class ServerLinks(LinkService):
             limits=self._limits,
             resume_token=secrets.token_bytes(_RESUME_TOKEN_BYTES),
             registry=self._registry,
+            claims=self._claims,
+            public_url=self._public_url,
             telemetry=self._telemetry,
             visits=self._visits,
         )
@@ -257,6 +298,8 @@ class ServerLinks(LinkService):
             budget=self._budget,
             now=self._clock.now(),
             accepts=False,
+            # What was claimed is not to be somebody else's, because a link is lost.
+            keeps_idle=visit.claim is not None,
             settled=False,
         )
         visit.tunnel = Tunnel(

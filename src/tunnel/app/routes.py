@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from tunnel.app.claim_target import ClaimTarget
+from tunnel.app.claims import Claims
 from tunnel.app.group import Group
 from tunnel.app.group_target import GroupTarget
 from tunnel.app.ledger import Ledger
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.balancing import STRATEGIES
+from tunnel.domain.claims.claim import EVERY_CLAIM
 from tunnel.domain.configuration import GroupSettings
 from tunnel.domain.random_source import RandomSource
 from tunnel.domain.registry import Registry
@@ -28,6 +31,7 @@ class Routes(ProxyTarget):
     Args:
         rules: Compiled; each names a group.
         groups: By name.
+        claims: Hosts that clients have claimed; tells of its first and its last by ``claims_changed``.
         registry: Who is there.
         random: For strategies.
         ledger: Keeps account of conversations; told of clients that are ejected and return.
@@ -39,11 +43,13 @@ class Routes(ProxyTarget):
         rules: RulesEngine,
         groups: Mapping[str, GroupSettings],
         *,
+        claims: Claims,
         registry: Registry[Tunnel],
         random: RandomSource,
         ledger: Ledger,
         clock: Clock,
     ) -> None:
+        self._claims = claims
         self._registry = registry
         self._random = random
         self._ledger = ledger
@@ -60,14 +66,24 @@ class Routes(ProxyTarget):
         """Route by these from the next conversation on. Requests that wait for a group that is gone are told so."""
         kept, self._groups = self._groups, {name: self._group(name, settings) for name, settings in groups.items()}
         self._settings = groups
-        self._target = GroupTarget(rules, self._groups, self._ledger)
+        self._by_rules = GroupTarget(rules, self._groups, self._ledger)
+        self.claims_changed()
         for name, group in kept.items():
             if name not in groups:
                 group.remove()
 
+    def claims_changed(self) -> None:
+        """There are claims now, or none any more."""
+        self._target: ProxyTarget = self._by_rules
+        if self._claims:
+            self._target = ClaimTarget(self._by_rules, self._claims, self._ledger)
+
     def waiting(self) -> dict[str, int]:
-        """Requests that wait for a client, by group."""
-        return {name: group.waiting for name, group in self._groups.items()}
+        """Requests that wait for a client, by group; those of all claims together, while there are any."""
+        waiting = {name: group.waiting for name, group in self._groups.items()}
+        if self._claims:
+            waiting[EVERY_CLAIM] = self._claims.waiting
+        return waiting
 
     def group(self, name: str) -> Group | None:
         """The group of this name; None when there is none any more."""
@@ -75,8 +91,9 @@ class Routes(ProxyTarget):
 
     def arrived(self, group: str) -> None:
         """A client of ``group`` can be selected now. Without effect for a group that is gone."""
-        if group in self._groups:
-            self._groups[group].arrived()
+        found = self._groups.get(group) or self._claims.group(group)
+        if found is not None:
+            found.arrived()
 
     def _group(self, name: str, settings: GroupSettings) -> Group:
         before = self._settings.get(name)

@@ -11,6 +11,7 @@ import anyio
 
 from tunnel.app.access_logs import AccessLogs
 from tunnel.app.background import Background
+from tunnel.app.claims import Claims
 from tunnel.app.container import ServerContainer
 from tunnel.app.entrance import (
     AdminEntrance,
@@ -28,6 +29,8 @@ from tunnel.app.prepared import prepare, prepare_aside
 from tunnel.app.routes import Routes
 from tunnel.app.server_inspection import InspectedServer, ServerParts
 from tunnel.app.tunnel import Tunnel
+from tunnel.domain.claims.claim import Claim
+from tunnel.domain.claims.grant import public_url
 from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.errors import LinkEnd, LinkError
@@ -65,9 +68,19 @@ class Server:
         self._access_logs = AccessLogs(self._telemetry, self.container.access_log)
         self._registry: Registry[Tunnel] = Registry(max_links=settings.limits.max_links, on_published=self._published)
         rules, self._snapshots = prepare(settings, version=self.version)
+        self._claims = Claims(
+            settings.claims,
+            registry=self._registry,
+            random=self.container.random(),
+            unpredictable=self.container.unpredictable(),
+            ledger=self._telemetry,
+            clock=self.container.clock(),
+            on_change=self._claims_changed,
+        )
         self._target = Routes(
             rules,
             settings.groups,
+            claims=self._claims,
             registry=self._registry,
             random=self.container.random(),
             ledger=self._telemetry,
@@ -79,6 +92,8 @@ class Server:
             limits=settings.limits,
             authenticator=self._authenticator,
             registry=self._registry,
+            claims=self._claims,
+            public_url=self._public_url,
             snapshots=self._snapshots,
             clock=self.container.clock(),
             signals=self.container.signals,
@@ -211,6 +226,7 @@ class Server:
                 self._snapshots, self._authenticator = prepared.snapshots, authenticator
                 self._registry.limit_links(settings.limits.max_links)
                 self._target.follow(prepared.rules, settings.groups)
+                self._claims.follow(settings.claims)
                 self.ingress.application = mounted
                 self._links.configure(limits=settings.limits, authenticator=authenticator, snapshots=prepared.snapshots)
                 self._entrances.replace(made, grace_s=settings.limits.drain_s)
@@ -235,6 +251,18 @@ class Server:
         return self._registry.snapshot()
 
     # -- inside
+
+    def _public_url(self, claim: Claim) -> str | None:
+        """Where visitors find a claim: as configured, else where this server listens; None when it does not."""
+        http = self.settings.ingress.http
+        if http is None:
+            return None
+        address = self._entrances.addresses.get("ingress.http", http.listen)
+        scheme = "http" if http.tls is None else "https"
+        return public_url(http.public_url or f"{scheme}://{address}", claim)
+
+    def _claims_changed(self) -> None:
+        self._target.claims_changed()
 
     def _published(self, group: str) -> None:
         self._target.arrived(group)

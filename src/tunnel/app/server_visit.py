@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import anyio
 
-from tunnel.app.handshake import PROTOCOL_VERSION, config_parts, deadline, say
+from tunnel.app.claims import Claims
+from tunnel.app.handshake import CAPABILITIES, PROTOCOL_VERSION, config_parts, deadline, say
 from tunnel.app.link_work import PeerClosed
 from tunnel.app.snapshots import PublishedSnapshot
 from tunnel.app.tunnel import Tunnel
 from tunnel.app.tunnel_owner import TunnelOwner
+from tunnel.domain.claims.claim import Claim
 from tunnel.domain.configuration import LimitsSettings
 from tunnel.domain.envelopes import ConfigApplied, ConfigRejected, Register, RegisterResponse
-from tunnel.domain.errors import ErrorCode, LinkEnd
+from tunnel.domain.errors import ErrorCode, LinkEnd, RegistrationRefused
 from tunnel.domain.identity import ClientId, GroupId, InstanceId, Principal, ServerId, TunnelId
 from tunnel.domain.link_state import LinkInput, LinkLife, LinkState
 from tunnel.domain.mux.multiplexer import TunnelMessage
@@ -41,7 +44,7 @@ class ServerVisit(TunnelOwner):
         tunnel: Set by whoever makes both, before anything else.
 
     Args:
-        request: With which it was registered.
+        request: With which it was registered; its claim, if any, as it was granted.
         principal: Whose it is.
         snapshot: What its group's clients are told.
         tunnel_id: Its id.
@@ -49,6 +52,8 @@ class ServerVisit(TunnelOwner):
         limits: Announced to it.
         resume_token: Proves that a later link is the same client's.
         registry: Where it is published.
+        claims: Where what it serves is held, if it is a claim.
+        public_url: Where visitors find a claim; None where that cannot be told.
         telemetry: Told of comings and goings.
         visits: All that there are, by tunnel; this one takes itself out when it is over.
     """
@@ -66,11 +71,14 @@ class ServerVisit(TunnelOwner):
         limits: LimitsSettings,
         resume_token: bytes,
         registry: Registry[Tunnel],
+        claims: Claims,
+        public_url: Callable[[Claim], str | None],
         telemetry: Telemetry,
         visits: dict[TunnelId, ServerVisit],
     ) -> None:
         self.principal = principal
-        self.group = request.group_id
+        self.claim = request.claim
+        self.group = request.group_id if request.claim is None else request.claim.group
         self.tunnel_id = tunnel_id
         self._client_id = request.client_id
         self._snapshot = snapshot
@@ -78,6 +86,8 @@ class ServerVisit(TunnelOwner):
         self._limits = limits
         self._resumption = Resumption(resume_token, principal, request)
         self._registry = registry
+        self._claims = claims
+        self._public_url = public_url
         self._telemetry = telemetry
         self._visits = visits
         self._life = LinkLife()
@@ -92,8 +102,17 @@ class ServerVisit(TunnelOwner):
         """Enter the registry; tunnels of another process of the same client are displaced.
 
         Raises:
-            RegistrationRefused: The registry does not take it.
+            RegistrationRefused: The registry does not take it, or what it claims is not to be had; nothing has changed.
         """
+        if self.claim is not None:
+            self._claims.hold(self.principal, self.claim, self.tunnel_id)
+        try:
+            self._enter(instance_id)
+        except RegistrationRefused:
+            self._claims.release(self.tunnel_id)
+            raise
+
+    def _enter(self, instance_id: InstanceId) -> None:
         admission = self._registry.admit(
             self.principal,
             client_id=ClientId(self._client_id),
@@ -156,8 +175,11 @@ class ServerVisit(TunnelOwner):
             version=PROTOCOL_VERSION,
             resumed=resumes,
             received=self.tunnel.mux.received if resumes else 0,
+            capabilities=CAPABILITIES,
             limits=self._limits.limits(),
             config_hash=snapshot.hash,
+            claim=self.claim,
+            public_url="" if self.claim is None else self._public_url(self.claim) or "",
         )
         self._offers.clear()
         self._offers.add(snapshot.version, snapshot.hash)
@@ -265,12 +287,18 @@ class ServerVisit(TunnelOwner):
 
     def revoke(self, why: str) -> None:
         """The client may not be here any more: it is told, and cut off."""
-        self._registry.drain(self.tunnel_id)
+        if self.claim is None:
+            self._registry.drain(self.tunnel_id)
+        else:
+            # What it has claimed is somebody else's to have, whether or not it listens.
+            self._registry.remove(self.tunnel_id)
+            self._claims.release(self.tunnel_id)
         self.tunnel.close(ErrorCode.FORBIDDEN.value, why)
 
     def on_ended(self, reason: str) -> None:
         """Forget the tunnel. The one way out, however it ended."""
         self._registry.remove(self.tunnel_id)
+        self._claims.release(self.tunnel_id)
         self._visits.pop(self.tunnel_id, None)
         if self._published:
             self._telemetry.record(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from tunnel.domain.configuration import GroupSettings, GroupSnapshot
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
 
-__all__ = ["PublishedSnapshot", "Snapshots"]
+__all__ = ["CLAIM_SNAPSHOT", "PublishedSnapshot", "Snapshots"]
 
 
 class PublishedSnapshot(msgspec.Struct, frozen=True):
@@ -24,6 +25,15 @@ class PublishedSnapshot(msgspec.Struct, frozen=True):
     version: int
     hash: str
     encoded: bytes
+
+
+def _of_claims() -> PublishedSnapshot:
+    nothing = GroupSnapshot()
+    return PublishedSnapshot(1, nothing.hash, nothing.encode())
+
+
+CLAIM_SNAPSHOT: Final = _of_claims()
+"""Told to clients that serve a claim: nothing, for what they serve it by is their own."""
 
 
 class Snapshots:

@@ -30,10 +30,10 @@ class Resumption:
     Args:
         token: 256 random bits that only the client and this process know.
         principal: Whose credential registered the tunnel.
-        request: With which the tunnel was registered.
+        request: With which the tunnel was registered; its claim, if any, as it was granted.
     """
 
-    __slots__ = ("_client_id", "_group_id", "_instance_id", "_principal", "attempt", "token")
+    __slots__ = ("_client_id", "_instance_id", "_principal", "_serves", "attempt", "token")
 
     def __init__(self, token: bytes, principal: Principal, request: Register) -> None:
         self.token = token
@@ -41,20 +41,20 @@ class Resumption:
         """The last one accepted."""
         self._principal = principal.name
         self._client_id = request.client_id
-        self._group_id = request.group_id
+        self._serves = (request.group_id, request.claim)
         self._instance_id = request.instance_id
 
     def judge(self, request: Register, principal: Principal) -> Verdict:
         """Whether ``request`` continues this tunnel; takes note of an attempt that is accepted.
 
         Args:
-            request: Freshly authenticated, with ``resume``.
+            request: Freshly authenticated, with ``resume``; its claim as it would be granted now.
             principal: Whose credential it came with.
         """
         resume = request.resume
         assert resume is not None
-        ours = (self._principal, self._client_id, self._group_id, self._instance_id)
-        theirs = (principal.name, request.client_id, request.group_id, request.instance_id)
+        ours = (self._principal, self._client_id, self._serves, self._instance_id)
+        theirs = (principal.name, request.client_id, (request.group_id, request.claim), request.instance_id)
         # The token is compared last and in constant time, so that nothing can be learnt from how long a refusal takes.
         if ours != theirs or not hmac.compare_digest(self.token, resume.resume_token):
             return Verdict.UNKNOWN

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["CLAIM_PREFIX", "CLAIM_RULE", "Claim", "group_label"]
+__all__ = ["CLAIM_PREFIX", "CLAIM_RULE", "EVERY_CLAIM", "Claim", "group_label"]
 
 CLAIM_PREFIX: Final = "claim:"
 """Begins the name of every claim's group, and of no configured one."""
@@ -17,7 +17,8 @@ CLAIM_PREFIX: Final = "claim:"
 CLAIM_RULE: Final = "claim"
 """Stands for the rule, where one is told, of conversations that a claim attracted."""
 
-_EVERY_CLAIM: Final = "claim:*"
+EVERY_CLAIM: Final = "claim:*"
+"""Stands for the groups of all claims where few names are wanted; no host has an asterisk."""
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -42,4 +43,4 @@ class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def group_label(group: str) -> str:
     """What stands for a group among the labels of metrics, which clients must not be able to multiply."""
-    return _EVERY_CLAIM if group.startswith(CLAIM_PREFIX) else group
+    return EVERY_CLAIM if group.startswith(CLAIM_PREFIX) else group

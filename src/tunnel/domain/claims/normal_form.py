@@ -33,9 +33,7 @@ def normal_claim(host: str | None, path_prefix: str, key_path: str = "") -> Clai
     """
     prefix = f"{key_path}." if key_path else ""
     if host is not None and (host.startswith(("*", "[")) or len(host) > MAX_HOST_CHARACTERS):
-        raise ConfigurationError(
-            "expected a host name, without wildcard and no IPv6 address", key_path=f"{prefix}host"
-        )
+        raise ConfigurationError("expected a host name, without wildcard and no IPv6 address", key_path=f"{prefix}host")
     validate_rule(Rule(host=host, path_prefix=path_prefix), key_path)
     if len(path_prefix) > MAX_PREFIX_CHARACTERS or not _PREFIX.fullmatch(path_prefix):
         raise ConfigurationError(

@@ -15,6 +15,7 @@ from tunnel.domain.configuration.addresses import (
     parse_server_url,
 )
 from tunnel.domain.configuration.admin import AdminSettings
+from tunnel.domain.configuration.claims import ClaimSettings, ClaimsSettings
 from tunnel.domain.configuration.client import LOOPBACK_TARGETS, ClientSettings, decode_client_settings
 from tunnel.domain.configuration.client_policy import ClientPolicy
 from tunnel.domain.configuration.ejection import EjectionSettings
@@ -45,6 +46,8 @@ __all__ = [
     "AccessLogSettings",
     "AdminSettings",
     "AuthSettings",
+    "ClaimSettings",
+    "ClaimsSettings",
     "ClientPolicy",
     "ClientSettings",
     "ClientTlsSettings",

@@ -9,6 +9,7 @@ import msgspec
 
 from tunnel.domain.configuration.addresses import parse_server_url
 from tunnel.domain.configuration.admin import AdminSettings
+from tunnel.domain.configuration.claims import ClaimSettings
 from tunnel.domain.configuration.client_policy import ClientPolicy
 from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.groups import UpstreamSettings, check_routes
@@ -34,17 +35,18 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ``decode_client_settings`` only.
 
     Args:
-        group: Group whose rules and upstreams it serves.
         servers: In order of preference: ``grpc://HOST:PORT``, ``ws://HOST[:PORT][/PATH]``, ``memory://NAME``; with TLS
             ``grpcs://`` and ``wss://``.
+        group: Group whose rules and upstreams it serves. Exactly one of ``group`` and ``claim`` is given.
+        claim: Host that it serves by an upstream of its own, instead of joining a group.
         client_id: Names this client among those of its principal. None: one is made of the host name.
         token: The credential. Exactly one of ``token``, ``token_env`` and ``token_file`` is given; loading replaces the
             other two by this one. A plain text is wrapped.
         token_env: Environment variable that holds the token.
         token_file: File that holds the token.
         allow_targets: What the server may have this client dial; see ``TargetPolicy``.
-        upstreams: Take the places of the upstreams of these names that the server pushes. Their targets need not be in
-            ``allow_targets``.
+        upstreams: Take the places of the upstreams of these names that the server pushes, or serve what is claimed.
+            Their targets need not be in ``allow_targets``.
         tls: For servers that begin with ``grpcs:`` or ``wss:``.
         insecure: Permits plain text to servers that are not on this machine. The token then travels in clear.
         limits: Announced to the server.
@@ -54,8 +56,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ConfigurationError: Naming the key.
     """
 
-    group: str
     servers: tuple[str, ...]
+    group: str | None = None
+    claim: ClaimSettings | None = None
     client_id: str | None = None
     token: Secret | None = None
     token_env: str | None = None
@@ -70,7 +73,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def __post_init__(self) -> None:
         if isinstance(self.token, str):
             msgspec.structs.force_setattr(self, "token", Secret(self.token))
-        check_name(self.group, "group", what="a name")
+        self._check_service()
         if self.client_id is not None:
             check_name(self.client_id, "client_id", what="a name")
         self._check_credential()
@@ -80,6 +83,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             self._check_server(url, f"servers[{index}]")
         check_client_tls(self.tls, "tls")
         check_routes((), self.upstreams, "")
+        if self.claim is not None:
+            self.claim.check(self.upstreams)
         self.policy()
         self.limits.check("limits")
         if self.admin is not None:
@@ -92,7 +97,16 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def policy(self) -> ClientPolicy:
         """What this client makes of the snapshots it is sent."""
-        return ClientPolicy(self.allow_targets, self.upstreams)
+        claimed_by = None if self.claim is None else self.claim.served_by(self.upstreams)
+        return ClientPolicy(self.allow_targets, self.upstreams, claimed_by=claimed_by)
+
+    def _check_service(self) -> None:
+        if self.group is not None:
+            check_name(self.group, "group", what="a name")
+            if self.claim is not None:
+                raise ConfigurationError('expected either "group" or [claim], not both', key_path="claim")
+        elif self.claim is None:
+            raise ConfigurationError('missing the required key "group", or the table [claim] in its place')
 
     def _check_server(self, url: str, path: str) -> None:
         server = parse_server_url(url, path)

@@ -19,6 +19,7 @@ from tunnel.domain.configuration.snapshot import GroupSnapshot
 from tunnel.domain.configuration.target_policy import TargetPolicy
 from tunnel.domain.configuration.target_url import parse_target
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.rules.rule import Rule
 
 __all__ = ["ClientPolicy"]
 
@@ -29,14 +30,23 @@ class ClientPolicy:
     Args:
         allow_targets: What the server may have this client dial; see ``TargetPolicy``.
         upstreams: The client's own, by name.
+        claimed_by: Which of them serves all that this client is sent, whatever the server says, since it has claimed
+            a host of its own; None: it serves what its group's snapshot says.
 
     Raises:
         ConfigurationError: A pattern or a target is malformed; names the key.
     """
 
-    __slots__ = ("_own", "_pushed", "_upstreams", "union")
+    __slots__ = ("_claimed_by", "_own", "_pushed", "_upstreams", "union")
 
-    def __init__(self, allow_targets: Iterable[str], upstreams: Mapping[str, UpstreamSettings]) -> None:
+    def __init__(
+        self,
+        allow_targets: Iterable[str],
+        upstreams: Mapping[str, UpstreamSettings],
+        *,
+        claimed_by: str | None = None,
+    ) -> None:
+        self._claimed_by: Final = claimed_by
         allowed = (*allow_targets,)
         own = {name: _patterns(name, upstream) for name, upstream in upstreams.items()}
         self._upstreams: Final = upstreams
@@ -52,6 +62,9 @@ class ClientPolicy:
             ConfigurationError: A target that the server chose could never be permitted, or the client's own upstream
             speaks another kind of protocol.
         """
+        if self._claimed_by is not None:
+            rule = Rule(path_prefix="/", upstream=self._claimed_by)
+            return GroupSnapshot(rules=(rule,), upstreams={self._claimed_by: self._upstreams[self._claimed_by]})
         upstreams: dict[str, UpstreamSettings] = {}
         for name, pushed in snapshot.upstreams.items():
             own = self._upstreams.get(name)
@@ -69,7 +82,8 @@ class ClientPolicy:
 
     def unused_by(self, snapshot: GroupSnapshot) -> list[str]:
         """Names of own upstreams that take nobody's place, so that no rule leads to them."""
-        return sorted(self._upstreams.keys() - snapshot.upstreams.keys())
+        used = snapshot.upstreams.keys() if self._claimed_by is None else {self._claimed_by}
+        return sorted(self._upstreams.keys() - used)
 
     def of(self, upstream: UpstreamSettings) -> TargetPolicy:
         """What the targets of ``upstream``, as ``applied_to`` gave it, may be dialled at."""

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from tunnel.domain.balancing import DEFAULT_STRATEGY
+from tunnel.domain.claims.claim import CLAIM_PREFIX
 from tunnel.domain.configuration.balance import DEFAULT_HASH_ON, Weight, check_balance
 from tunnel.domain.configuration.ejection import EjectionSettings, check_ejection
 from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, unknown_name
@@ -106,6 +107,8 @@ def check_group(name: str, group: GroupSettings) -> None:
     """
     path = key_path("groups", name)
     check_name(name, path, what="a name")
+    if name.startswith(CLAIM_PREFIX):
+        raise mistake(path, f'a name that does not begin with "{CLAIM_PREFIX}", as those of claims do', got=name)
     for client_id in group.weights:
         check_name(client_id, f"{path}.{key_path('weights', client_id)}", what="a client_id")
     check_balance(path, balance=group.balance, weights=group.weights, hash_on=group.hash_on)

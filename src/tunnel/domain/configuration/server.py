@@ -8,6 +8,7 @@ import msgspec
 
 from tunnel.domain.configuration.access_log import AccessLogSettings
 from tunnel.domain.configuration.admin import AdminSettings
+from tunnel.domain.configuration.claims import ClaimsSettings
 from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.groups import GroupSettings, check_group, check_server_rule
 from tunnel.domain.configuration.limits import LimitsSettings
@@ -33,6 +34,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         auth: Who may register.
         rules: Which group serves a request.
         groups: By name.
+        claims: What holds for the hosts that clients claim.
         limits: Announced to clients.
         access_log: Where conversations are recorded; None: nowhere.
         admin: Where operators look inside; None: nowhere.
@@ -46,6 +48,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     auth: AuthSettings = AuthSettings()
     rules: tuple[Rule, ...] = ()
     groups: Mapping[str, GroupSettings] = {}
+    claims: ClaimsSettings = ClaimsSettings()
     limits: LimitsSettings = LimitsSettings()
     access_log: AccessLogSettings | None = None
     admin: AdminSettings | None = None
@@ -57,6 +60,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             check_server_rule(rule, self.groups, f"rules[{index}]")
         for name, group in self.groups.items():
             check_group(name, group)
+        self.claims.check()
         check_tcp_ingress(self.ingress.tcp, self.groups)
         self.limits.check("limits")
         if self.access_log is not None:

@@ -56,6 +56,8 @@ class Multiplexer:
         now: Seconds, by the clock that every later ``now`` is of.
         accepts: Whether the peer may open sessions; when not, each is reset with ``forbidden`` and nothing else comes
             of it.
+        keeps_idle: Whether this end keeps the tunnel without a link even when nothing goes on inside. A client's always
+            does, not knowing what was on its way.
         settled: False when sessions of the peer's are its mistake until ``settle`` is called.
     """
 
@@ -68,6 +70,7 @@ class Multiplexer:
         budget: Budget | None,
         now: float,
         accepts: bool = True,
+        keeps_idle: bool = False,
         settled: bool = True,
     ) -> None:
         self.state: TunnelState = _ATTACHED
@@ -94,7 +97,7 @@ class Multiplexer:
             settled=settled,
         )
         self._inbox = Inbox(self._sessions, self._out, local, now)
-        self._attachments = Attachments(min(local.resume_s, remote.resume_s), keeps_idle=opens_odd)
+        self._attachments = Attachments(min(local.resume_s, remote.resume_s), keeps_idle=keeps_idle or opens_odd)
         self._go_aways = 0
         self.opening_cost = remote.chunk_cost
         """Largest cost of an opening; larger heads are split."""

@@ -226,11 +226,18 @@ class Registry(Generic[T]):
         self._generation += 1
 
     def roster(self, group: str) -> Roster[T]:
-        """The members of a group: one object for each name, for good. Its candidates are those of ``candidates``."""
+        """The members of a group: one object for each name, until it is forgotten.
+
+        Its candidates are those of ``candidates``.
+        """
         roster = self._rosters.get(group)
         if roster is None:
             roster = self._rosters[group] = Roster(GroupId(group))
         return roster
+
+    def forget(self, group: str) -> None:
+        """There will be no such group any more, and it has no tunnel. What is known of its members' health is lost."""
+        self._rosters.pop(group, None)
 
     def candidates(self, group: str) -> tuple[GroupMember[T], ...]:
         """The members of a group that can be chosen, longest published first; none for an unknown group.

@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 from tunnel.domain.rules.paths import normal_prefix
 from tunnel.domain.rules.rule import Rule
 
-__all__ = ["STEPS", "Rank", "condition_rank", "rank"]
+__all__ = ["STEPS", "Rank", "condition_rank", "precedes_prefix", "rank"]
 
 STEPS: Final = ("host", "path", "methods", "headers", "query", "priority", "order")
 """What the parts of a rank compare."""
@@ -53,6 +53,20 @@ def condition_rank(rule: Rule, order: int) -> Rank:
     """Where a rule stands among those of the same host and path: the steps from ``methods`` on."""
     headers, query = len(rule.headers or ()), len(rule.query or ())
     return (rule.methods is None, -headers, -query, -(rule.priority or 0), order)
+
+
+def precedes_prefix(rule: Rule, path_prefix: str) -> bool:
+    """Whether a rule goes before an exact host with a prefix and nothing else, if both match; also on equals.
+
+    Args:
+        rule: The rule.
+        path_prefix: Whole segments without a trailing slash; empty for all paths.
+    """
+    host = rule.host
+    # First of all, since it is so of most rules that match as well: the path need not be looked at.
+    if host is None or host.startswith("*."):
+        return False
+    return _path_rank(rule) <= -path_prefix.count("/")
 
 
 def _host_rank(host: str | None) -> int:
