@@ -186,8 +186,7 @@ async def test_host_that_the_server_chose_is_readable_and_kept_over_reconnection
         assert re.fullmatch(r"[a-z]{5}(-[a-z]{5}){2}\.laptop\.test", host)
         assert await body(server, host) == b"mine"
 
-        for _, there in world.network.pairs():
-            there.abort()
+        world.network.sever()
         await until(lambda: not server.clients().clients)
         await until(lambda: server.clients().clients and server.clients().clients[0].tunnels[0].published)
 
@@ -197,17 +196,15 @@ async def test_host_that_the_server_chose_is_readable_and_kept_over_reconnection
 
 @pytest.mark.rule("C4")
 async def test_host_that_the_server_chose_is_kept_over_its_restart(world: World) -> None:
-    async with granting(world):
-        client = claiming(world, upstream=says(b"mine"))
-        await client.__aenter__()
-        await client.ready()
-        host = client.claim.host
-    async with granting(world) as server:
-        await until(lambda: server.clients().clients and server.clients().clients[0].tunnels[0].published)
+    async with claiming(world, upstream=says(b"mine")) as client:
+        async with granting(world):
+            await client.ready()
+            host = client.claim.host
+        async with granting(world) as server:
+            await until(lambda: server.clients().clients and server.clients().clients[0].tunnels[0].published)
 
-        assert client.claim.host == host
-        assert await body(server, host) == b"mine"
-        await client.__aexit__(None, None, None)
+            assert client.claim.host == host
+            assert await body(server, host) == b"mine"
 
 
 async def test_each_client_without_a_host_is_given_its_own(world: World) -> None:
@@ -246,8 +243,7 @@ async def test_claim_is_held_while_its_tunnel_waits_to_be_resumed(world: World) 
 async def test_request_waits_for_a_client_that_lost_its_link(world: World) -> None:
     async with granting(world) as server, claiming(world, HOST, upstream=says(b"mine")) as client:
         await client.ready()
-        for _, there in world.network.pairs():
-            there.abort()
+        world.network.sever()
         await until(lambda: server.clients().clients[0].tunnels[0].state == "detached")
 
         assert await body(server, HOST) == b"mine"
