@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from support.app_kit import EDGE, OTHER_TOKEN, TOKEN, FakeUpstream, Recorder, World
 
 from tunnel.app.client import Client
@@ -42,7 +41,7 @@ def server_settings(
     phone: tuple[str, ...] = PHONE,
     rules: tuple[Rule, ...] = (),
     groups: Mapping[str, GroupSettings] | None = None,
-    claims: ClaimsSettings = ClaimsSettings(),
+    claims: ClaimsSettings | None = None,
     **limits: Any,
 ) -> ServerSettings:
     """A server at ``memory://edge`` with two credentials and what each may claim."""
@@ -56,7 +55,7 @@ def server_settings(
         auth=AuthSettings(tokens={"laptop": token(TOKEN, laptop), "phone": token(OTHER_TOKEN, phone)}),
         rules=rules,
         groups=known,
-        claims=claims,
+        claims=ClaimsSettings() if claims is None else claims,
         limits=LimitsSettings(**limits),
     )
 
@@ -98,9 +97,3 @@ def says(text: bytes) -> FakeUpstream:
         await stream.send(HttpResponse(200, (), text, end=True))
 
     return FakeUpstream(handler)
-
-
-def without_hosts(settings: ServerSettings) -> ServerSettings:
-    """The same with credentials that may claim nothing."""
-    tokens = {name: msgspec.structs.replace(token, hosts=()) for name, token in settings.auth.tokens.items()}
-    return msgspec.structs.replace(settings, auth=AuthSettings(tokens=tokens))

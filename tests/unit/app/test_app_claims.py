@@ -51,7 +51,7 @@ async def body(server, host: str, path: str = "/") -> bytes | int:
     return answer.body if answer.status == 200 else answer.status
 
 
-@pytest.mark.rule("C1")
+@pytest.mark.rule("A1")
 async def test_claimed_host_is_served_by_the_client_s_own_upstream(world: World) -> None:
     upstream = says(b"mine")
     async with granting(world) as server:
@@ -67,7 +67,7 @@ async def test_claimed_host_is_served_by_the_client_s_own_upstream(world: World)
         assert await body(server, HOST) == 404
 
 
-@pytest.mark.rule("C2")
+@pytest.mark.rule("A2")
 async def test_host_is_compared_without_case_and_port(world: World) -> None:
     async with granting(world) as server, claiming(world, "Demo.LAPTOP.test", upstream=says(b"mine")) as client:
         await client.ready()
@@ -90,7 +90,7 @@ async def test_longest_prefix_that_is_claimed_serves(world: World) -> None:
         assert served == {"/api/v1": b"api", "/api/v1/x": b"api", "/api/v1x": b"all", "/api": b"all", "/": b"all"}
 
 
-@pytest.mark.rule("C6")
+@pytest.mark.rule("A6")
 async def test_clients_of_one_credential_share_a_claim(world: World) -> None:
     one, two = says(b"one"), says(b"two")
     async with (
@@ -109,7 +109,7 @@ async def test_clients_of_one_credential_share_a_claim(world: World) -> None:
         assert [await body(server, HOST) for _ in range(10)] == [b"two"] * 10
 
 
-@pytest.mark.rule("C7")
+@pytest.mark.rule("A7")
 async def test_claim_of_another_credential_is_forbidden(world: World) -> None:
     async with granting(world) as server, claiming(world, HOST, upstream=says(b"mine")) as client:
         await client.ready()
@@ -123,7 +123,7 @@ async def test_claim_of_another_credential_is_forbidden(world: World) -> None:
         assert await body(server, HOST, "/login") == b"mine"
 
 
-@pytest.mark.rule("C7")
+@pytest.mark.rule("A7")
 async def test_credentials_that_both_name_a_host_share_it_by_prefixes(world: World) -> None:
     async with (
         granting(world, laptop=("app.test",), phone=("app.test",)) as server,
@@ -136,7 +136,7 @@ async def test_credentials_that_both_name_a_host_share_it_by_prefixes(world: Wor
         assert [await body(server, "app.test", path) for path in ("/", "/api/x")] == [b"site", b"api"]
 
 
-@pytest.mark.rule("C3")
+@pytest.mark.rule("A3")
 @pytest.mark.parametrize(
     ("hosts", "host"),
     [
@@ -155,7 +155,7 @@ async def test_host_that_the_credential_does_not_cover_is_forbidden(
         assert await body(server, host) == 404
 
 
-@pytest.mark.rule("C5")
+@pytest.mark.rule("A5")
 async def test_static_rules_win_ties_and_closer_ones_win(world: World) -> None:
     rules = (
         Rule(host=HOST, path_prefix="/same", group="web"),
@@ -178,7 +178,7 @@ async def test_static_rules_win_ties_and_closer_ones_win(world: World) -> None:
         assert await body(server, "other.laptop.test") == 503
 
 
-@pytest.mark.rule("C4")
+@pytest.mark.rule("A4")
 async def test_host_that_the_server_chose_is_readable_and_kept_over_reconnections(world: World) -> None:
     async with granting(world, resume_s=0) as server, claiming(world, upstream=says(b"mine")) as client:
         await client.ready()
@@ -194,7 +194,7 @@ async def test_host_that_the_server_chose_is_readable_and_kept_over_reconnection
         assert await body(server, host) == b"mine"
 
 
-@pytest.mark.rule("C4")
+@pytest.mark.rule("A4")
 async def test_host_that_the_server_chose_is_kept_over_its_restart(world: World) -> None:
     async with claiming(world, upstream=says(b"mine")) as client:
         async with granting(world):
@@ -223,7 +223,7 @@ async def test_credential_without_a_wildcard_has_to_name_its_host(world: World) 
         assert await refused(world, None, token=OTHER_TOKEN) == "forbidden: this credential may not claim any host"
 
 
-@pytest.mark.rule("C8")
+@pytest.mark.rule("A8")
 async def test_claim_is_held_while_its_tunnel_waits_to_be_resumed(world: World) -> None:
     async with granting(world, resume_s=10) as server:
         link = await register(world, group_id="", claim=Claim(HOST))
@@ -239,7 +239,7 @@ async def test_claim_is_held_while_its_tunnel_waits_to_be_resumed(world: World) 
             await other.ready()
 
 
-@pytest.mark.rule("C8")
+@pytest.mark.rule("A8")
 async def test_request_waits_for_a_client_that_lost_its_link(world: World) -> None:
     async with granting(world) as server, claiming(world, HOST, upstream=says(b"mine")) as client:
         await client.ready()
@@ -249,7 +249,7 @@ async def test_request_waits_for_a_client_that_lost_its_link(world: World) -> No
         assert await body(server, HOST) == b"mine"
 
 
-@pytest.mark.rule("C9")
+@pytest.mark.rule("A9")
 async def test_claim_that_a_reload_takes_away_is_closed_live(world: World) -> None:
     telemetry = Recorder()
     async with granting(world, telemetry) as server, claiming(world, HOST, upstream=says(b"mine")) as client:
@@ -265,7 +265,7 @@ async def test_claim_that_a_reload_takes_away_is_closed_live(world: World) -> No
             assert await body(server, HOST) == b"theirs"
 
 
-@pytest.mark.rule("C9")
+@pytest.mark.rule("A9")
 async def test_claim_that_a_reload_leaves_goes_on(world: World) -> None:
     async with granting(world) as server, claiming(world, HOST, upstream=says(b"mine")) as client:
         await client.ready()
@@ -276,7 +276,7 @@ async def test_claim_that_a_reload_leaves_goes_on(world: World) -> None:
         assert client.claim.host == HOST
 
 
-@pytest.mark.rule("C9")
+@pytest.mark.rule("A9")
 async def test_later_claim_goes_when_credentials_do_not_share_the_host_any_more(world: World) -> None:
     both = {"laptop": ("app.test",), "phone": ("app.test",)}
     async with (
@@ -294,7 +294,7 @@ async def test_later_claim_goes_when_credentials_do_not_share_the_host_any_more(
         assert [await body(server, "app.test", path) for path in ("/api", "/")] == [b"api", 404]
 
 
-@pytest.mark.rule("C10")
+@pytest.mark.rule("A10")
 async def test_claims_of_a_credential_are_capped(world: World) -> None:
     telemetry = Recorder()
     caps = ClaimsSettings(max_claims_per_principal=1)
@@ -306,7 +306,7 @@ async def test_claims_of_a_credential_are_capped(world: World) -> None:
         assert {each.code for each in telemetry.of(RegistrationDenied)} == {"overloaded"}
 
 
-@pytest.mark.rule("C10")
+@pytest.mark.rule("A10")
 async def test_claims_of_a_server_are_capped(world: World) -> None:
     telemetry = Recorder()
     caps = ClaimsSettings(max_claims=1)
@@ -318,7 +318,7 @@ async def test_claims_of_a_server_are_capped(world: World) -> None:
             await other.ready()
 
 
-@pytest.mark.rule("C11")
+@pytest.mark.rule("A11")
 async def test_server_without_claims_is_named_as_what_it_is(world: World) -> None:
     async def earlier(link: Link) -> None:
         await link.receive()
@@ -328,7 +328,7 @@ async def test_server_without_claims_is_named_as_what_it_is(world: World) -> Non
         assert await refused(world, HOST) == "forbidden: this server knows no claims; it is of an earlier version"
 
 
-@pytest.mark.rule("C11")
+@pytest.mark.rule("A11")
 async def test_answer_without_a_claim_is_no_grant(world: World) -> None:
     async def ignorant(link: Link) -> None:
         await link.receive()
@@ -338,7 +338,7 @@ async def test_answer_without_a_claim_is_no_grant(world: World) -> None:
         assert await refused(world, HOST) == "forbidden: this server knows no claims; it is of an earlier version"
 
 
-@pytest.mark.rule("C12")
+@pytest.mark.rule("A12")
 @pytest.mark.parametrize("claim", [Claim("other.test"), Claim(HOST, "/x"), Claim("")])
 async def test_grant_of_something_else_is_not_taken(world: World, claim: Claim) -> None:
     async def wrong(link: Link) -> None:
@@ -351,7 +351,7 @@ async def test_grant_of_something_else_is_not_taken(world: World, claim: Claim) 
         assert client.claim is None
 
 
-@pytest.mark.rule("C1")
+@pytest.mark.rule("A1")
 async def test_group_and_claim_together_are_forbidden(world: World) -> None:
     async with granting(world, groups={"web": group()}):
         link = await register(world, group_id="web", claim=Claim(HOST))
@@ -359,7 +359,7 @@ async def test_group_and_claim_together_are_forbidden(world: World) -> None:
             await expect(link, RegisterResponse, 1)
 
 
-@pytest.mark.rule("C2")
+@pytest.mark.rule("A2")
 @pytest.mark.parametrize(
     "claim",
     [
@@ -403,7 +403,7 @@ async def test_refused_registration_holds_nothing(world: World) -> None:
         assert server is not None
 
 
-@pytest.mark.rule("C4")
+@pytest.mark.rule("A4")
 async def test_asking_beforehand_changes_nothing_and_makes_up_no_host(world: World) -> None:
     async with granting(world) as server:
         request = Register((1,), "c", "", bytes(16), TOKEN, claim=Claim(HOST))
