@@ -77,6 +77,7 @@ class InspectedClient(ClientInspection):
             sessions=sum(each.tunnel.mux.session_count for each, _ in visits),
             groups=self._served(settings),
             client_id=settings.client_id,
+            url=self._url(),
         )
 
     def _served(self, settings: ClientSettings) -> tuple[str, ...]:
@@ -85,6 +86,10 @@ class InspectedClient(ClientInspection):
             return (settings.group,)
         granted = [line.claim.next for line in self._parts.lines() if line.claim is not None and line.claim.grant]
         return tuple(dict.fromkeys(claim.group for claim in granted))
+
+    def _url(self) -> str | None:
+        grants = [line.claim.grant for line in self._parts.lines() if line.claim is not None]
+        return next((grant.url for grant in grants if grant is not None), None)
 
     async def stats(self) -> Stats:
         return (await self._held())[0]

@@ -108,6 +108,7 @@ class Server:
         self._inspection = InspectedServer(
             ServerParts(
                 registry=self._registry,
+                claims=self._claims,
                 links=self._links,
                 routes=self._target,
                 entrances=self._entrances,

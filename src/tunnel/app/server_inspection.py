@@ -12,6 +12,8 @@ import anyio.to_thread
 
 import tunnel
 from tunnel.app.asked_request import asked_request, parse_method, parse_url
+from tunnel.app.claim_inspection import claim_of, explained_claim, ordered
+from tunnel.app.claims import Claims
 from tunnel.app.entrances import Entrances
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.redaction import redacted, redacted_rule
@@ -19,6 +21,7 @@ from tunnel.app.routes import Routes
 from tunnel.app.rule_book import RuleBook, explained
 from tunnel.app.tunnel import Tunnel
 from tunnel.app.tunnel_load import TunnelLoad, tunnel_view
+from tunnel.domain.claims.claim import Claim, group_label
 from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.configuration.mistakes import key_path
 from tunnel.domain.mux.budget import Budget
@@ -55,6 +58,7 @@ class ServerParts(NamedTuple):
     """What there is to look at."""
 
     registry: Registry[Tunnel]
+    claims: Claims
     links: ServerLinks
     routes: Routes
     entrances: Entrances
@@ -101,6 +105,7 @@ class InspectedServer(ServerInspection):
             tunnels=len(tunnels),
             sessions=sum(each.mux.session_count for each in tunnels),
             groups=tuple(settings.groups),
+            claims=len(parts.claims),
         )
 
     async def stats(self) -> Stats:
@@ -152,10 +157,11 @@ class InspectedServer(ServerInspection):
         for offset in range(0, registry.member_count, _STEP):
             for record in registry.records(offset, _STEP):
                 # A group that is gone has clients until they have left.
-                if record.group in waiting:
-                    clients[record.group][record.health.value] += 1
-                    sessions[record.group] += record.in_flight
-                    tunnels[record.group].update(each.state.value for each in record.tunnels)
+                group = group_label(record.group)
+                if group in waiting:
+                    clients[group][record.health.value] += 1
+                    sessions[group] += record.in_flight
+                    tunnels[group].update(each.state.value for each in record.tunnels)
             await anyio.lowlevel.checkpoint()
         return tuple(
             GroupLoad(
@@ -202,11 +208,19 @@ class InspectedServer(ServerInspection):
         book = self._rule_book()
         if group is not None and group not in book.settings.groups:
             return None
+        if group is None and self._parts.claims:
+            claims = tuple(each.claim for each in self._parts.claims)
+            return await _aside(
+                book.settings, partial(_page_with_claims, book, claims, offset=offset, limit=limit), more=len(claims)
+            )
         return await _aside(book.settings, partial(_page, book, group, offset=offset, limit=limit))
 
     async def explain(self, url: str, *, method: str | None) -> Explained:
         head = asked_request(parse_url(url), method=parse_method(method or "GET"))
         book = self._rule_book()
+        claim = claim_of(self._parts.claims, head)
+        if claim is not None:
+            return await _aside(book.settings, lambda: explained_claim(book.route(head), claim, redacted_rule))
         return await _aside(book.settings, lambda: explained(book.route(head), redacted_rule))
 
     def _rule_book(self) -> RuleBook:
@@ -216,9 +230,15 @@ class InspectedServer(ServerInspection):
         return self._book
 
 
-async def _aside(settings: ServerSettings, work: Callable[[], T]) -> T:
-    """The result of ``work``, which takes time linear in the number of rules: when they are many, of a thread's."""
-    if len(settings.rules) + sum(len(group.rules) for group in settings.groups.values()) < _ASIDE_RULES:
+async def _aside(settings: ServerSettings, work: Callable[[], T], *, more: int = 0) -> T:
+    """The result of ``work``, which takes time linear in the number of rules: when they are many, of a thread's.
+
+    Args:
+        settings: That have the rules.
+        work: Touches nothing that changes.
+        more: Claims that are treated like rules.
+    """
+    if more + len(settings.rules) + sum(len(group.rules) for group in settings.groups.values()) < _ASIDE_RULES:
         return work()
     return await anyio.to_thread.run_sync(work)
 
@@ -243,4 +263,13 @@ def _page(book: RuleBook, group: str | None, *, offset: int, limit: int) -> Rule
         rules=tuple(
             RuleView(f"{place}[{each}]", redacted_rule(rules[each])) for each in order[offset : offset + limit]
         ),
+    )
+
+
+def _page_with_claims(book: RuleBook, claims: tuple[Claim, ...], *, offset: int, limit: int) -> RulePage:
+    rules = ordered(book, claims)
+    return RulePage(
+        total=len(rules),
+        next_offset=offset + limit if offset + limit < len(rules) else None,
+        rules=tuple(RuleView(key, redacted_rule(rule)) for key, rule in rules[offset : offset + limit]),
     )

@@ -141,6 +141,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         sessions: That are under way.
         groups: Names of a server's groups; the one that a client serves.
         client_id: A client's name; None on a server.
+        claims: Hosts, or parts of them, that clients of a server have claimed.
+        url: Where visitors find what a client has claimed; None where it has not, or its server cannot tell.
     """
 
     kind: str
@@ -155,6 +157,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
     groups: tuple[str, ...]
     client_id: str | None = None
+    claims: int = 0
+    url: str | None = None
 
 
 class TunnelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,7 +232,7 @@ class RuleView(msgspec.Struct, frozen=True):
     """One rule.
 
     Args:
-        key: Its place in the configuration, ``rules[0]``.
+        key: Its place in the configuration, ``rules[0]``; ``claim`` for what a client has claimed.
         rule: As configured, what is not given left out. Values of headers and parameters that may be secret are
             ``***``.
     """
@@ -255,7 +259,7 @@ class NearMissView(msgspec.Struct, frozen=True):
     """A rule that was not chosen.
 
     Args:
-        rule: Its place in the configuration.
+        rule: Its place in the configuration; ``claim`` for what a client has claimed.
         failed: What does not hold of it; empty when another goes before it.
         reason: The same in words.
     """
@@ -270,7 +274,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         group: Which group serves it.
-        upstream: Which upstream answers it.
+        upstream: Which upstream answers it; None for a claim, whose upstream only its client knows.
         targets: Of that upstream.
         rule: The server's rule that chose the group, with its place as ``key``; without that hop the group's rule.
         upstream_rule: The group's rule that chose the upstream, likewise.

@@ -86,7 +86,11 @@ def _summary(status: dict[str, Any]) -> Iterator[str]:
     for each in status["listeners"]:
         accepting = "" if each["accepting"] else " (does not accept)"
         yield f"{each['kind']:10} {each['name']} {each['address']}{accepting}"
-    counts = f"{status['tunnels']} tunnels, {status['sessions']} sessions"
+    # One of an earlier version says nothing of claims.
+    if status.get("url"):
+        yield f"claim      {status['url']}"
+    claims = f"{status['claims']} claims, " if status.get("claims") else ""
+    counts = f"{claims}{status['tunnels']} tunnels, {status['sessions']} sessions"
     yield f"now        {status['clients']} clients, {counts}" if status["kind"] == "server" else f"now        {counts}"
 
 
