@@ -22,6 +22,7 @@ from tunnel.domain.claims.normal_form import normal_claim
 from tunnel.domain.errors import ConfigurationError, ErrorCode, RegistrationRefused
 from tunnel.domain.identity import Principal
 from tunnel.domain.random_source import RandomSource
+from tunnel.domain.rules.hosts import MAX_HOST_CHARACTERS
 
 __all__ = ["Grant", "check_covered", "covers", "granted", "names_exactly", "public_url"]
 
@@ -88,7 +89,9 @@ def granted(principal: Principal, asked: Claim, random: RandomSource) -> Claim:
 def _chosen(principal: Principal, random: RandomSource) -> str:
     for pattern in principal.hosts:
         if pattern.startswith("*."):
-            return f"{random_label(random)}{pattern[1:].lower()}"
+            host = f"{random_label(random)}{pattern[1:].lower()}"
+            if len(host) <= MAX_HOST_CHARACTERS:
+                return host
     if principal.hosts:
         why = f"this credential has no wildcard host; claim one that it names, such as {principal.hosts[0]}"
     else:

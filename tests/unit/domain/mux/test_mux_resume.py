@@ -919,3 +919,13 @@ def test_no_peer_breaks_more_than_its_own_tunnel_over_however_many_links(data: s
     for session in handled:
         session.finish()
     assert (server.session_count, server.reserved_bytes, server.retained_frames) == (0, 0, 0)
+
+
+@pytest.mark.rule("A8", "R20")
+def test_server_keeps_an_idle_tunnel_that_it_was_told_to_keep() -> None:
+    mux = Multiplexer(
+        opens_odd=False, local=Limits(), remote=Limits(resume_s=7), budget=None, now=100.0, keeps_idle=True
+    )
+
+    assert mux.detach(101.0) is None
+    assert mux.expires == 108.0

@@ -506,3 +506,17 @@ def test_memory_of_absent_clients_is_bounded() -> None:
 def test_one_lost_tunnel_is_noted_once() -> None:
     selectable = admit(Registry[str](), "t1").selectable
     assert [selectable.note_loss() for _ in range(3)] == [True, False, False]
+
+
+def test_group_that_is_forgotten_leaves_nothing_behind() -> None:
+    registry = Registry[str]()
+    before = registry.roster("web")
+    admit(registry, "t1")
+    registry.publish(TunnelId("t1"))
+    registry.remove(TunnelId("t1"))
+
+    registry.forget("web")
+    registry.forget("web")
+
+    assert registry.roster("web") is not before
+    assert registry.candidates("web") == ()
