@@ -30,8 +30,8 @@ class AskedClaim:
         self.grant: Grant | None = None
         """What was granted last; None before the first answer."""
 
-    def answered(self, response: RegisterResponse) -> None:
-        """The server has accepted a registration.
+    def answered(self, response: RegisterResponse) -> Grant:
+        """What the server grants that has accepted a registration.
 
         Raises:
             RegistrationRefused: ``forbidden``: it does not know what a claim is.
@@ -44,6 +44,7 @@ class AskedClaim:
             raise LinkError(LinkEnd.VIOLATED, "the server granted another claim than it was asked for")
         self.next = claim
         self.grant = Grant(host=claim.host, path_prefix=claim.path_prefix or "/", url=response.public_url or None)
+        return self.grant
 
     def ignored_by(self, refusal: RegistrationRefused) -> bool:
         """Whether a server that refused a registration has not understood that this is claimed."""

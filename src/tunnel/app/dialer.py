@@ -26,7 +26,7 @@ from tunnel.domain.mux.multiplexer import Multiplexer
 from tunnel.domain.random_source import RandomSource
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
-from tunnel.ports.telemetry import ConnectFailed, LinkLost, Telemetry
+from tunnel.ports.telemetry import ClaimGranted, ConnectFailed, LinkLost, Telemetry
 from tunnel.ports.transport import Link, Transport
 
 __all__ = ["Dialer", "Identity"]
@@ -273,7 +273,10 @@ class Dialer:
             raise
         check_limits(response.limits)
         if claim is not None:
-            claim.answered(response)
+            before = claim.grant
+            grant = claim.answered(response)
+            if grant != before:
+                self._telemetry.record(ClaimGranted(identity.client_id, grant.host, grant.path_prefix, grant.url))
         return response
 
     def _taken(self, response: RegisterResponse, url: str) -> ClientVisit | None:

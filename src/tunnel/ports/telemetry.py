@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 __all__ = [
+    "ClaimGranted",
     "CertificateOutOfDate",
     "ClientConfigured",
     "ClientPublished",
@@ -102,6 +103,22 @@ class TunnelReady(msgspec.Struct, frozen=True):
     client_id: str
     server: str
     tunnel_id: str
+
+
+class ClaimGranted(msgspec.Struct, frozen=True):
+    """Client: the server lets it serve a host of its own; told again only when host, prefix or URL are others.
+
+    Args:
+        client_id: Its name.
+        host: In lower case.
+        path_prefix: ``/`` for all paths.
+        url: Where visitors find it; None where the server cannot tell.
+    """
+
+    client_id: str
+    host: str
+    path_prefix: str
+    url: str | None
 
 
 class ConfigurationApplied(msgspec.Struct, frozen=True):
@@ -297,6 +314,7 @@ Event: TypeAlias = (
     | TunnelResumed
     | RegistrationDenied
     | TunnelReady
+    | ClaimGranted
     | ConfigurationApplied
     | ConfigurationReloaded
     | CertificateOutOfDate

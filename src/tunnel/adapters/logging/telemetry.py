@@ -12,6 +12,7 @@ from tunnel.domain.errors import ErrorCode
 from tunnel.ports.telemetry import (
     AccessLogLost,
     CertificateOutOfDate,
+    ClaimGranted,
     ClientConfigured,
     ClientPublished,
     ClientUnpublished,
@@ -59,7 +60,7 @@ class LoggingTelemetry(Telemetry):
         self._ready: Final = logging.getLogger(READY_LOGGER_NAME)
 
     def record(self, event: Event) -> None:
-        logger = self._ready if isinstance(event, Listening | TunnelReady) else self._logger
+        logger = self._ready if isinstance(event, Listening | TunnelReady | ClaimGranted) else self._logger
         level = _level(event)
         if not logger.isEnabledFor(level):
             return
@@ -93,6 +94,9 @@ def _described(event: Event) -> tuple[str, Fields]:
             return "listening", {"kind": kind, "name": name, "address": address}
         case TunnelReady(client_id=client, server=server):
             return "ready", {"client": client, "server": server}
+        case ClaimGranted(client_id=client, host=host, path_prefix=path_prefix, url=url):
+            granted: Fields = {"client": client, "host": host, "path_prefix": path_prefix}
+            return "claimed", granted if url is None else {**granted, "url": url}
         case ClientPublished():
             return "client_published", {
                 "client": event.client_id,

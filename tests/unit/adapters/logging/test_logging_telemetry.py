@@ -11,6 +11,7 @@ from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.ports.telemetry import (
     AccessLogLost,
     CertificateOutOfDate,
+    ClaimGranted,
     ClientConfigured,
     ClientPublished,
     ClientUnpublished,
@@ -100,6 +101,16 @@ RECORDS = [
         logging.ERROR,
         'configuration_kept source=server.toml version=1 reason="server.toml: rules: bad"',
     ),
+    (
+        ClaimGranted("laptop-1", "demo.test", "/", "https://demo.test"),
+        logging.INFO,
+        "claimed client=laptop-1 host=demo.test path_prefix=/ url=https://demo.test",
+    ),
+    (
+        ClaimGranted("laptop-1", "demo.test", "/api", None),
+        logging.INFO,
+        "claimed client=laptop-1 host=demo.test path_prefix=/api",
+    ),
     (LinkLost("1.2.3.4:5", "broken", ""), logging.WARNING, 'link_lost peer=1.2.3.4:5 end=broken reason=""'),
     (
         ConnectFailed("grpc://a:1", "refused", 0.12345),
@@ -171,7 +182,7 @@ def test_every_event_has_a_case() -> None:
 def test_event_is_one_record(event: Event, level: int, message: str, caplog: pytest.LogCaptureFixture) -> None:
     [record] = records_of(event, caplog)
     assert (record.levelno, record.getMessage()) == (level, message)
-    assert record.name == ("tunnel.ready" if message.startswith(("listening ", "ready ")) else "tunnel")
+    assert record.name == ("tunnel.ready" if message.startswith(("listening ", "ready ", "claimed ")) else "tunnel")
     assert record.event == message.partition(" ")[0]
     assert list(record.fields) == [part.partition("=")[0] for part in message.split() if "=" in part]
 
