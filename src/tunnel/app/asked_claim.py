@@ -46,6 +46,16 @@ class AskedClaim:
         self.grant = Grant(host=claim.host, path_prefix=claim.path_prefix or "/", url=response.public_url or None)
         return self.grant
 
+    def begins_anew(self, refusal: RegistrationRefused) -> bool:
+        """Whether the server is to choose another host, the one chosen before having been refused just now.
+
+        That happens where another server is asked, or somebody has taken the host while this client was away.
+        """
+        if refusal.code is not ErrorCode.FORBIDDEN or self.next == self.asked:
+            return False
+        self.next = self.asked
+        return True
+
     def ignored_by(self, refusal: RegistrationRefused) -> bool:
         """Whether a server that refused a registration has not understood that this is claimed."""
         return refusal.code is ErrorCode.FORBIDDEN and refusal.reason == _NO_GROUP

@@ -263,7 +263,8 @@ class Client:
     def claim(self) -> Grant | None:
         """What the server last granted, with ``[claim]``: host, path prefix and URL; None before it did.
 
-        There once ``ready`` has returned, and the same over reconnections, other servers and restarts of theirs.
+        There once ``ready`` has returned, and the same over reconnections and restarts of the server. A host that a
+        server chose is replaced by another only when it is refused later on, by another server for instance.
         """
         asked = self._line.claim
         return None if asked is None else asked.grant

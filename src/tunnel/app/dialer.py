@@ -270,6 +270,9 @@ class Dialer:
         except RegistrationRefused as refusal:
             if claim is not None and claim.ignored_by(refusal):
                 raise no_claims() from refusal
+            if claim is not None and claim.begins_anew(refusal):
+                # Not for good: the next attempt asks for any host.
+                raise RegistrationRefused(ErrorCode.REFUSED, refusal.reason) from refusal
             raise
         check_limits(response.limits)
         if claim is not None:

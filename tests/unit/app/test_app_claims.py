@@ -467,3 +467,34 @@ async def test_a_thousand_claims_come_and_go(world: World) -> None:
             link.abort()
         await until(lambda: not server._claims)
         assert server._registry._rosters == {}
+
+
+@pytest.mark.rule("A9")
+async def test_reloads_in_a_row_do_not_stumble_over_what_they_closed(world: World) -> None:
+    async with granting(world) as server:
+        link = await register(world, group_id="", claim=Claim(HOST))
+        await expect(link, RegisterResponse, 1)
+        network_slow = world.network.pairs()[-1]
+        network_slow.stall()
+
+        await server.reload(server_settings(laptop=("*.elsewhere.test",)))
+        await server.reload(server_settings())
+        await server.reload(server_settings(laptop=("*.elsewhere.test",)))
+
+        assert not server._claims
+        async with claiming(world, HOST, token=OTHER_TOKEN) as other:
+            await other.ready()
+
+
+@pytest.mark.rule("A4")
+async def test_host_that_was_chosen_and_is_refused_later_is_replaced_by_another(world: World) -> None:
+    async with claiming(world, upstream=says(b"mine")) as client:
+        async with granting(world):
+            await client.ready()
+            before = client.claim.host
+        async with granting(world, laptop=("*.moved.test",)) as server:
+            await until(lambda: server.clients().clients and server.clients().clients[0].tunnels[0].published)
+
+            assert before.endswith(".laptop.test")
+            assert client.claim.host.endswith(".moved.test")
+            assert await body(server, client.claim.host) == b"mine"

@@ -172,16 +172,25 @@ class ClaimBook(Generic[T]):
         return holding
 
     def renew(self, principal: Principal, tunnel_id: TunnelId) -> None:
-        """Note what the credential behind a tunnel is worth now; ``review`` says what follows."""
-        self._of_tunnel[tunnel_id].principal = principal
+        """Note what the credential behind a tunnel is worth now; ``review`` says what follows.
+
+        Without effect on a tunnel that holds nothing (any more).
+        """
+        holding = self._of_tunnel.get(tunnel_id)
+        if holding is not None:
+            holding.principal = principal
 
     def review(self, tunnel_id: TunnelId) -> None:
         """Refuse a tunnel the claim it has, should its credential, or that of an older claim, not allow it any more.
 
+        Without effect on a tunnel that holds nothing (any more).
+
         Raises:
             RegistrationRefused: ``forbidden``. The tunnel holds the claim until it is released.
         """
-        holding = self._of_tunnel[tunnel_id]
+        holding = self._of_tunnel.get(tunnel_id)
+        if holding is None:
+            return
         check_covered(holding.principal, holding.claim)
         for other in self._hosts[holding.claim.host.encode()].prefixes.values():
             if other is holding:

@@ -34,8 +34,11 @@ def normal_claim(host: str | None, path_prefix: str, key_path: str = "") -> Clai
     prefix = f"{key_path}." if key_path else ""
     if host is not None and (host.startswith(("*", "[")) or len(host) > MAX_HOST_CHARACTERS):
         raise ConfigurationError("expected a host name, without wildcard and no IPv6 address", key_path=f"{prefix}host")
-    validate_rule(Rule(host=host, path_prefix=path_prefix), key_path)
-    if len(path_prefix) > MAX_PREFIX_CHARACTERS or not _PREFIX.fullmatch(path_prefix):
+    # Nothing is looked at closely whose length a stranger chose.
+    short = len(path_prefix) <= MAX_PREFIX_CHARACTERS
+    if short:
+        validate_rule(Rule(host=host, path_prefix=path_prefix), key_path)
+    if not short or not _PREFIX.fullmatch(path_prefix):
         raise ConfigurationError(
             f"expected at most {MAX_PREFIX_CHARACTERS} characters that stand in a URL as they are",
             key_path=f"{prefix}path_prefix",

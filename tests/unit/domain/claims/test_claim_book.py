@@ -145,6 +145,15 @@ def test_review_goes_by_what_all_credentials_are_worth_now() -> None:
     claims.review(TWO)
 
 
+def test_tunnel_that_holds_nothing_is_passed_over() -> None:
+    claims = book()
+
+    claims.renew(A, ONE)
+    claims.review(ONE)
+
+    assert list(claims) == []
+
+
 @dataclass
 class Held:
     """What the model knows of a claim."""
