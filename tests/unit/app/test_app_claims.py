@@ -26,7 +26,7 @@ from tunnel.app.handshake import expect
 from tunnel.domain.claims.claim import Claim
 from tunnel.domain.claims.grant import Grant
 from tunnel.domain.configuration import ClaimsSettings, ClientSettings
-from tunnel.domain.envelopes import Error, Register, RegisterResponse
+from tunnel.domain.envelopes import Error, Register, RegisterResponse, ResumeRequest
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
 from tunnel.domain.rules.rule import Rule
 from tunnel.ports.telemetry import RegistrationDenied
@@ -498,3 +498,33 @@ async def test_host_that_was_chosen_and_is_refused_later_is_replaced_by_another(
             assert before.endswith(".laptop.test")
             assert client.claim.host.endswith(".moved.test")
             assert await body(server, client.claim.host) == b"mine"
+
+
+@pytest.mark.rule("R2", "A8")
+@pytest.mark.parametrize(("host", "resumed"), [(HOST, True), ("b.laptop.test", False)])
+async def test_tunnel_is_resumed_for_the_same_claim_only(world: World, host: str, resumed: bool) -> None:
+    async with granting(world) as server:
+        link = await register(world, group_id="", claim=Claim(HOST))
+        first = await expect(link, RegisterResponse, 1)
+        link.abort()
+        await until(lambda: server.clients().clients[0].tunnels[0].state == "detached")
+
+        resume = ResumeRequest(first.tunnel_id, first.resume_token, 1, 0)
+        again = await register(world, group_id="", claim=Claim(host), resume=resume)
+        second = await expect(again, RegisterResponse, 1)
+
+        assert (second.resumed, second.claim) == (resumed, Claim(host))
+
+
+@pytest.mark.rule("A8")
+async def test_request_that_waits_is_told_when_its_claim_is_gone(world: World) -> None:
+    async with granting(world, resume_s=2, claims=ClaimsSettings(wait_for_client_s=60)) as server:
+        link = await register(world, group_id="", claim=Claim(HOST))
+        await expect(link, RegisterResponse, 1)
+        link.abort()
+        await until(lambda: server.clients().clients[0].tunnels[0].state == "detached")
+        began_at = anyio.current_time()
+
+        assert await body(server, HOST) == 503
+
+        assert anyio.current_time() - began_at < 10
