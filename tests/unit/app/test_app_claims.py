@@ -22,7 +22,9 @@ from support.app_kit import (
 )
 from support.claims_kit import claiming, granting, says, server_settings
 
+from tunnel.app.claim_inspection import claim_of
 from tunnel.app.handshake import expect
+from tunnel.domain.call_head import CallHead, as_request
 from tunnel.domain.claims.claim import Claim
 from tunnel.domain.claims.grant import Grant
 from tunnel.domain.configuration import ClaimsSettings, ClientSettings
@@ -528,3 +530,15 @@ async def test_request_that_waits_is_told_when_its_claim_is_gone(world: World) -
         assert await body(server, HOST) == 503
 
         assert anyio.current_time() - began_at < 10
+
+
+async def test_call_falls_under_a_claim_where_its_host_is_known(world: World) -> None:
+    async with granting(world) as server, claiming(world, HOST, "/shop.v1.Orders") as client:
+        await client.ready()
+
+        def claimed(service: str, host: bytes) -> bool:
+            return claim_of(server._claims, as_request(CallHead(service, "Get", host=host).frame())) is not None
+
+        assert claimed("shop.v1.Orders", HOST.encode())
+        assert not claimed("shop.v1.OrdersToo", HOST.encode())
+        assert not claimed("shop.v1.Orders", b"")
