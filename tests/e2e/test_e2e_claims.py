@@ -8,11 +8,17 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+import websockets.asyncio.client
+import websockets.asyncio.server
 from e2e_processes import HERE, Process
 from e2e_topologies import ADMIN_LINE, INGRESS_LINE, SCHEMES
 from e2e_visitor import Address, fetch, run
 from support.ports import unused_port
+
+import tunnel
+from tunnel.domain.configuration import decode_client_settings, decode_server_settings
 
 TOKENS = {"laptop": "token-of-laptop-93f1", "phone": "token-of-phone-7ac4"}
 CLAIMED = r"claimed client={} host=(\S+) path_prefix=\S+ url=(\S+)"
@@ -205,3 +211,80 @@ def test_claim_that_a_reload_takes_away_ends_its_client(edge: Edge) -> None:
     assert edge.processes["one"].wait() == 3
     edge.wait_for("one", "may not claim the host")
     assert edge.serving("demo.laptop.test") == {404: 1}
+
+
+def test_websockets_and_calls_reach_what_was_claimed() -> None:
+    """In one process, by the library."""
+    name, host = f"claims-{next(_numbers)}", "demo.laptop.test"
+    token = TOKENS["laptop"]
+    server_settings = decode_server_settings(
+        {
+            "transports": {"memory": {"name": name}},
+            "ingress": {
+                "http": {"listen": "127.0.0.1:0"},
+                "grpc": {"listen": "127.0.0.1:0", "host": host},
+            },
+            "auth": {"tokens": {"x": {"sha256": hashlib.sha256(token.encode()).hexdigest(), "hosts": ["*.test"]}}},
+        }
+    )
+
+    def client(client_id: str, prefix: str, target: str) -> tunnel.Client:
+        return tunnel.Client(
+            decode_client_settings(
+                {
+                    "servers": [f"memory://{name}"],
+                    "token": token,
+                    "client_id": client_id,
+                    "claim": {"host": host, "path_prefix": prefix},
+                    "upstreams": {"app": {"targets": [target]}},
+                }
+            )
+        )
+
+    async def echo(socket: websockets.asyncio.server.ServerConnection) -> None:
+        async for message in socket:
+            await socket.send(message)
+
+    async def upper(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        return request.upper()
+
+    async def story() -> tuple[str | bytes, bytes, grpc.StatusCode]:
+        calls = grpc.aio.server()
+        handler = grpc.method_handlers_generic_handler(
+            "shop.v1.Orders", {"Get": grpc.unary_unary_rpc_method_handler(upper)}
+        )
+        calls.add_generic_rpc_handlers((handler,))
+        port = calls.add_insecure_port("127.0.0.1:0")
+        await calls.start()
+        async with (
+            websockets.asyncio.server.serve(echo, "127.0.0.1", 0) as sockets,
+            tunnel.Server(server_settings) as server,
+            client("sockets", "/", "http://{}:{}".format(*sockets.sockets[0].getsockname())) as one,
+            client("calls", "/shop.v1.Orders", f"grpc://127.0.0.1:{port}") as other,
+        ):
+            await one.ready()
+            await other.ready()
+            ingress, grpc_ingress = server.addresses["ingress.http"], server.addresses["ingress.grpc"]
+            assert one.claim is not None
+            assert one.claim.url == f"http://{host}:{ingress.rpartition(':')[2]}"
+            connect = websockets.asyncio.client.connect(
+                f"ws://{host}/chat", host="127.0.0.1", port=int(ingress.rpartition(":")[2]), proxy=None
+            )
+            async with connect as socket:
+                await socket.send("hello")
+                said = await socket.recv()
+            async with grpc.aio.insecure_channel(grpc_ingress) as channel:
+                called = await channel.unary_unary("/shop.v1.Orders/Get")(b"abc")
+                try:
+                    await channel.unary_unary("/shop.v1.Others/Get")(b"abc")
+                    status = grpc.StatusCode.OK
+                except grpc.aio.AioRpcError as error:
+                    status = error.code()
+        await calls.stop(0)
+        return said, called, status
+
+    said, called, status = run(story())
+
+    assert (said, called) == ("hello", b"ABC")
+    # A call of another service falls under the other claim, whose target speaks no gRPC.
+    assert status not in (grpc.StatusCode.OK, grpc.StatusCode.UNIMPLEMENTED)
