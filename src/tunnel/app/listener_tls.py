@@ -16,7 +16,7 @@ ReadTls: TypeAlias = Callable[[ListenerTlsSettings, str], ListenerTls]
 """Reads the files of a TLS table, given its key path."""
 
 
-_GRPC: Final = ("transports.grpc", "ingress.grpc")
+_GRPC: Final = ("transports.grpc", "ingress.grpc", "entry.grpc")
 
 _GRPC_KEYS: Final = frozenset({"RSA", "P-256", "P-384"})
 """What gRPC's servers and clients agree on by default; of others it says nothing but that a handshake failed."""
@@ -54,6 +54,9 @@ def _tables(settings: ServerSettings | ClientSettings) -> Iterator[tuple[str, _T
         yield "transports.websocket", settings.transports.websocket
         yield "ingress.http", settings.ingress.http
         yield "ingress.grpc", settings.ingress.grpc
+    else:
+        yield "entry.http", settings.entry.http
+        yield "entry.grpc", settings.entry.grpc
     yield "admin", settings.admin
 
 

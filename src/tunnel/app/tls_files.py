@@ -12,7 +12,7 @@ __all__ = ["TLS_KEYS", "beside", "tls_files"]
 TLS_KEYS: Final = ("certificate", "key", "client_ca", "ca")
 """Keys of TLS tables that name files."""
 
-_LISTENERS: Final = (("transports", "*"), ("ingress", "*"), ("admin",))
+_LISTENERS: Final = (("transports", "*"), ("ingress", "*"), ("entry", "*"), ("admin",))
 
 
 def beside(table: Mapping[str, object], directory: Path) -> dict[str, object]:
@@ -52,7 +52,7 @@ def _named(tls: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def _tls_paths(table: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
-    """Where TLS tables are: below each listener of a server, at the top of a client's."""
+    """Where TLS tables are: below each listener, at the top of a client's."""
     if isinstance(table.get("tls"), Mapping):
         yield ("tls",)
     for path in _LISTENERS:

@@ -19,23 +19,32 @@ from tunnel.domain.configuration.claims import ClaimSettings, ClaimsSettings
 from tunnel.domain.configuration.client import LOOPBACK_TARGETS, ClientSettings, decode_client_settings
 from tunnel.domain.configuration.client_policy import ClientPolicy
 from tunnel.domain.configuration.ejection import EjectionSettings
+from tunnel.domain.configuration.entry import (
+    EntrySettings,
+    GrpcEntrySettings,
+    HttpEntrySettings,
+    TcpEntrySettings,
+)
+from tunnel.domain.configuration.forward import ForwardRule, ForwardSettings
 from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import (
     GrpcIngressSettings,
     GrpcTransportSettings,
     HttpIngressSettings,
+    HttpListenerSettings,
     IngressSettings,
     MemoryTransportSettings,
     TransportsSettings,
     WebSocketTransportSettings,
 )
+from tunnel.domain.configuration.operator_policy import OPERATORS_CHOICE
 from tunnel.domain.configuration.secret import Secret
 from tunnel.domain.configuration.server import ServerSettings, decode_server_settings
 from tunnel.domain.configuration.snapshot import GroupSnapshot
 from tunnel.domain.configuration.target_policy import TargetPolicy
 from tunnel.domain.configuration.target_url import TargetUrl, parse_target
-from tunnel.domain.configuration.tcp_ingress import TcpIngressSettings
+from tunnel.domain.configuration.tcp_ingress import TcpIngressSettings, TcpListenerSettings
 from tunnel.domain.configuration.tls import ClientTlsSettings, ListenerTlsSettings
 from tunnel.domain.configuration.tokens import AuthSettings, TokenSettings
 from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings
@@ -43,6 +52,7 @@ from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings
 __all__ = [
     "BUILT_IN_SCHEMES",
     "LOOPBACK_TARGETS",
+    "OPERATORS_CHOICE",
     "AccessLogSettings",
     "AdminSettings",
     "AuthSettings",
@@ -52,11 +62,17 @@ __all__ = [
     "ClientSettings",
     "ClientTlsSettings",
     "EjectionSettings",
+    "EntrySettings",
+    "ForwardRule",
+    "ForwardSettings",
     "GroupSettings",
     "GroupSnapshot",
+    "GrpcEntrySettings",
     "GrpcIngressSettings",
     "GrpcTransportSettings",
+    "HttpEntrySettings",
     "HttpIngressSettings",
+    "HttpListenerSettings",
     "IngressSettings",
     "LimitsSettings",
     "ListenAddress",
@@ -67,7 +83,9 @@ __all__ = [
     "ServerUrl",
     "TargetPolicy",
     "TargetUrl",
+    "TcpEntrySettings",
     "TcpIngressSettings",
+    "TcpListenerSettings",
     "TokenSettings",
     "TransportsSettings",
     "UpstreamSettings",

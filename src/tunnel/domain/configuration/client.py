@@ -12,8 +12,10 @@ from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.claims import ClaimSettings
 from tunnel.domain.configuration.client_policy import ClientPolicy
 from tunnel.domain.configuration.decoding import decode_table
+from tunnel.domain.configuration.entry import EntrySettings, check_entry
 from tunnel.domain.configuration.groups import UpstreamSettings, check_routes
 from tunnel.domain.configuration.limits import LimitsSettings
+from tunnel.domain.configuration.listeners import check_addresses
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.planned import PLANNED_CLIENT_KEYS
 from tunnel.domain.configuration.secret import Secret
@@ -51,6 +53,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         insecure: Permits plain text to servers that are not on this machine. The token then travels in clear.
         limits: Announced to the server.
         admin: Where operators look inside; None: nowhere.
+        entry: Where conversations enter that the server is to serve.
 
     Raises:
         ConfigurationError: Naming the key.
@@ -69,6 +72,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     insecure: bool = False
     limits: LimitsSettings = LimitsSettings()
     admin: AdminSettings | None = None
+    entry: EntrySettings = EntrySettings()
 
     def __post_init__(self) -> None:
         if isinstance(self.token, str):
@@ -89,6 +93,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         self.limits.check("limits")
         if self.admin is not None:
             self.admin.check("admin")
+        check_entry(self.entry)
+        admin = () if self.admin is None else (("admin.listen", self.admin.listen),)
+        check_addresses((*self.entry.addresses(), *admin))
 
     @property
     def servers_with_tls(self) -> bool:
@@ -125,14 +132,20 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def check_client_succession(before: ClientSettings, after: ClientSettings) -> None:
-    """Refuse what the admin port cannot become while it listens.
+    """Refuse what a listener cannot become while it listens: with TLS what was without, or the other way round.
 
     Raises:
         ConfigurationError: Naming the key.
     """
-    old, new = before.admin, after.admin
-    if old is not None and new is not None and old.listen == new.listen:
-        check_tls_succession(old.tls, new.tls, "admin.tls")
+    pairs = (
+        ("admin", before.admin, after.admin),
+        ("entry.http", before.entry.http, after.entry.http),
+        ("entry.grpc", before.entry.grpc, after.entry.grpc),
+    )
+    for where, old, new in pairs:
+        if old is not None and new is not None and old.listen == new.listen:
+            # gRPC decides once for each port whether it asks for certificates.
+            check_tls_succession(old.tls, new.tls, f"{where}.tls", asks_for_good=where == "entry.grpc")
 
 
 def decode_client_settings(table: Mapping[str, object]) -> ClientSettings:

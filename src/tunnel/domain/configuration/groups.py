@@ -21,7 +21,7 @@ from tunnel.domain.limits import GIB, KIB
 from tunnel.domain.rules.rule import Rule
 from tunnel.domain.rules.validation import validate_rule
 
-__all__ = ["GroupSettings", "UpstreamSettings", "check_group", "check_routes", "check_server_rule"]
+__all__ = ["GroupSettings", "UpstreamSettings", "check_group", "check_routes", "check_server_rule", "check_upstreams"]
 
 _GRPC: Final = ("grpc:", "grpcs:")
 _HOST_HEADER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(:[0-9]{1,5})?")
@@ -127,13 +127,27 @@ def check_routes(rules: tuple[Rule, ...], upstreams: Mapping[str, UpstreamSettin
     Raises:
         ConfigurationError: Naming the key.
     """
+    check_upstreams(upstreams, path)
+    prefix = f"{path}." if path else ""
+    for index, rule in enumerate(rules):
+        _check_upstream_rule(rule, upstreams, f"{prefix}rules[{index}]")
+
+
+def check_upstreams(upstreams: Mapping[str, UpstreamSettings], path: str) -> None:
+    """Refuse malformed upstreams.
+
+    Args:
+        upstreams: By name.
+        path: Key path of the table that holds them; empty for the whole file.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
     prefix = f"{path}." if path else ""
     for name, upstream in upstreams.items():
         where = prefix + key_path("upstreams", name)
         check_name(name, where, what="a name")
         _check_upstream(upstream, where)
-    for index, rule in enumerate(rules):
-        _check_upstream_rule(rule, upstreams, f"{prefix}rules[{index}]")
 
 
 def check_server_rule(rule: Rule, groups: Collection[str], path: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
@@ -21,10 +21,14 @@ __all__ = [
     "GrpcIngressSettings",
     "GrpcTransportSettings",
     "HttpIngressSettings",
+    "HttpListenerSettings",
     "IngressSettings",
     "MemoryTransportSettings",
     "TransportsSettings",
     "WebSocketTransportSettings",
+    "check_addresses",
+    "check_grpc_listener",
+    "check_http_listener",
     "check_listeners",
 ]
 
@@ -75,12 +79,11 @@ class TransportsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     memory: MemoryTransportSettings | None = None
 
 
-class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[ingress.http]``: where visitors' HTTP requests enter.
+class HttpListenerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where HTTP requests enter, on either side.
 
     Args:
         listen: ``HOST:PORT``; port 0 lets the system choose.
-        public_url: How visitors reach this listener, ``http(s)://HOST[:PORT]``; None: as it listens.
         max_body_bytes: Largest request body; None: any.
         max_header_bytes: Largest request head.
         max_message_bytes: Largest message that a WebSocket visitor may send.
@@ -95,7 +98,6 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
     listen: str
     tls: ListenerTlsSettings | None = None
-    public_url: str | None = None
     max_body_bytes: Annotated[int, Meta(ge=0)] | None = None
     max_header_bytes: Annotated[int, Meta(ge=KIB, le=MIB)] = 64 * KIB
     max_message_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 16 * MIB
@@ -103,6 +105,16 @@ class HttpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     trusted_proxies: tuple[str, ...] = ()
     forwarded: Literal["x", "rfc7239"] = "x"
     request_id: Literal["keep", "replace", "off"] = "keep"
+
+
+class HttpIngressSettings(HttpListenerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[ingress.http]``: where visitors' HTTP requests enter.
+
+    Args:
+        public_url: How visitors reach this listener, ``http(s)://HOST[:PORT]``; None: as it listens.
+    """
+
+    public_url: str | None = None
 
 
 class GrpcIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,21 +159,35 @@ def check_listeners(
         raise mistake("transports", f"at least one of {tables}")
     if transports.memory:
         check_name(transports.memory.name, "transports.memory.name", what="a name")
-    used: dict[str, str] = {}
-    for where, text in _addresses(transports, ingress, admin):
-        address = parse_listen(text, where)
-        first = used.setdefault(str(address), where)
-        if first != where and address.port:
-            raise mistake(where, f"an address that {first} does not use already", got=text)
+    check_addresses(_addresses(transports, ingress, admin))
     for name, transport in (("grpc", transports.grpc), ("websocket", transports.websocket)):
         if transport is not None:
             _check_transport_tls(transport, f"transports.{name}")
     if ingress.http:
-        _check_http(ingress.http)
+        if ingress.http.public_url is not None:
+            check_origin(ingress.http.public_url, "ingress.http.public_url")
+        check_http_listener(ingress.http, "ingress.http")
     if ingress.grpc:
-        _check_grpc(ingress.grpc)
+        check_grpc_listener(ingress.grpc, "ingress.grpc")
     if admin:
         admin.check("admin")
+
+
+def check_addresses(addresses: Iterable[tuple[str, str]]) -> None:
+    """Refuse malformed and doubly used addresses.
+
+    Args:
+        addresses: Key paths, and what they say.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+    used: dict[str, str] = {}
+    for where, text in addresses:
+        address = parse_listen(text, where)
+        first = used.setdefault(str(address), where)
+        if first != where and address.port:
+            raise mistake(where, f"an address that {first} does not use already", got=text)
 
 
 def _addresses(
@@ -191,22 +217,30 @@ def _check_transport_tls(transport: GrpcTransportSettings | WebSocketTransportSe
         raise mistake(f"{where}.insecure", expected)
 
 
-def _check_http(http: HttpIngressSettings) -> None:
+def check_http_listener(http: HttpListenerSettings, path: str) -> None:
+    """Refuse what the types of an HTTP listener let pass, its address apart.
+
+    Raises:
+        ConfigurationError: Naming the key below ``path``.
+    """
     if http.tls is not None:
-        check_listener_tls(http.tls, "ingress.http.tls")
-    if http.public_url is not None:
-        check_origin(http.public_url, "ingress.http.public_url")
+        check_listener_tls(http.tls, f"{path}.tls")
     for index, proxy in enumerate(http.trusted_proxies):
         try:
             ip_network(proxy)
         except ValueError:
-            where = f"ingress.http.trusted_proxies[{index}]"
+            where = f"{path}.trusted_proxies[{index}]"
             raise mistake(where, 'an IP address or network such as "10.0.0.0/8"', got=proxy) from None
 
 
-def _check_grpc(grpc: GrpcIngressSettings) -> None:
+def check_grpc_listener(grpc: GrpcIngressSettings, path: str) -> None:
+    """Refuse what the types of a gRPC listener let pass, its address apart.
+
+    Raises:
+        ConfigurationError: Naming the key below ``path``.
+    """
     if grpc.tls is not None:
-        check_listener_tls(grpc.tls, "ingress.grpc.tls")
+        check_listener_tls(grpc.tls, f"{path}.tls")
     host = grpc.host
     if host is not None and not is_host_name(host) and normal_ipv6(host) is None:
-        raise mistake("ingress.grpc.host", 'a host name without port, such as "grpc.example.test"', got=host)
+        raise mistake(f"{path}.host", 'a host name without port, such as "grpc.example.test"', got=host)

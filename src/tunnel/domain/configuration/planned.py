@@ -34,11 +34,20 @@ class PlannedKeys:
 PLANNED_SERVER_KEYS: Final = PlannedKeys(
     "auth.jwt",
     "auth.mtls",
-    "forward",
+    "forward.upstreams.*.health",
     "groups.*.upstreams.*.health",
     *(f"rules.*.{key}" for key in _RULE),
     *(f"groups.*.rules.*.{key}" for key in _RULE),
+    *(f"forward.rules.*.{key}" for key in _RULE),
     *_LIMITS,
 )
 
-PLANNED_CLIENT_KEYS: Final = PlannedKeys("links", "entry", "fallback", "proxy", "upstreams.*.health", *_LIMITS)
+PLANNED_CLIENT_KEYS: Final = PlannedKeys(
+    "links",
+    "entry.grpc.direct",
+    "entry.tcp.*.direct",
+    "fallback",
+    "proxy",
+    "upstreams.*.health",
+    *_LIMITS,
+)

@@ -10,6 +10,7 @@ from tunnel.domain.configuration.access_log import AccessLogSettings
 from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.claims import ClaimsSettings
 from tunnel.domain.configuration.decoding import decode_table
+from tunnel.domain.configuration.forward import ForwardSettings, check_forward
 from tunnel.domain.configuration.groups import GroupSettings, check_group, check_server_rule
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import IngressSettings, TransportsSettings, check_listeners
@@ -35,6 +36,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         rules: Which group serves a request.
         groups: By name.
         claims: What holds for the hosts that clients claim.
+        forward: What is served of the sessions that clients open.
         limits: Announced to clients.
         access_log: Where conversations are recorded; None: nowhere.
         admin: Where operators look inside; None: nowhere.
@@ -49,6 +51,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     rules: tuple[Rule, ...] = ()
     groups: Mapping[str, GroupSettings] = {}
     claims: ClaimsSettings = ClaimsSettings()
+    forward: ForwardSettings = ForwardSettings()
     limits: LimitsSettings = LimitsSettings()
     access_log: AccessLogSettings | None = None
     admin: AdminSettings | None = None
@@ -62,6 +65,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             check_group(name, group)
         self.claims.check()
         check_tcp_ingress(self.ingress.tcp, self.groups)
+        check_forward(self.forward, self.groups)
         self.limits.check("limits")
         if self.access_log is not None:
             self.access_log.check()

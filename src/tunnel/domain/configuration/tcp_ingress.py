@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -12,22 +12,20 @@ from tunnel.domain.configuration.groups import GroupSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake, unknown_name
 from tunnel.domain.configuration.target_url import is_tcp
 
-__all__ = ["TcpIngressSettings", "check_tcp_ingress"]
+__all__ = ["TcpIngressSettings", "TcpListenerSettings", "check_tcp_ingress", "check_tcp_names"]
 
 
-class TcpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[ingress.tcp]]``: where visitors' TCP connections to one upstream enter.
+class TcpListenerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where TCP connections to one upstream enter.
 
     Args:
         listen: ``HOST:PORT``; port 0 lets the system choose.
-        group: Whose clients carry the connections.
-        upstream: Of that group; its targets are ``tcp://``.
+        upstream: Its targets are ``tcp://``.
         name: Tells it from other TCP listeners; None: as the upstream.
         max_connections: Connections at the same time; further ones are reset.
     """
 
     listen: str
-    group: str
     upstream: str
     name: str | None = None
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
@@ -38,17 +36,24 @@ class TcpIngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         return f"tcp-{self.name or self.upstream}"
 
 
+class TcpIngressSettings(TcpListenerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[ingress.tcp]]``: where visitors' TCP connections to one upstream of a group enter.
+
+    Args:
+        group: Whose clients carry the connections; the upstream is one of it.
+    """
+
+    group: str
+
+
 def check_tcp_ingress(ingresses: tuple[TcpIngressSettings, ...], groups: Mapping[str, GroupSettings]) -> None:
     """Refuse listeners that lead nowhere, to what does not speak TCP, or that have the same name.
 
     Raises:
         ConfigurationError: Naming the key.
     """
-    names: set[str] = set()
     for index, ingress in enumerate(ingresses):
         path = f"ingress.tcp[{index}]"
-        if ingress.name is not None:
-            check_name(ingress.name, f"{path}.name", what="a name")
         group = groups.get(ingress.group)
         if group is None:
             raise unknown_name(ingress.group, groups, f"{path}.group", kind="group", add="[groups.NAME]")
@@ -59,7 +64,25 @@ def check_tcp_ingress(ingresses: tuple[TcpIngressSettings, ...], groups: Mapping
         if not all(map(is_tcp, upstream.targets)):
             expected = 'an upstream whose targets are "tcp://HOST:PORT"'
             raise mistake(f"{path}.upstream", expected, got=ingress.upstream)
-        if ingress.entrance in names:
+    check_tcp_names(ingresses, "ingress.tcp")
+
+
+def check_tcp_names(listeners: Sequence[TcpListenerSettings], path: str) -> None:
+    """Refuse names that are malformed, or of two listeners.
+
+    Args:
+        listeners: In the order of the file.
+        path: Key path of the list.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+    names: set[str] = set()
+    for index, listener in enumerate(listeners):
+        where = f"{path}[{index}].name"
+        if listener.name is not None:
+            check_name(listener.name, where, what="a name")
+        if listener.entrance in names:
             expected = "a name that no other TCP listener has; without one it is the upstream's"
-            raise mistake(f"{path}.name", expected, got=ingress.name or ingress.upstream)
-        names.add(ingress.entrance)
+            raise mistake(where, expected, got=listener.name or listener.upstream)
+        names.add(listener.entrance)

@@ -1,0 +1,80 @@
+"""The ``[forward]`` table: what a server serves of the sessions that its clients open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import msgspec
+
+from tunnel.domain.configuration.groups import UpstreamSettings, check_upstreams
+from tunnel.domain.configuration.mistakes import mistake, unknown_name
+from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.rules.rule import Rule
+from tunnel.domain.rules.validation import validate_rule
+
+__all__ = ["ForwardRule", "ForwardSettings", "check_forward"]
+
+_NO_PREDICATE: Final = frozenset({"protocol", "upstream", "groups"})
+"""Keys of a rule for TCP, of which nothing is known but the upstream that the client's entry names."""
+
+
+class ForwardRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """``[[forward.rules]]``: says which sessions of clients go to an upstream of the server.
+
+    Args:
+        groups: Whose clients it serves; none: nobody's.
+    """
+
+    groups: tuple[str, ...] = ()
+
+
+class ForwardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[forward]``.
+
+    Args:
+        rules: Which upstream serves a session. One of ``protocol = "tcp"`` has nothing beside it but ``upstream`` and
+            ``groups``: it permits those groups' entries to name that upstream.
+        upstreams: By name.
+    """
+
+    rules: tuple[ForwardRule, ...] = ()
+    upstreams: Mapping[str, UpstreamSettings] = {}
+
+
+def check_forward(forward: ForwardSettings, groups: Collection[str]) -> None:
+    """Refuse malformed upstreams, and rules that are malformed, lead to none of them or serve no group that there is.
+
+    Raises:
+        ConfigurationError: Naming the key.
+    """
+    check_upstreams(forward.upstreams, "forward")
+    for index, rule in enumerate(forward.rules):
+        path = f"forward.rules[{index}]"
+        validate_rule(rule, path)
+        _check_upstream(rule, forward.upstreams, path)
+        for place, name in enumerate(rule.groups):
+            if name not in groups:
+                raise unknown_name(name, groups, f"{path}.groups[{place}]", kind="group", add="[groups.NAME]")
+
+
+def _check_upstream(rule: ForwardRule, upstreams: Mapping[str, UpstreamSettings], path: str) -> None:
+    if rule.group is not None:
+        expected = 'an "upstream"; "groups" names those whose clients may use the rule'
+        raise mistake(f"{path}.group", expected, got=rule.group)
+    if rule.upstream is None:
+        raise ConfigurationError('missing the required key "upstream"', key_path=path)
+    upstream = upstreams.get(rule.upstream)
+    if upstream is None:
+        add = "[forward.upstreams.NAME]"
+        raise unknown_name(rule.upstream, upstreams, f"{path}.upstream", kind="upstream", add=add)
+    if rule.protocol == "tcp":
+        if not upstream.tcp:
+            expected = 'an upstream whose targets are "tcp://HOST:PORT", as "protocol" is "tcp"'
+            raise mistake(f"{path}.upstream", expected, got=rule.upstream)
+        for key in rule.__struct_fields__:
+            if key not in _NO_PREDICATE and getattr(rule, key) is not None:
+                text = 'nothing is known of TCP but the upstream that an entry names, and "protocol" is "tcp"'
+                raise ConfigurationError(text, key_path=f"{path}.{key}")
+    elif upstream.tcp:
+        raise mistake(f"{path}.protocol", '"tcp", as the targets of that upstream are "tcp://"', got=rule.protocol)
