@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from tunnel.domain.direction import Direction
 from tunnel.domain.envelopes import (
     GrpcFrame,
     HttpRequest,
@@ -39,6 +40,7 @@ class Attempt:
     Args:
         protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``.
         clock: Time.
+        direction: Which way it goes.
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class Attempt:
         "_intact",
         "answered_at",
         "began_at",
+        "direction",
         "group",
         "held",
         "member",
@@ -58,21 +61,25 @@ class Attempt:
         "started",
         "status",
         "tries",
+        "upstream",
     )
 
-    def __init__(self, protocol: str, clock: Clock) -> None:
+    def __init__(self, protocol: str, clock: Clock, direction: Direction = Direction.TO_CLIENT) -> None:
         self.protocol = protocol
+        self.direction = direction
         self._clock = clock
         self.began_at = clock.now()
         """The clock's time."""
         self.answered_at: float | None = None
         """When the first of the answer had been handed to the visitor."""
         self.rule = ""
-        """By which its group was found; empty: by none."""
+        """By which its way was found; empty: by none."""
         self.group = ""
-        """Which was to handle it."""
+        """Which was to handle it; to the server: whose client opened it."""
         self.member = ""
-        """The client that was asked last."""
+        """The client that was asked last; to the server: that opened it."""
+        self.upstream = ""
+        """That was chosen here; empty: none."""
         self.tries = 0
         """How many times a client was asked."""
         self.received_bytes = 0

@@ -13,11 +13,14 @@ import msgspec
 from tunnel.app.background import Background
 from tunnel.app.client_inspection import ClientParts, InspectedClient
 from tunnel.app.client_line import ClientLine, refused_snapshot
+from tunnel.app.client_visit import ClientVisit
 from tunnel.app.container import ClientContainer
 from tunnel.app.entrance import AdminEntrance, Entrance
 from tunnel.app.entrances import Entrances
+from tunnel.app.entries import Entries
 from tunnel.app.line_maker import LineMaker
 from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
+from tunnel.app.server_route import ServerRoute
 from tunnel.app.settings import default_client_id
 from tunnel.domain.claims.grant import Grant
 from tunnel.domain.configuration import ClientSettings
@@ -26,9 +29,12 @@ from tunnel.domain.errors import ConfigurationError, LinkEnd, LinkError
 
 __all__ = ["Client"]
 
+_GOODBYE_S = 1.0
+
 
 class Client:
-    """Keeps a tunnel to one of its servers up and answers conversations by its group's rules and upstreams.
+    """Keeps a tunnel to one of its servers up, answers conversations by its group's rules and upstreams, and takes in
+    those that the server is to answer.
 
     With ``[claim]`` in place of a group it answers those for a host of its own by an upstream of its own.
 
@@ -68,6 +74,8 @@ class Client:
         self._line = self._maker.make(self.settings)
         self._lines = {self._line}
         self._entrances = Entrances(self._background, self.container.ledger())
+        self._route = ServerRoute(self.settings.entry, self._visit, self.container.clock())
+        self._entries = Entries(self.container, self._route, group=lambda: self.settings.group)
         self._inspection = InspectedClient(
             ClientParts(
                 lines=lambda: tuple(self._lines),
@@ -138,10 +146,16 @@ class Client:
         self._running, self._left = False, True
         grace_s = self.settings.limits.drain_s if drain_s is None else drain_s
         async with anyio.create_task_group() as tasks:
+            # First of all, so that whoever is sent away hears it from the entry and not of a tunnel that is gone.
+            tasks.start_soon(self._leave_entries, grace_s)
             for line in self._lines:
                 tasks.start_soon(line.leave, grace_s)
         self._entrances.close()
         self._close()
+
+    async def _leave_entries(self, grace_s: float) -> None:
+        with anyio.move_on_after(grace_s + _GOODBYE_S):
+            await self._entrances.drain(grace_s)
 
     # -- other settings
 
@@ -149,7 +163,8 @@ class Client:
         """Go on with other settings, without losing a conversation.
 
         ``allow_targets`` and ``upstreams`` are put in place where the client is: the configuration that the server has
-        sent is judged anew. ``admin`` opens and closes listeners. ``tls`` holds for the links it dials from now on,
+        sent is judged anew. ``admin`` and ``entry`` open and close listeners; conversations under way at those that are
+        closed get ``drain_s``. ``tls`` holds for the links it dials from now on,
         with the files as they are now. For anything else, or when that configuration had been rejected, another tunnel
         is brought up beside the one there is. Once the server sends conversations to it, the old one drains; until then
         the old one serves. An error, or being cancelled, leaves everything as it was. One reload at a time; others wait
@@ -181,7 +196,8 @@ class Client:
                     self._follow(settings)
                 else:
                     await self._change_over(settings)
-            self._entrances.replace(made, grace_s=0)
+            self._entrances.replace(made, grace_s=settings.limits.drain_s)
+            self._route.follow(settings.entry)
             self.settings = settings
             self.version += 1
             return self.version
@@ -194,7 +210,12 @@ class Client:
         """Whether the line there is can go on under ``settings``."""
         here = self._line.settings
         moved = msgspec.structs.replace(
-            settings, allow_targets=here.allow_targets, upstreams=here.upstreams, admin=here.admin, tls=here.tls
+            settings,
+            allow_targets=here.allow_targets,
+            upstreams=here.upstreams,
+            admin=here.admin,
+            entry=here.entry,
+            tls=here.tls,
         )
         return moved == here and self._line.configuration.rejection is None
 
@@ -256,7 +277,10 @@ class Client:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where it listens, with real ports: ``{"admin": "127.0.0.1:8090"}``."""
+        """Where it listens, with real ports: ``{"admin": "127.0.0.1:8090", "entry.http": "127.0.0.1:9080"}``.
+
+        Others are ``entry.grpc`` and, of ``[[entry.tcp]]``, ``entry.tcp-NAME``.
+        """
         return self._entrances.addresses
 
     @property
@@ -285,13 +309,17 @@ class Client:
         Raises:
             ConfigurationError: A file that TLS needs is missing or wrong.
         """
-        if settings.admin is None:
-            return {}
+        made: dict[str, Entrance] = {}
         found = read_listener_tls(settings, self.container.listener_tls)
         report_out_of_date(found, self.container.ledger())
-        tls = found.get("admin")
-        listener = self.container.admin(settings.admin, self._inspection, **given(tls))
-        return {"admin": AdminEntrance(settings.admin, listener, tls=tls)}
+        if settings.admin is not None:
+            tls = found.get("admin")
+            listener = self.container.admin(settings.admin, self._inspection, **given(tls))
+            made["admin"] = AdminEntrance(settings.admin, listener, tls=tls)
+        return made | self._entries.made(settings, found)
+
+    def _visit(self) -> ClientVisit | None:
+        return self._line.dialer.visit
 
     def _complete(self, settings: ClientSettings) -> ClientSettings:
         if settings.token is None:
@@ -307,6 +335,7 @@ class Client:
             self._closed.set()
         news, self._news = self._news, anyio.Event()
         news.set()
+        self._route.arrived()
 
     def _close(self) -> None:
         self._closed.set()

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tunnel.app.upstream_router import TargetFactory, UpstreamRouter
+from tunnel.app.succession import Succession
+from tunnel.app.upstream_router import UpstreamRouter
+from tunnel.app.upstreams import TargetFactory
 from tunnel.domain.configuration import ClientPolicy, GroupSnapshot, TargetPolicy, UpstreamSettings
 from tunnel.domain.configuration.upstream_tls import accepts_any_certificate
 from tunnel.domain.envelopes import ConfigApplied, ConfigRejected, ConfigSyncResponse
@@ -22,16 +24,6 @@ __all__ = ["ClientConfiguration"]
 _logger = logging.getLogger("tunnel.configuration")
 
 _MAX_SNAPSHOT_BYTES = 16 * MIB
-
-
-class _Serving:
-    """A router, and how many conversations are under way in it."""
-
-    __slots__ = ("conversations", "router")
-
-    def __init__(self, router: UpstreamRouter) -> None:
-        self.router = router
-        self.conversations = 0
 
 
 class ClientConfiguration(ProxyTarget):
@@ -65,11 +57,9 @@ class ClientConfiguration(ProxyTarget):
         self._random = random
         self._telemetry = telemetry
         self._clock = clock
-        self._start = start
         self._on_rejected = on_rejected
         self._snapshot: GroupSnapshot | None = None
-        self._serving: _Serving | None = None
-        self._replaced: set[_Serving] = set()
+        self._routers: Succession[UpstreamRouter] = Succession(start)
         self._coming = (0, "")
         """Version and hash of the snapshot whose parts are coming in."""
         self._parts = bytearray()
@@ -79,7 +69,8 @@ class ClientConfiguration(ProxyTarget):
         """Why the snapshot that came last was rejected; None when it was applied."""
 
     async def handle(self, stream: Stream) -> None:
-        serving = self._serving
+        routers = self._routers
+        serving = routers.current
         if serving is None:
             raise SessionError(ErrorCode.REFUSED, "this client has no configuration yet")
         serving.conversations += 1
@@ -87,8 +78,8 @@ class ClientConfiguration(ProxyTarget):
             await serving.router.handle(stream)
         finally:
             serving.conversations -= 1
-            if serving is not self._serving:
-                self._discard(serving)
+            if serving is not routers.current:
+                routers.left(serving)
 
     # -- what the server sends
 
@@ -127,7 +118,7 @@ class ClientConfiguration(ProxyTarget):
             self._on_rejected()
             return ConfigRejected(message.version, message.hash, str(exc))
         self._snapshot = snapshot
-        self._replace(router)
+        self._routers.replace(router)
         self.hash = message.hash
         self.rejection = None
         self._telemetry.record(ConfigurationApplied(message.version, message.hash))
@@ -142,7 +133,7 @@ class ClientConfiguration(ProxyTarget):
             ConfigurationError: That snapshot would be refused. The policy before goes on.
         """
         if self._snapshot is not None:
-            self._replace(self._router(self._snapshot, policy))
+            self._routers.replace(self._router(self._snapshot, policy))
         self._policy = policy
 
     # -- routers
@@ -158,7 +149,7 @@ class ClientConfiguration(ProxyTarget):
                 policy.union,
                 make,
                 self._random,
-                previous=None if self._serving is None else self._serving.router,
+                previous=self._routers.router,
                 telemetry=self._telemetry,
                 clock=self._clock,
             )
@@ -175,29 +166,6 @@ class ClientConfiguration(ProxyTarget):
                 _logger.warning("upstreams.%s.tls.verify is false: any certificate is accepted", name)
         return router
 
-    def _replace(self, router: UpstreamRouter) -> None:
-        before, self._serving = self._serving, _Serving(router)
-        if before is not None:
-            self._replaced.add(before)
-            self._discard(before)
-
-    def _discard(self, serving: _Serving) -> None:
-        """Close a replaced router that has no conversation any more."""
-        if not serving.conversations and serving in self._replaced:
-            self._start(lambda: self._close(serving))
-
-    async def _close(self, serving: _Serving) -> None:
-        try:
-            await serving.router.aclose()
-        except Exception:
-            # Anybody's code as well, and of no consequence to those that go on.
-            _logger.exception("the targets of a replaced configuration could not be closed")
-        self._replaced.discard(serving)
-
     async def aclose(self) -> None:
         """Close every connection to every target."""
-        serving, self._serving = self._serving, None
-        closing = [*self._replaced, *([serving] if serving is not None else [])]
-        self._replaced.clear()
-        for each in closing:
-            await self._close(each)
+        await self._routers.aclose()

@@ -31,6 +31,7 @@ from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.adapters.process import process_load
 from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.app.ledger import Ledger
+from tunnel.domain.direction import Direction
 from tunnel.domain.limits import MIB, Limits
 from tunnel.domain.metrics import Counters
 from tunnel.domain.mux.budget import Budget
@@ -59,12 +60,12 @@ if TYPE_CHECKING:
         ClientTlsSettings,
         GrpcIngressSettings,
         GrpcTransportSettings,
-        HttpIngressSettings,
+        HttpListenerSettings,
         LimitsSettings,
         ListenerTlsSettings,
         MemoryTransportSettings,
         TargetPolicy,
-        TcpIngressSettings,
+        TcpListenerSettings,
         UpstreamSettings,
         WebSocketTransportSettings,
     )
@@ -113,7 +114,7 @@ def _request_ids() -> RequestIds:
 
 
 def _ingress_options(
-    settings: HttpIngressSettings | None, limits: LimitsSettings, request_ids: RequestIds, telemetry: Telemetry
+    settings: HttpListenerSettings | None, limits: LimitsSettings, request_ids: RequestIds, telemetry: Telemetry
 ) -> IngressSettings:
     from tunnel.adapters.http.forwarded import Forwarder
     from tunnel.adapters.http.ingress_types import IngressSettings
@@ -134,7 +135,7 @@ def _ingress_options(
 
 
 def _http_ingress(
-    settings: HttpIngressSettings,
+    settings: HttpListenerSettings,
     limits: LimitsSettings,
     request_ids: RequestIds,
     ledger: Ledger,
@@ -150,7 +151,7 @@ def _http_ingress(
     )
 
 
-def _tcp_ingress(settings: TcpIngressSettings) -> Ingress:
+def _tcp_ingress(settings: TcpListenerSettings) -> Ingress:
     from tunnel.adapters.tcp.ingress import TcpIngress
 
     return TcpIngress(
@@ -172,7 +173,7 @@ def _grpc_ingress(
 
 def _asgi_ingress(
     target: ProxyTarget,
-    settings: HttpIngressSettings | None,
+    settings: HttpListenerSettings | None,
     limits: LimitsSettings,
     request_ids: RequestIds,
     ledger: Ledger,
@@ -306,6 +307,27 @@ def _installed_transports() -> dict[str, providers.Provider[Transport]]:
     }
 
 
+def _ingresses(
+    request_ids: providers.Provider[RequestIds], ledger: providers.Provider[Ledger]
+) -> dict[str, providers.Provider[Ingress]]:
+    return {
+        "http": providers.Factory(_http_ingress, request_ids=request_ids, ledger=ledger),
+        "grpc": providers.Factory(_grpc_ingress, request_ids=request_ids, ledger=ledger),
+        "tcp": providers.Factory(_tcp_ingress),
+    }
+
+
+def _targets() -> dict[str, providers.Provider[UpstreamTarget]]:
+    return {
+        "http": providers.Factory(_http_target),
+        "https": providers.Factory(_http_target),
+        "tcp": providers.Factory(_tcp_target),
+        "unix": providers.Factory(_http_target),
+        "grpc": providers.Factory(_grpc_target),
+        "grpcs": providers.Factory(_grpc_target),
+    }
+
+
 class ServerContainer(containers.DeclarativeContainer):
     """A server's parts."""
 
@@ -327,11 +349,8 @@ class ServerContainer(containers.DeclarativeContainer):
         websocket=providers.Factory(_websocket_listener),
         memory=providers.Factory(_memory_listener, network=network),
     )
-    ingresses: providers.Aggregate[Ingress] = providers.Aggregate(
-        http=providers.Factory(_http_ingress, request_ids=request_ids, ledger=ledger),
-        grpc=providers.Factory(_grpc_ingress, request_ids=request_ids, ledger=ledger),
-        tcp=providers.Factory(_tcp_ingress),
-    )
+    ingresses: providers.Aggregate[Ingress] = providers.Aggregate(_ingresses(request_ids, ledger))
+    targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
         _asgi_ingress, request_ids=request_ids, ledger=ledger
     )
@@ -347,7 +366,7 @@ class ClientContainer(containers.DeclarativeContainer):
     random: providers.Provider[random.Random] = providers.Singleton(random.Random)
     telemetry: providers.Provider[Telemetry] = providers.Singleton(LoggingTelemetry)
     counters: providers.Provider[Counters] = providers.Singleton(Counters)
-    ledger: providers.Provider[Ledger] = providers.Singleton(Ledger, telemetry, counters, clock)
+    ledger: providers.Provider[Ledger] = providers.Singleton(Ledger, telemetry, counters, clock, Direction.TO_SERVER)
     budget: providers.Provider[Budget] = providers.Singleton(Budget, PROCESS_RECEIVE_BYTES)
     network: providers.Provider[MemoryNetwork] = providers.Callable(_network)
     transports: providers.Aggregate[Transport] = providers.Aggregate(
@@ -360,14 +379,9 @@ class ClientContainer(containers.DeclarativeContainer):
             "memory": providers.Factory(_memory_transport, network=network),
         }
     )
-    targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(
-        http=providers.Factory(_http_target),
-        https=providers.Factory(_http_target),
-        tcp=providers.Factory(_tcp_target),
-        unix=providers.Factory(_http_target),
-        grpc=providers.Factory(_grpc_target),
-        grpcs=providers.Factory(_grpc_target),
-    )
+    targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
+    request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)
+    ingresses: providers.Aggregate[Ingress] = providers.Aggregate(_ingresses(request_ids, ledger))
     listener_tls: providers.Provider[ListenerTls] = providers.Factory(_listener_tls)
     admin: providers.Provider[AdminListener] = providers.Factory(_client_admin, counters=counters)
     process: providers.Provider[Callable[[], ProcessLoad]] = providers.Object(process_load)

@@ -18,14 +18,22 @@ from tunnel.ports.target import ProxyTarget
 from tunnel.ports.tls import ListenerTls
 from tunnel.ports.transport import Link, LinkService, Listener
 
-__all__ = ["AdminEntrance", "Entrance", "GroupEntrance", "IngressEntrance", "MountedIngress", "TransportEntrance"]
+__all__ = [
+    "AdminEntrance",
+    "Entrance",
+    "GroupEntrance",
+    "IngressEntrance",
+    "MountedIngress",
+    "TcpEntrance",
+    "TransportEntrance",
+]
 
 
 class Entrance(Protocol):
     """A listener of either kind. Used once: bound, served, left or stopped."""
 
     kind: str
-    """``transport``, ``ingress`` or ``admin``, as the ready line says."""
+    """``transport``, ``ingress``, ``entry`` or ``admin``, as the ready line says."""
     name: str
     """Of its configuration table."""
     place: str
@@ -176,9 +184,8 @@ class IngressEntrance(Entrance):
         ingress: The ingress.
         target: Handles the conversations.
         tls: What ``ingress`` proves itself with.
+        kind: ``ingress`` of a server, ``entry`` of a client.
     """
-
-    kind = "ingress"
 
     def __init__(
         self,
@@ -189,7 +196,9 @@ class IngressEntrance(Entrance):
         ingress: Ingress,
         target: ProxyTarget,
         tls: ListenerTls | None = None,
+        kind: str = "ingress",
     ) -> None:
+        self.kind = kind
         self.name = name
         self.place = place
         self.settings = settings
@@ -224,8 +233,22 @@ class IngressEntrance(Entrance):
         self._ingress.drain(0)
 
 
-class GroupEntrance(IngressEntrance):
-    """A listener for visitors of one group, which no rule has to choose. Known by its address: its name may change.
+class TcpEntrance(IngressEntrance):
+    """A listener for TCP connections, as those before. Known by its address: its name may change."""
+
+    def continues(self, other: Entrance) -> bool:
+        if not isinstance(other, TcpEntrance) or self.place != other.place:
+            return False
+        # Listeners of which each has a port of the system's choice are told apart by their names.
+        return self.name == other.name or not self.place.endswith(":0")
+
+    def follow(self, successor: Self) -> None:
+        super().follow(successor)
+        self.name = successor.name
+
+
+class GroupEntrance(TcpEntrance):
+    """A listener for TCP connections to one group, which no rule has to choose.
 
     Args:
         name: In ready lines.
@@ -239,15 +262,8 @@ class GroupEntrance(IngressEntrance):
         super().__init__(name, place, settings=settings, ingress=ingress, target=route)
         self._route = route
 
-    def continues(self, other: Entrance) -> bool:
-        if not isinstance(other, GroupEntrance) or self.place != other.place:
-            return False
-        # Listeners of which each has a port of the system's choice are told apart by their names.
-        return self.name == other.name or not self.place.endswith(":0")
-
     def follow(self, successor: Self) -> None:
         super().follow(successor)
-        self.name = successor.name
         self._route.follow(successor._route)
 
 

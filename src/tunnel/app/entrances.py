@@ -1,10 +1,11 @@
-"""The entrances that a server has now, and those that are leaving."""
+"""The entrances that a server or a client has now, and those that are leaving."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 import anyio
 
@@ -14,6 +15,9 @@ from tunnel.ports.inspection import ListenerView, Readiness
 from tunnel.ports.telemetry import Listening, Telemetry
 
 __all__ = ["Entrances"]
+
+_VISITED: Final = frozenset({"ingress", "entry"})
+"""Kinds of those through which conversations come in."""
 
 
 class Entrances:
@@ -138,11 +142,11 @@ class Entrances:
 
     async def drain(self, grace_s: float) -> None:
         """Let no visitor in any more, and return when those inside have left, or been sent away after ``grace_s``."""
-        await _leave((each for each in self._all() if each.kind == "ingress"), grace_s)
+        await _leave((each for each in self._all() if each.kind in _VISITED), grace_s)
 
     def close(self) -> None:
         """Let no client in any more, and drop their links; operators look on to the end."""
-        _stop(each for each in self._all() if each.kind != "ingress")
+        _stop(each for each in self._all() if each.kind not in _VISITED)
 
     def stop(self) -> None:
         """End all at once, whatever they were doing."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import anyio
 
+from tunnel.app.accounted_target import Destination
 from tunnel.app.attempt import Attempt
 from tunnel.app.balancer import Balancer
 from tunnel.app.tunnel import Tunnel
@@ -32,7 +33,7 @@ _Member = GroupMember[Tunnel]
 _Selectable = Selectable[Tunnel]
 
 
-class Group:
+class Group(Destination):
     """Gives each conversation to one of its clients; holds it while there is none, for as long as configured.
 
     How a conversation finds its client:

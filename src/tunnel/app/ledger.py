@@ -6,6 +6,7 @@ from typing import Final
 
 from tunnel.app.attempt import Attempt
 from tunnel.domain.claims.claim import CLAIM_RULE, EVERY_CLAIM, group_label
+from tunnel.domain.direction import Direction
 from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, TcpOpen
 from tunnel.domain.error_statuses import GRPC_STATUS, HTTP_STATUS
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -62,12 +63,20 @@ class Ledger(Telemetry):
         telemetry: Told of everything, and of each conversation if it wants to be.
         counters: What is counted.
         clock: Time.
+        direction: Which way conversations go that enter here.
     """
 
-    def __init__(self, telemetry: Telemetry, counters: Counters, clock: Clock) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        counters: Counters,
+        clock: Clock,
+        direction: Direction = Direction.TO_CLIENT,
+    ) -> None:
         self._telemetry = telemetry
         self._counters = counters
         self._clock = clock
+        self._direction = direction
         self.access_log: AccessLog | None = None
         """Where records of conversations go; replaced while conversations are under way."""
 
@@ -83,7 +92,7 @@ class Ledger(Telemetry):
         """A conversation began; returns what is to be told how it goes."""
         protocol = head.protocol if type(head) is HttpRequest else "grpc" if type(head) is GrpcFrame else "tcp"
         self._counters.started.add(protocol)
-        return Attempt(protocol, self._clock)
+        return Attempt(protocol, self._clock, self._direction)
 
     def end(
         self, stream: Stream, attempt: Attempt, error: SessionError | None = None, *, cancelled: bool = False
@@ -113,6 +122,7 @@ class Ledger(Telemetry):
             self._counters.retries.add(group, attempt.tries - 1)
         received_bytes = attempt.received_bytes + head.carried_bytes
         count = self._counters.session(protocol, group, attempt.rule, outcome, status)
+        count = self._counters.session(protocol, attempt.group, attempt.rule, outcome, status, attempt.direction)
         count.add(duration_s, received_bytes, attempt.sent_bytes)
         log = self.access_log
         if log is not None and not log.wants():
@@ -122,6 +132,7 @@ class Ledger(Telemetry):
         method, host, path = _asked(head)
         record = SessionEnded(
             protocol=protocol,
+            direction=attempt.direction.value,
             request_id=request_id_of(head),
             peer=stream.peer,
             method=method,
@@ -130,7 +141,7 @@ class Ledger(Telemetry):
             rule=attempt.rule,
             group=attempt.group,
             member=attempt.member,
-            upstream=head.upstream if type(head) is TcpOpen else "",
+            upstream=attempt.upstream or (head.upstream if type(head) is TcpOpen else ""),
             outcome=outcome,
             status=status,
             duration_s=duration_s,
@@ -144,13 +155,14 @@ class Ledger(Telemetry):
     def _refused(self, refused: RequestRefused) -> None:
         """Account for what was over before it could begin."""
         self._counters.started.add(refused.protocol)
-        self._counters.session(refused.protocol, "", "", refused.code, refused.status).add(0.0, 0, 0)
+        self._counters.session(refused.protocol, "", "", refused.code, refused.status, self._direction).add(0.0, 0, 0)
         log = self.access_log
         if log is not None and not log.wants():
             log = None
         if log is not None or self._telemetry.wants_sessions:
             record = SessionEnded(
                 protocol=refused.protocol,
+                direction=self._direction.value,
                 request_id=refused.request_id,
                 peer=refused.peer,
                 method=refused.method,

@@ -11,10 +11,10 @@ from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.client_line import ClientLine
 from tunnel.app.container import ClientContainer
 from tunnel.app.dialer import Dialer, Identity
-from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSettings, parse_target
+from tunnel.app.upstreams import by_scheme
+from tunnel.domain.configuration import ClientSettings
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.identity import ClientId, GroupId, InstanceId
-from tunnel.ports.target import UpstreamTarget
 from tunnel.ports.transport import Transport
 
 __all__ = ["LineMaker"]
@@ -64,7 +64,7 @@ class LineMaker:
         line.claim = _asked(settings, before)
         line.configuration = ClientConfiguration(
             settings.policy(),
-            self._make_target,
+            by_scheme(container.targets),
             container.random(),
             container.ledger(),
             clock=container.clock(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
 
 import anyio
 import msgspec
@@ -20,20 +20,21 @@ from tunnel.domain.claims.claim import Claim
 from tunnel.domain.configuration import LimitsSettings
 from tunnel.domain.envelopes import ConfigSyncRequest, ConfigSyncResponse, Register, RegisterResponse
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, RegistrationRefused
-from tunnel.domain.identity import InstanceId, PeerInfo, Principal, ServerId, TunnelId
+from tunnel.domain.identity import ClientId, InstanceId, PeerInfo, Principal, ServerId, TunnelId
 from tunnel.domain.limits import MAX_TEXT_CHARS
 from tunnel.domain.link_state import LinkInput, LinkLife
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.multiplexer import Multiplexer
-from tunnel.domain.registry import Registry
+from tunnel.domain.registry import MemberKey, Registry
 from tunnel.domain.resumption import Verdict
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
+from tunnel.ports.target import ProxyTarget
 from tunnel.ports.telemetry import RegistrationDenied, Telemetry
 from tunnel.ports.transport import Link, LinkService
 
-__all__ = ["ServerLinks"]
+__all__ = ["ForwardFactory", "ServerLinks"]
 
 _logger = logging.getLogger("tunnel.links")
 
@@ -44,11 +45,14 @@ _MAX_ID_CHARACTERS = 128
 _INSTANCE_ID_BYTES = 16
 _RESUME_TOKEN_BYTES: Final = 32
 
+ForwardFactory: TypeAlias = Callable[[MemberKey, str], ProxyTarget]
+"""Makes the target for what a client opens: which client, and for which group it has registered."""
+
 
 class ServerLinks(LinkService):
     """Registers clients, keeps their tunnels, and carries their links.
 
-    Clients may not open sessions: nothing is forwarded for them.
+    What clients open is served by ``forward``, of which each tunnel gets a target of its own.
 
     A client is selectable once it has applied its group's configuration, and never after its link has ended: one path
     cleans up, however a link ends. Links are carried while ``run`` runs.
@@ -65,6 +69,7 @@ class ServerLinks(LinkService):
         signals: Finds what tasks wait with on the running event loop.
         telemetry: Told of comings and goings.
         budget: The process's receive windows.
+        forward: Makes what handles the sessions that a client opens.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class ServerLinks(LinkService):
         signals: Callable[[], SignalFactory],
         telemetry: Telemetry,
         budget: Budget,
+        forward: ForwardFactory,
     ) -> None:
         self._server_id = server_id
         self._limits = limits
@@ -93,6 +99,7 @@ class ServerLinks(LinkService):
         self._signals = signals
         self._telemetry = telemetry
         self._budget = budget
+        self._forward = forward
         self._unauthenticated = 0
         self.links = 0
         """Links that are open."""
@@ -304,7 +311,7 @@ class ServerLinks(LinkService):
         )
         visit.tunnel = Tunnel(
             mux=mux,
-            target=None,
+            target=self._forward(MemberKey(principal.name, ClientId(request.client_id)), request.group_id),
             owner=visit,
             clock=self._clock,
             signals=self._signals(),

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import anyio.to_thread
 
+from tunnel.app.forward_rules import ForwardRules
 from tunnel.app.snapshots import Snapshots
 from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.rules.engine import RulesEngine
@@ -22,6 +23,7 @@ class Prepared(NamedTuple):
 
     rules: RulesEngine
     snapshots: Snapshots
+    forward: ForwardRules
 
 
 def prepare(settings: ServerSettings, *, version: int, previous: Snapshots | None = None) -> Prepared:
@@ -35,7 +37,8 @@ def prepare(settings: ServerSettings, *, version: int, previous: Snapshots | Non
     Raises:
         ConfigurationError: A rule cannot be compiled.
     """
-    return Prepared(RulesEngine(settings.rules), Snapshots(settings.groups, version, previous))
+    snapshots = Snapshots(settings.groups, version, previous)
+    return Prepared(RulesEngine(settings.rules), snapshots, ForwardRules(settings.forward.rules))
 
 
 async def prepare_aside(settings: ServerSettings, *, version: int, previous: Snapshots) -> Prepared:
@@ -45,6 +48,7 @@ async def prepare_aside(settings: ServerSettings, *, version: int, previous: Sna
         ConfigurationError: A rule cannot be compiled.
     """
     work = partial(prepare, settings, version=version, previous=previous)
-    if len(settings.rules) + sum(len(group.rules) for group in settings.groups.values()) < _ASIDE_RULES:
+    forwarded = sum(len(rule.groups) for rule in settings.forward.rules)
+    if len(settings.rules) + forwarded + sum(len(group.rules) for group in settings.groups.values()) < _ASIDE_RULES:
         return work()
     return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)

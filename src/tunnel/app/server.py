@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
 
@@ -22,6 +23,8 @@ from tunnel.app.entrance import (
     TransportEntrance,
 )
 from tunnel.app.entrances import Entrances
+from tunnel.app.forward_router import ForwardRouter
+from tunnel.app.forward_target import ForwardTarget
 from tunnel.app.group_route import GroupRoute
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
@@ -31,11 +34,13 @@ from tunnel.app.server_inspection import InspectedServer, ServerParts
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.claims.claim import Claim
 from tunnel.domain.claims.grant import public_url
+from tunnel.app.upstreams import by_scheme
 from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import ServerId
-from tunnel.domain.registry import Registry, RegistrySnapshot
+from tunnel.domain.registry import MemberKey, Registry, RegistrySnapshot
+from tunnel.ports.target import ProxyTarget
 
 __all__ = ["Server"]
 
@@ -77,8 +82,11 @@ class Server:
             clock=self.container.clock(),
             on_change=self._claims_changed,
         )
+        self._background = Background()
+        prepared = prepare(settings, version=self.version)
+        self._snapshots = prepared.snapshots
         self._target = Routes(
-            rules,
+            prepared.rules,
             settings.groups,
             claims=self._claims,
             registry=self._registry,
@@ -86,6 +94,14 @@ class Server:
             ledger=self._telemetry,
             clock=self.container.clock(),
         )
+        self._forward = ForwardRouter(
+            by_scheme(self.container.targets),
+            self.container.random(),
+            telemetry=self._telemetry,
+            clock=self.container.clock(),
+            start=self._start,
+        )
+        self._forward.follow(settings.forward, prepared.forward)
         self._authenticator = self.container.authenticator(settings.auth)
         self._links = ServerLinks(
             server_id=ServerId(secrets.token_hex(16)),
@@ -99,11 +115,11 @@ class Server:
             signals=self.container.signals,
             telemetry=self._telemetry,
             budget=self.container.budget(),
+            forward=self._forwarded,
         )
         self.ingress = MountedIngress(self.container.asgi_ingress(self._target, settings.ingress.http, settings.limits))
         """An ASGI application to mount elsewhere; works while the context is entered. It follows ``[ingress.http]`` in
         all but ``listen``."""
-        self._background = Background()
         self._entrances = Entrances(self._background, self._telemetry)
         self._inspection = InspectedServer(
             ServerParts(
@@ -146,6 +162,8 @@ class Server:
                 await self.aclose(drain_s=0)
             await self._background.__aexit__(exc_type, exc, traceback)
         finally:
+            with anyio.CancelScope(shield=True):
+                await self._forward.aclose()
             # Last of all: what is cut off only now is recorded too.
             await self._access_logs.aclose()
 
@@ -187,8 +205,9 @@ class Server:
         """Go on with other settings, without losing a request.
 
         1. Everything that can fail comes first: rules are compiled, new listeners bound and started.
-        2. Then, in one step, all that can be asked by name is replaced. Each request meets either all of the old rules
-           and groups, or all of the new; requests that wait for a client go on waiting, unless their group is gone.
+        2. Then, in one step, all that can be asked by name is replaced. Each request meets either all of the old rules,
+           groups and forward upstreams, or all of the new; requests that wait for a client go on waiting, unless their
+           group is gone.
         3. Clients whose group has another configuration are sent it, and those whose credential does not let them
            stay are closed with ``forbidden``. New limits hold for clients that register from now on.
         4. Listeners whose address has changed leave: conversations under way there get ``drain_s`` to finish. Those
@@ -222,6 +241,7 @@ class Server:
                 async with self._entrances.letting_in(made):
                     # A shutdown that has begun meanwhile is not to find more than it knows of.
                     self._check_running()
+                    self._forward.follow(settings.forward, prepared.forward)
                 # Nothing is awaited from here on, until all is in place.
                 self.settings, self.version = settings, version
                 self._snapshots, self._authenticator = prepared.snapshots, authenticator
@@ -264,6 +284,11 @@ class Server:
 
     def _claims_changed(self) -> None:
         self._target.claims_changed()
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._background.tasks.start_soon(work)
+
+    def _forwarded(self, client: MemberKey, group: str) -> ProxyTarget:
+        return ForwardTarget(self._forward, group=group, member=client.name, ledger=self._telemetry)
 
     def _published(self, group: str) -> None:
         self._target.arrived(group)

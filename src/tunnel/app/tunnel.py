@@ -44,7 +44,7 @@ class Tunnel:
 
     Args:
         mux: The multiplexer.
-        target: Handles the sessions that the peer opens; None when the multiplexer accepts none.
+        target: Handles the sessions that the peer opens.
         owner: Told what becomes of it.
         clock: Time.
         signals: Makes what tasks wait with.
@@ -55,7 +55,7 @@ class Tunnel:
         self,
         *,
         mux: Multiplexer,
-        target: ProxyTarget | None,
+        target: ProxyTarget,
         owner: TunnelOwner,
         clock: Clock,
         signals: SignalFactory,
@@ -324,7 +324,6 @@ class Tunnel:
             owner.changed()
 
     async def _handle(self, stream: SessionStream) -> None:
-        assert self._target is not None
         try:
             if not stream.lost:
                 await self._target.handle(stream)

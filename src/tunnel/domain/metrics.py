@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, final
 
+from tunnel.domain.direction import Direction
+
 __all__ = [
     "DURATION_BOUNDS_S",
     "MAX_LABELS",
@@ -45,10 +47,11 @@ class SessionLabels(NamedTuple):
 
     Args:
         protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``.
-        group: Which group; empty when none was found.
-        rule: ``rules[N]`` as ``tunnel explain`` names it; empty when none matched.
+        group: Which group; empty when none was found. To the server: whose client opened it.
+        rule: ``rules[N]`` or ``forward.rules[N]`` as ``tunnel explain`` names it; empty when none matched.
         outcome: ``ok``, or an error code.
         status: Its class: ``2xx`` of HTTP, the code of gRPC, ``1xxx`` of a WebSocket that was closed; empty for none.
+        direction: Which way it went.
     """
 
     protocol: str
@@ -56,6 +59,7 @@ class SessionLabels(NamedTuple):
     rule: str
     outcome: str
     status: str
+    direction: str = Direction.TO_CLIENT
 
 
 @final
@@ -166,7 +170,7 @@ class Counters:
         self.access_log_lost: Final = Tally()
         """Records that were not written to the access log, under the empty label; counted when that is told."""
         self._sessions: dict[SessionLabels, SessionCount] = {}
-        self._known: dict[tuple[str, str, str, str, int], SessionCount] = {}
+        self._known: dict[tuple[str, str, str, str, int, str], SessionCount] = {}
         self._durations: dict[tuple[str, str], Histogram] = {}
 
     def sessions(self) -> Sequence[SessionCount]:
@@ -187,7 +191,15 @@ class Counters:
         over = ended.read()
         return {protocol: max(0, count - over.get(protocol, 0)) for protocol, count in started.items()}
 
-    def session(self, protocol: str, group: str, rule: str, outcome: str, status: int) -> SessionCount:
+    def session(
+        self,
+        protocol: str,
+        group: str,
+        rule: str,
+        outcome: str,
+        status: int,
+        direction: Direction = Direction.TO_CLIENT,
+    ) -> SessionCount:
         """Where to count a conversation that is over; it was added to ``started`` when it began.
 
         Args:
@@ -196,19 +208,21 @@ class Counters:
             rule: As there.
             outcome: As there.
             status: Of HTTP, of gRPC, or the close code of a WebSocket; 0 where there is none.
+            direction: As in ``SessionLabels``.
         """
         known = self._known
-        key = (protocol, group, rule, outcome, status)
+        key = (protocol, group, rule, outcome, status, direction)
         count = known.get(key)
         if count is None:
-            count = self._session(SessionLabels(protocol, group, rule, outcome, _status_class(protocol, status)))
+            status_class = _status_class(protocol, status)
+            count = self._session(SessionLabels(protocol, group, rule, outcome, status_class, direction.value))
             if len(known) < MAX_LABELS:
                 known[key] = count
         return count
 
     def _session(self, labels: SessionLabels) -> SessionCount:
         if labels not in self._sessions and len(self._sessions) >= MAX_LABELS:
-            labels = SessionLabels(labels.protocol, OTHER, OTHER, labels.outcome, labels.status)
+            labels = labels._replace(group=OTHER, rule=OTHER)
         durations = self._durations.setdefault((labels.protocol, labels.outcome), Histogram())
         return self._sessions.setdefault(labels, SessionCount(labels, durations))
 

@@ -36,7 +36,7 @@ __all__ = [
 
 
 class Listening(msgspec.Struct, frozen=True):
-    """A listener accepts: kind ``transport`` or ``ingress``."""
+    """A listener accepts: kind ``transport``, ``ingress``, ``entry`` or ``admin``."""
 
     kind: str
     name: str
@@ -233,15 +233,19 @@ class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Args:
         protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``.
+        direction: ``to_client``, from a visitor of the server; ``to_server``, from an entry of a client.
         request_id: Its X-Request-Id; empty when it has none.
-        peer: Address of whoever is connected: the visitor, or the proxy before it. Empty when it has none.
+        peer: Address of whoever is connected: the visitor, or the proxy before it. Empty when it has none, and of what
+            came through a tunnel.
         method: Of HTTP, ``GET``; of gRPC, ``POST``.
         host: The authority that was asked for.
         path: Without the query, as received, and cut after 1,024 characters; of gRPC ``/service/method``.
-        rule: The server's rule that chose the group, ``rules[N]``; empty when none matched.
-        group: Which group; empty when none was found.
-        member: The client that had it last, ``PRINCIPAL/CLIENT_ID``; empty when none had it.
-        upstream: Where the server chose it, as for TCP; else the client did, and it is empty.
+        rule: The server's rule that chose the group, ``rules[N]``, or the upstream, ``forward.rules[N]``; empty when
+            none matched.
+        group: Which group; empty when none was found. To the server: whose client opened it.
+        member: The client that had it last, ``PRINCIPAL/CLIENT_ID``; empty when none had it. To the server: that opened
+            it.
+        upstream: Where the server chose it, as for TCP and of its own; else the client did, and it is empty.
         outcome: ``ok``, or an error code; ``cancelled`` when the visitor left, or was cut off.
         status: What the visitor got: the status of HTTP, the code of gRPC, the close code of a WebSocket or the status
             that refused it; 0 where there is none.
@@ -249,10 +253,11 @@ class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         first_byte_s: Seconds until the answer began; None when it never did.
         received_bytes: From the visitor: of bodies and messages.
         sent_bytes: To the visitor, likewise; documents that tell of errors are not counted.
-        tries: How many times it was given to a client.
+        tries: How many times it was given to a client, or to the server.
     """
 
     protocol: str
+    direction: str = "to_client"
     request_id: str = ""
     peer: str = ""
     method: str = ""

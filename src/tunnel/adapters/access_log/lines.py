@@ -17,6 +17,9 @@ __all__ = ["LINES", "LineFormat", "json_line", "text_line"]
 
 LineFormat: TypeAlias = Literal["text", "json"]
 
+_USUAL: Final = "to_client"
+"""A direction that is left out of words."""
+
 _PLAIN: Final = re.compile(r"[!#-<>-\[\]-~]*").fullmatch
 
 
@@ -35,6 +38,7 @@ def text_line(at_s: float, record: SessionEnded) -> bytes:
     word = str if plain else _quoted
     return (
         f"{_timestamp(at_s)} protocol={r.protocol}"
+        f"{'' if r.direction == _USUAL else f' direction={r.direction}'}"
         f"{f' request_id={word(r.request_id)}' if r.request_id else ''}"
         f"{f' peer={word(r.peer)}' if r.peer else ''}"
         f"{f' method={word(r.method)}' if r.method else ''}"

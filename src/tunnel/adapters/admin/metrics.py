@@ -174,13 +174,13 @@ def _conversations(counters: Counters) -> Iterator[Metric]:
     for protocol, count in counters.active().items():
         active.add_metric((protocol,), count)
     yield active
-    labels = ("protocol", "group", "rule", "outcome", "status")
+    labels = ("protocol", "group", "rule", "outcome", "status", "direction")
     ended = CounterMetricFamily("tunnel_conversations_ended", "Conversations that ended", labels=labels)
-    received: dict[tuple[str, str], int] = {}
-    sent: dict[tuple[str, str], int] = {}
+    received: dict[tuple[str, str, str], int] = {}
+    sent: dict[tuple[str, str, str], int] = {}
     for each in counters.sessions():
         ended.add_metric(each.labels, each.ended)
-        key = (each.labels.protocol, each.labels.group)
+        key = (each.labels.protocol, each.labels.group, each.labels.direction)
         received[key] = received.get(key, 0) + each.received_bytes
         sent[key] = sent.get(key, 0) + each.sent_bytes
     yield ended
@@ -189,8 +189,9 @@ def _conversations(counters: Counters) -> Iterator[Metric]:
     yield _durations(counters.durations())
 
 
-def _bytes(name: str, words: str, amounts: Mapping[tuple[str, str], int]) -> Metric:
-    family = CounterMetricFamily(f"tunnel_conversation_{name}_bytes", words, labels=("protocol", "group"))
+def _bytes(name: str, words: str, amounts: Mapping[tuple[str, str, str], int]) -> Metric:
+    labels = ("protocol", "group", "direction")
+    family = CounterMetricFamily(f"tunnel_conversation_{name}_bytes", words, labels=labels)
     for key, amount in amounts.items():
         family.add_metric(key, amount)
     return family

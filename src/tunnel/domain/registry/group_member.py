@@ -20,13 +20,14 @@ class MemberKey(NamedTuple):
     principal: str
     client_id: ClientId
 
-
-def _name(key: MemberKey) -> str:
-    # Which of the slashes is the separator must be clear, or two clients could share a name.
-    principal = key.principal
-    if "/" in principal or "%" in principal:
-        principal = principal.replace("%", "%25").replace("/", "%2F")
-    return f"{principal}/{key.client_id}"
+    @property
+    def name(self) -> str:
+        """``PRINCIPAL/CLIENT_ID``."""
+        # Which of the slashes is the separator must be clear, or two clients could share a name.
+        principal = self.principal
+        if "/" in principal or "%" in principal:
+            principal = principal.replace("%", "%25").replace("/", "%2F")
+        return f"{principal}/{self.client_id}"
 
 
 @final
@@ -47,7 +48,7 @@ class GroupMember(Generic[T]):
     def __init__(self, key: MemberKey, group: GroupId, weight: int) -> None:
         self.key = key
         self.group = group
-        self.name = _name(key)
+        self.name = key.name
         """``PRINCIPAL/CLIENT_ID``."""
         self.weight = weight
         self.in_flight = 0
