@@ -137,6 +137,11 @@ class ForwardRouter:
         self._succession.replace(Forwarding(rules, upstreams))
         self._settings = settings
 
+    def serves(self, group: str) -> bool:
+        """Whether any rule names ``group``."""
+        serving = self._succession.current
+        return serving is not None and group in serving.router.rules.groups
+
     def find(self, head: Opening, group: str) -> Found:
         """The upstream for a session that a client of ``group`` opened.
 

@@ -41,7 +41,8 @@ class ForwardRules:
     def __init__(self, rules: Sequence[ForwardRule] = ()) -> None:
         # Rules are told apart by what they are and not by what they say: two may say the same.
         self._names = {id(rule): f"forward.rules[{order}]" for order, rule in enumerate(rules)}
-        self._rules = tuple(rules)
+        self.groups = frozenset(group for rule in rules for group in rule.groups)
+        """That any rule names."""
         self._engines: dict[str, RulesEngine] = {}
         self._tcp: dict[tuple[str, str], ForwardRule] = {}
         by_group: dict[str, list[Rule]] = {}

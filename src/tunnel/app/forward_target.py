@@ -9,9 +9,10 @@ from tunnel.app.ledger import Ledger
 from tunnel.domain.direction import Direction
 from tunnel.domain.envelopes import Opening
 from tunnel.domain.errors import SessionError
+from tunnel.domain.registry import MemberKey
 from tunnel.ports.target import Stream
 
-__all__ = ["ForwardTarget"]
+__all__ = ["ForwardTarget", "ForwardTargets"]
 
 
 class ForwardTarget(AccountedTarget):
@@ -45,3 +46,24 @@ class ForwardTarget(AccountedTarget):
         attempt.rule = found.rule
         attempt.upstream = found.upstream
         return found
+
+
+class ForwardTargets:
+    """Makes the targets of tunnels.
+
+    Args:
+        router: Finds upstreams.
+        ledger: Keeps account.
+    """
+
+    def __init__(self, router: ForwardRouter, ledger: Ledger) -> None:
+        self._router = router
+        self._ledger = ledger
+
+    def serves(self, group: str) -> bool:
+        """Whether sessions of the group's clients are taken at all."""
+        return self._router.serves(group)
+
+    def of(self, client: MemberKey, group: str) -> ForwardTarget:
+        """What handles the sessions that ``client`` opens, registered for ``group``."""
+        return ForwardTarget(self._router, group=group, member=client.name, ledger=self._ledger)

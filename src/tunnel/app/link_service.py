@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Final, TypeAlias, assert_never
+from typing import Final, assert_never
 
 import anyio
 import msgspec
@@ -13,6 +13,8 @@ from anyio.abc import TaskGroup
 
 from tunnel.app.claims import Claims
 from tunnel.app.handshake import CAPABILITIES, deadline, expect, negotiate_version, refuse
+from tunnel.app.forward_target import ForwardTargets
+from tunnel.app.handshake import deadline, expect, negotiate_version, refuse
 from tunnel.app.server_visit import ServerVisit
 from tunnel.app.snapshots import CLAIM_SNAPSHOT, PublishedSnapshot, Snapshots
 from tunnel.app.tunnel import Tunnel
@@ -30,11 +32,10 @@ from tunnel.domain.resumption import Verdict
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
-from tunnel.ports.target import ProxyTarget
 from tunnel.ports.telemetry import RegistrationDenied, Telemetry
 from tunnel.ports.transport import Link, LinkService
 
-__all__ = ["ForwardFactory", "ServerLinks"]
+__all__ = ["ServerLinks"]
 
 _logger = logging.getLogger("tunnel.links")
 
@@ -45,14 +46,12 @@ _MAX_ID_CHARACTERS = 128
 _INSTANCE_ID_BYTES = 16
 _RESUME_TOKEN_BYTES: Final = 32
 
-ForwardFactory: TypeAlias = Callable[[MemberKey, str], ProxyTarget]
-"""Makes the target for what a client opens: which client, and for which group it has registered."""
-
 
 class ServerLinks(LinkService):
     """Registers clients, keeps their tunnels, and carries their links.
 
-    What clients open is served by ``forward``, of which each tunnel gets a target of its own.
+    What clients open is served by ``forward``, of which each tunnel gets a target of its own. Where that serves nothing
+    of a group, openings are answered with ``forbidden``.
 
     A client is selectable once it has applied its group's configuration, and never after its link has ended: one path
     cleans up, however a link ends. Links are carried while ``run`` runs.
@@ -69,7 +68,7 @@ class ServerLinks(LinkService):
         signals: Finds what tasks wait with on the running event loop.
         telemetry: Told of comings and goings.
         budget: The process's receive windows.
-        forward: Makes what handles the sessions that a client opens.
+        forward: Handles the sessions that clients open.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class ServerLinks(LinkService):
         signals: Callable[[], SignalFactory],
         telemetry: Telemetry,
         budget: Budget,
-        forward: ForwardFactory,
+        forward: ForwardTargets,
     ) -> None:
         self._server_id = server_id
         self._limits = limits
@@ -127,6 +126,7 @@ class ServerLinks(LinkService):
         Tunnels registered from now on get all of them. Those there keep their limits, are pushed their group's
         configuration if it is another, and are closed with ``forbidden`` when their credential does not let them into
         their group any more, or does not cover what they have claimed.
+        their group any more. Whether their sessions are taken is as ``forward`` says by now.
 
         Args:
             limits: Announced to clients.
@@ -138,6 +138,7 @@ class ServerLinks(LinkService):
         self._snapshots = snapshots
         remaining: list[tuple[ServerVisit, Principal]] = []
         for visit in list(self._visits.values()):
+            visit.tunnel.mux.accept(accepts=self._forward.serves(visit.group))
             principal = authenticator.current(visit.principal)
             if principal is None:
                 visit.revoke("the credential was revoked")
@@ -307,11 +308,12 @@ class ServerLinks(LinkService):
             accepts=False,
             # What was claimed is not to be somebody else's, because a link is lost.
             keeps_idle=visit.claim is not None,
+            accepts=self._forward.serves(request.group_id),
             settled=False,
         )
         visit.tunnel = Tunnel(
             mux=mux,
-            target=self._forward(MemberKey(principal.name, ClientId(request.client_id)), request.group_id),
+            target=self._forward.of(MemberKey(principal.name, ClientId(request.client_id)), request.group_id),
             owner=visit,
             clock=self._clock,
             signals=self._signals(),

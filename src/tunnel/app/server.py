@@ -24,7 +24,7 @@ from tunnel.app.entrance import (
 )
 from tunnel.app.entrances import Entrances
 from tunnel.app.forward_router import ForwardRouter
-from tunnel.app.forward_target import ForwardTarget
+from tunnel.app.forward_target import ForwardTargets
 from tunnel.app.group_route import GroupRoute
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
@@ -39,8 +39,7 @@ from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import ServerId
-from tunnel.domain.registry import MemberKey, Registry, RegistrySnapshot
-from tunnel.ports.target import ProxyTarget
+from tunnel.domain.registry import Registry, RegistrySnapshot
 
 __all__ = ["Server"]
 
@@ -115,7 +114,7 @@ class Server:
             signals=self.container.signals,
             telemetry=self._telemetry,
             budget=self.container.budget(),
-            forward=self._forwarded,
+            forward=ForwardTargets(self._forward, self._telemetry),
         )
         self.ingress = MountedIngress(self.container.asgi_ingress(self._target, settings.ingress.http, settings.limits))
         """An ASGI application to mount elsewhere; works while the context is entered. It follows ``[ingress.http]`` in
@@ -286,9 +285,6 @@ class Server:
         self._target.claims_changed()
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._background.tasks.start_soon(work)
-
-    def _forwarded(self, client: MemberKey, group: str) -> ProxyTarget:
-        return ForwardTarget(self._forward, group=group, member=client.name, ledger=self._telemetry)
 
     def _published(self, group: str) -> None:
         self._target.arrived(group)

@@ -135,7 +135,7 @@ async def test_record_of_a_request_tells_all_but_secrets(world: World) -> None:
             tries=1,
         )
         assert "secret" not in repr(record)
-        assert labels(server) == [("http", "web", "rules[1]", "ok", "2xx")]
+        assert labels(server) == [("http", "web", "rules[1]", "ok", "2xx", "to_client")]
         assert server.container.counters().sessions()[0].received_bytes == 6
         assert server.container.counters().active() == {"http": 0}
 
@@ -146,7 +146,7 @@ async def test_nobody_is_told_who_does_not_want_to_be_and_all_is_counted(world: 
         await client.ready()
         await ask(server, "/")
         assert recorder.of(SessionEnded) == []
-        assert labels(server) == [("http", "web", "rules[1]", "ok", "2xx")]
+        assert labels(server) == [("http", "web", "rules[1]", "ok", "2xx", "to_client")]
 
 
 async def test_long_paths_and_hosts_are_cut(world: World) -> None:
@@ -179,7 +179,7 @@ async def test_failure_before_the_answer_is_told_with_the_status_of_its_code(
             await server._target.handle(FakeStream(GET))
         (record,) = watcher.of(SessionEnded)
         assert (record.outcome, record.status, record.first_byte_s) == (code.value, status, None)
-        assert labels(server) == [("http", "web", "rules[1]", code.value, f"{status // 100}xx")]
+        assert labels(server) == [("http", "web", "rules[1]", code.value, f"{status // 100}xx", "to_client")]
     failed = watcher.of(SessionFailed)
     assert failed == ([SessionFailed(code.value, "it failed", "why", "r-1")] if told else [])
 

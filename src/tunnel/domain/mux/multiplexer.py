@@ -269,6 +269,10 @@ class Multiplexer:
         """The shortest round trip of late."""
         return self._pacing.round_trip_s
 
+    def accept(self, *, accepts: bool) -> None:
+        """Take openings of the peer's from now on, or none; as ``accepts`` at the start. Those there go on."""
+        self._sessions.accepts = accepts
+
     @property
     def drained(self) -> bool:
         """Whether no session is left, and all that was said of them has been acknowledged."""

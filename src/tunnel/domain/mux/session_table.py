@@ -62,7 +62,8 @@ class SessionTable(SessionHost):
         self._budget = Budget(local.tunnel_receive_bytes, budget)
         self._out = outbound
         self._pacing = pacing
-        self._accepts = accepts
+        self.accepts = accepts
+        """Whether openings of the peer's are taken from now on."""
         self.head_limits = HeadLimits(
             max_items=2 * local.max_headers, max_bytes=local.max_header_bytes + _HEAD_SLACK_BYTES
         )
@@ -165,7 +166,7 @@ class SessionTable(SessionHost):
     def _admit(
         self, session_id: int, head: Opening, cost: int, now: float
     ) -> tuple[ReceiveWindow | None, SessionError | None]:
-        if not self._accepts:
+        if not self.accepts:
             self._note_refused(session_id)
             return None, SessionError(ErrorCode.FORBIDDEN, "no conversations are taken from this side")
         if self._peer_sessions >= self._local.max_sessions:

@@ -124,6 +124,7 @@ NO_PATH = "expected a target without path, query and fragment; requests keep the
 MISTAKES = [
     ("[transports.grpc]", "[transport.grpc]", 'transport: unknown key; expected one of "access_log", "admin", "auth", '
      '"claims", "groups", "ingress", "limits", "rules", "transports"; did you mean "transports"?'),
+     '"forward", "groups", "ingress", "limits", "rules", "transports"; did you mean "transports"?'),
     ("[transports.grpc]", "[transports.grcp]", 'transports.grcp: unknown key; expected one of "grpc", "memory", '
      '"websocket"; did you mean "grpc"?'),
     ("[transports.grpc]", "[transports.quic]", 'transports.quic: unknown key; expected one of "grpc", "memory", '
@@ -255,8 +256,8 @@ def test_group_that_does_not_exist_says_how_to_add_one() -> None:
 
 # (text added, key path of what is not built)
 PLANNED = [
-    ('[[forward.rules]]\nhost = "b.test"\ngroups = ["web"]\nupstream = "b"', "forward"),
-    ('[forward.upstreams.b]\ntargets = ["http://10.0.0.7:80"]', "forward"),
+    ('[[forward.rules]]\nmiddleware = ["x"]', "forward.rules[0].middleware"),
+    ('[forward.upstreams.b]\ntargets = ["http://a"]\nhealth = {}', "forward.upstreams.b.health"),
     ('[auth.jwt]\njwks = "x"', "auth.jwt"),
     ("[limits]\nmax_message_bytes = 1", "limits.max_message_bytes"),
     ('[[rules]]\nmiddleware = "x"', "rules[0].middleware"),
