@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from e2e_processes import Process, start_upstream
-from e2e_topologies import TRANSPORTS, Plan, Topology, make_topology, running
+from e2e_topologies import DIRECTIONS, TRANSPORTS, Plan, Topology, make_topology, running
 from e2e_visitor import Address
 
 # 1,000 visitors, twice that in a process which holds both ends of a tunnel, and room.
@@ -28,6 +28,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         for process in Process.running:
             report.sections.append((f"output of {process.name} ({process.pid})", process.output[-8000:]))
     return report
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "direction" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_ways"):
+        metafunc.parametrize("direction", DIRECTIONS if TOPOLOGIES != ["direct"] else DIRECTIONS[:1], scope="session")
+
+
+@pytest.fixture(scope="session")
+def direction() -> str:
+    """Which way conversations go: tests marked ``both_ways`` are run once for each."""
+    return DIRECTIONS[0]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,9 +63,12 @@ def upstream() -> Iterator[Address]:
 
 
 @pytest.fixture(scope="session")
-def tunnel(transport: str, upstream: Address, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+def tunnel(
+    transport: str, direction: str, upstream: Address, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Topology]:
     """A server and a client of the group web, shared by all tests that break neither."""
-    with running(make_topology(transport, Plan(upstream), tmp_path_factory.mktemp(transport))) as topology:
+    plan = Plan(upstream, direction=direction)
+    with running(make_topology(transport, plan, tmp_path_factory.mktemp(transport))) as topology:
         yield topology
 
 
@@ -89,12 +103,12 @@ def fresh_tunnel(transport: str, upstream: Address, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture
-def deploy(transport: str, upstream: Address, tmp_path: Path) -> Iterator[Callable[..., Topology]]:
+def deploy(transport: str, direction: str, upstream: Address, tmp_path: Path) -> Iterator[Callable[..., Topology]]:
     """Start a tunnel of the test's own, to break."""
     with ExitStack() as stack:
 
         def start(*, client: bool = True, **plan) -> Topology:
-            topology = make_topology(transport, Plan(upstream, **plan), tmp_path)
+            topology = make_topology(transport, Plan(upstream, direction=direction, **plan), tmp_path)
             return stack.enter_context(running(topology, client=client))
 
         yield start

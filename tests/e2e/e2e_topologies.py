@@ -7,6 +7,7 @@ joined by the in-memory transport; `Direct` has no tunnel: the visitor's address
 import contextlib
 import hashlib
 import itertools
+import re
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ TOKEN = "e2e-token-2f6c1d0a9b7e"
 TRANSPORTS = ("grpc", "websocket", "memory")
 SCHEMES = {"grpc": "grpc", "websocket": "ws"}
 GROUPS = ("web", "late")
+DIRECTIONS = ("to_client", "to_server")
 INGRESS_LINE = r"listening kind=ingress name=http address=(\S+)"
 ADMIN_LINE = r"listening kind=admin name=admin address=(\S+)"
 _numbers = itertools.count()
@@ -46,13 +48,27 @@ class Plan:
     any_host: bool = False
     """Whatever host is asked for is served by the group web."""
     tcp: Mapping[str, Address] = field(default_factory=dict)
+    direction: str = "to_client"
+    """``to_server``: visitors come in at the entries of the client named "client", and the upstreams are the server's.
+    There is no group late then, and no ingress."""
     calls_port: int | None = None
     """Where gRPC calls go, all of them; without it there is no ingress for any."""
 
+    @property
+    def forwards(self) -> bool:
+        return self.direction == "to_server"
+
+    @property
+    def suffix(self) -> str:
+        """Tells topologies apart that have the same upstream."""
+        return "-forwarding" if self.forwards else ""
+
 
 def server_toml(plan: Plan, transport: str, memory_name: str) -> str:
+    if plan.forwards:
+        return forwarding_server_toml(plan, transport, memory_name)
     target = f"http://{plan.upstream[0]}:{plan.upstream[1]}"
-    where = f'name = "{memory_name}"' if transport == "memory" else f'listen = "127.0.0.1:{plan.transport_port}"'
+    where = transport_place(plan, transport, memory_name)
     any_host = '[[rules]]\npath_prefix = "/"\ngroup = "web"' if plan.any_host else ""
     listeners = "".join(
         f"""
@@ -162,7 +178,85 @@ targets = ["grpc://127.0.0.1:{port}"]
 """
 
 
-def client_toml(name: str, *, group: str, token: str, server: str, heartbeat_s: float = 5) -> str:
+def transport_place(plan: Plan, transport: str, memory_name: str) -> str:
+    return f'name = "{memory_name}"' if transport == "memory" else f'listen = "127.0.0.1:{plan.transport_port}"'
+
+
+def forwarding_server_toml(plan: Plan, transport: str, memory_name: str) -> str:
+    target = f"http://{plan.upstream[0]}:{plan.upstream[1]}"
+    tcp = "".join(
+        f"""
+[[forward.rules]]
+protocol = "tcp"
+groups = ["web"]
+upstream = "{name}"
+
+[forward.upstreams.{name}]
+targets = ["tcp://{host}:{port}"]
+"""
+        for name, (host, port) in plan.tcp.items()
+    )
+    calls = f"""
+[[forward.rules]]
+protocol = "grpc"
+path_regex = "/.*"
+host = "calls.example.test"
+groups = ["web"]
+upstream = "calls"
+
+[forward.upstreams.calls]
+targets = ["grpc://127.0.0.1:{plan.calls_port}"]
+"""
+    return f"""
+[transports.{transport}]
+{transport_place(plan, transport, memory_name)}
+
+[admin]
+listen = "127.0.0.1:0"
+
+[auth.tokens.e2e]
+sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
+groups = ["web"]
+
+[groups.web]
+
+[[forward.rules]]
+host = "app.example.test"
+groups = ["web"]
+upstream = "app"
+
+[[forward.rules]]
+host = "refused.example.test"
+groups = ["web"]
+upstream = "refused"
+
+[forward.upstreams.app]
+targets = ["{target}"]
+
+[forward.upstreams.refused]
+targets = ["http://127.0.0.1:{unused_port()}"]
+{tcp}
+{"" if plan.calls_port is None else calls}
+[limits]
+heartbeat_s = {plan.heartbeat_s}
+"""
+
+
+def entries_toml(plan: Plan) -> str:
+    """The entries of the client named "client"."""
+    tcp = "".join(f"""[[entry.tcp]]\nlisten = "127.0.0.1:0"\nupstream = "{name}"\n""" for name in plan.tcp)
+    calls = """[entry.grpc]\nlisten = "127.0.0.1:0"\nhost = "calls.example.test"\n"""
+    limit = "" if plan.max_body_bytes is None else f"max_body_bytes = {plan.max_body_bytes}"
+    return f"""
+[entry.http]
+listen = "127.0.0.1:{plan.ingress_port}"
+{limit}
+{tcp}
+{"" if plan.calls_port is None else calls}
+"""
+
+
+def client_toml(name: str, plan: Plan, *, group: str, token: str, server: str) -> str:
     return f"""
 client_id = "{name}"
 group = "{group}"
@@ -173,7 +267,8 @@ servers = ["{server}"]
 listen = "127.0.0.1:0"
 
 [limits]
-heartbeat_s = {heartbeat_s}
+heartbeat_s = {plan.heartbeat_s}
+{entries_toml(plan) if plan.forwards and name == "client" else ""}
 """
 
 
@@ -181,6 +276,7 @@ class Topology(ABC):
     """One server with its clients, started and stopped by the tests."""
 
     name: str
+    """Unlike that of any other with the same upstream."""
     ingress: Address
 
     def __init__(self, plan: Plan, directory: Path) -> None:
@@ -195,8 +291,37 @@ class Topology(ABC):
         """The processes that the tunnel consists of."""
 
     @abstractmethod
+    def line(self, process: str, pattern: str) -> re.Match[str]:
+        """A line that "server" or a client has said, since it was last started."""
+
+    @property
+    def door(self) -> str:
+        """Whose listeners visitors come to."""
+        return "client" if self.plan.forwards else "server"
+
+    @property
+    def doorkeeper(self) -> Process:
+        """The process of that."""
+        return self.processes.get(self.door) or self.processes["host"]
+
+    @property
+    def _kind(self) -> str:
+        return "entry" if self.plan.forwards else "ingress"
+
     def tcp(self, name: str) -> Address:
         """Where the TCP listener of this name listens."""
+        return address_of(self.line(self.door, rf"listening kind={self._kind} name=tcp-{name} address=(\S+)"))
+
+    @property
+    def calls(self) -> Address:
+        """Where the gRPC listener listens."""
+        return address_of(self.line(self.door, rf"listening kind={self._kind} name=grpc address=(\S+)"))
+
+    def came_up(self, process: str) -> None:
+        """Note where "server" or a client listens."""
+        if process == self.door:
+            self.ingress = address_of(self.line(process, rf"listening kind={self._kind} name=http address=(\S+)"))
+        self.admins[process] = address_of(self.line(process, ADMIN_LINE))
 
     @abstractmethod
     def start_server(self) -> None: ...
@@ -236,6 +361,9 @@ class Direct(Topology):
     def processes(self) -> dict[str, Process]:
         return {}
 
+    def line(self, process: str, pattern: str) -> re.Match[str]:
+        pytest.skip("there is nobody to say anything")
+
     def tcp(self, name: str) -> Address:
         return self.plan.tcp[name]
 
@@ -261,7 +389,8 @@ class Direct(Topology):
 class SeparateProcesses(Topology):
     def __init__(self, plan: Plan, directory: Path, transport: str) -> None:
         super().__init__(plan, directory)
-        self.name = transport
+        self.transport = transport
+        self.name = f"{transport}{plan.suffix}"
         self.transport_address: Address | None = None
         self._processes: dict[str, Process] = {}
 
@@ -271,15 +400,14 @@ class SeparateProcesses(Topology):
 
     def start_server(self) -> None:
         path = self.directory / "server.toml"
-        path.write_text(server_toml(self.plan, self.name, ""))
+        path.write_text(server_toml(self.plan, self.transport, ""))
         server = self._processes["server"] = Process("server", "-m", "tunnel", "server", "--config", str(path))
-        listening = rf"listening kind=transport name={self.name} address=(\S+)"
+        listening = rf"listening kind=transport name={self.transport} address=(\S+)"
         self.transport_address = address_of(server.wait_for(listening))
-        self.ingress = address_of(server.wait_for(INGRESS_LINE))
-        self.admins["server"] = address_of(server.wait_for(ADMIN_LINE))
+        self.came_up("server")
 
-    def tcp(self, name: str) -> Address:
-        return address_of(self._processes["server"].wait_for(tcp_line(name)))
+    def line(self, process: str, pattern: str) -> re.Match[str]:
+        return self._processes[process].wait_for(pattern)
 
     def lose_server(self) -> None:
         self._processes.pop("server").kill()
@@ -289,16 +417,16 @@ class SeparateProcesses(Topology):
     ) -> None:
         host, port = via or self.transport_address or ("127.0.0.1", self.plan.transport_port)
         path = self.directory / f"{name}.toml"
-        server = f"{SCHEMES[self.name]}://{host}:{port}"
-        path.write_text(client_toml(name, group=group, token=token, server=server, heartbeat_s=self.plan.heartbeat_s))
+        server = f"{SCHEMES[self.transport]}://{host}:{port}"
+        path.write_text(client_toml(name, self.plan, group=group, token=token, server=server))
         self._processes[name] = Process(name, "-m", "tunnel", "client", "--config", str(path))
 
     def lose_client(self, name: str = "client") -> None:
         self._processes.pop(name).kill()
 
     def wait_for_client(self, name: str = "client") -> None:
-        self._processes[name].wait_for(ready_line(name))
-        self.admins[name] = address_of(self._processes[name].wait_for(ADMIN_LINE))
+        self.line(name, ready_line(name))
+        self.came_up(name)
 
     def close(self) -> None:
         for process in self._processes.values():
@@ -306,15 +434,13 @@ class SeparateProcesses(Topology):
 
 
 class OneProcess(Topology):
-    name = "memory"
-
     def __init__(self, plan: Plan, directory: Path) -> None:
         super().__init__(plan, directory)
+        self.name = f"memory{plan.suffix}"
         # The in-memory transport's names are the process's own, but a fresh one shows that none is built in.
         self.memory_name = f"e2e-{next(_numbers)}"
         self.host = Process("host", str(HERE / "memory_host.py"))
         self._started_at_line: dict[str, int] = {}
-        self._server_line = 0
 
     @property
     def processes(self) -> dict[str, Process]:
@@ -323,13 +449,12 @@ class OneProcess(Topology):
     def start_server(self) -> None:
         path = self.directory / "server.toml"
         path.write_text(server_toml(self.plan, "memory", self.memory_name))
-        self._server_line = line = len(self.host.lines)
+        self._started_at_line["server"] = len(self.host.lines)
         self.host.tell(f"server start {path}")
-        self.ingress = address_of(self.host.wait_for(INGRESS_LINE, after_line=line))
-        self.admins["server"] = address_of(self.host.wait_for(ADMIN_LINE, after_line=line))
+        self.came_up("server")
 
-    def tcp(self, name: str) -> Address:
-        return address_of(self.host.wait_for(tcp_line(name), after_line=self._server_line))
+    def line(self, process: str, pattern: str) -> re.Match[str]:
+        return self.host.wait_for(pattern, after_line=self._started_at_line[process])
 
     def lose_server(self) -> None:
         self._stop("server", "server stop")
@@ -340,7 +465,7 @@ class OneProcess(Topology):
         assert via is None, "nothing lies between the two ends of the in-memory transport"
         path = self.directory / f"{name}.toml"
         server = f"memory://{self.memory_name}"
-        path.write_text(client_toml(name, group=group, token=token, server=server, heartbeat_s=self.plan.heartbeat_s))
+        path.write_text(client_toml(name, self.plan, group=group, token=token, server=server))
         self._started_at_line[name] = len(self.host.lines)
         self.host.tell(f"client start {name} {path}")
 
@@ -353,16 +478,11 @@ class OneProcess(Topology):
         self.host.wait_for(rf"(stopped|failed) name={name}\b", after_line=line)
 
     def wait_for_client(self, name: str = "client") -> None:
-        line = self._started_at_line[name]
-        self.host.wait_for(ready_line(name), after_line=line)
-        self.admins[name] = address_of(self.host.wait_for(ADMIN_LINE, after_line=line))
+        self.line(name, ready_line(name))
+        self.came_up(name)
 
     def close(self) -> None:
         self.host.kill()
-
-
-def tcp_line(name: str) -> str:
-    return rf"listening kind=ingress name=tcp-{name} address=(\S+)"
 
 
 def ready_line(client: str) -> str:

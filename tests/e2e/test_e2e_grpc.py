@@ -17,9 +17,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.call_app import CallApp, script
 from support.call_observation import Observation, observe
 
-pytestmark = pytest.mark.usefixtures("requires_tunnel")
+from tunnel.domain.configuration.addresses import authority
 
-INGRESS = r"listening kind=ingress name=grpc address=(\S+)"
+pytestmark = [pytest.mark.usefixtures("requires_tunnel"), pytest.mark.both_ways]
+
 DEADLINE_S = 60
 LARGE = bytes(range(256)) * 40_000
 
@@ -55,18 +56,17 @@ CALLS: dict[str, Caller] = {
 
 @asynccontextmanager
 async def through(
-    transport: str, upstream: tuple[str, int], directory: object
+    transport: str, direction: str, upstream: tuple[str, int], directory: object
 ) -> AsyncIterator[tuple[Topology, CallApp, grpc.aio.Channel, grpc.aio.Channel]]:
     """A tunnel to an application in this process, and channels to both."""
     app = CallApp()
     await app.start()
-    topology = make_topology(transport, Plan(upstream, calls_port=app.port), directory)
+    topology = make_topology(transport, Plan(upstream, direction=direction, calls_port=app.port), directory)
     entered = running(topology)
     # Processes are waited for by blocking.
     await asyncio.to_thread(entered.__enter__)
     try:
-        process = topology.processes["host" if transport == "memory" else "server"]
-        address = process.wait_for(INGRESS)[1]
+        address = authority(*topology.calls)
         options = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
         async with (
             grpc.aio.insecure_channel(f"127.0.0.1:{app.port}", options=options) as direct,
@@ -92,9 +92,9 @@ def unnamed(seen: Observation) -> Observation:
     return replace(seen, trailing=tuple(pair for pair in seen.trailing if pair[0] != "x-request-id"))
 
 
-def test_calls_are_the_same_as_when_they_are_made_directly(transport, upstream, tmp_path):
+def test_calls_are_the_same_as_when_they_are_made_directly(transport, direction, upstream, tmp_path):
     async def work() -> None:
-        async with through(transport, upstream, tmp_path) as (topology, app, direct, tunnelled):
+        async with through(transport, direction, upstream, tmp_path) as (topology, app, direct, tunnelled):
             await observe(tunnelled, "/a.v1.S/Unary", b"m")  # gRPC opens files of its own, most of them now
             async with leaving_nothing(topology, at_once=4):
                 seen = {name: (await call(direct), unnamed(await call(tunnelled))) for name, call in CALLS.items()}
@@ -121,9 +121,9 @@ def test_calls_are_the_same_as_when_they_are_made_directly(transport, upstream, 
     run(work())
 
 
-def test_calls_at_once_keep_apart(transport, upstream, tmp_path):
+def test_calls_at_once_keep_apart(transport, direction, upstream, tmp_path):
     async def work() -> None:
-        async with through(transport, upstream, tmp_path) as (topology, _, _, tunnelled):
+        async with through(transport, direction, upstream, tmp_path) as (topology, _, _, tunnelled):
 
             async def one(number: int) -> None:
                 messages = [b"%d-%d" % (number, index) for index in range(10)]
@@ -138,21 +138,19 @@ def test_calls_at_once_keep_apart(transport, upstream, tmp_path):
     run(work())
 
 
-def test_server_that_is_told_to_stop_lets_calls_finish(transport, upstream, tmp_path):
+def test_side_where_calls_enter_lets_them_finish_when_it_is_told_to_stop(transport, direction, upstream, tmp_path):
     if transport == "memory":
         pytest.skip("the host of both ends stops otherwise")
 
     async def work() -> None:
-        async with through(transport, upstream, tmp_path) as (topology, app, _, tunnelled):
+        async with through(transport, direction, upstream, tmp_path) as (topology, app, _, tunnelled):
             call = tunnelled.stream_stream("/a.v1.S/Talk", None, None)(None, timeout=20)
             await call.write(b"1")
             assert await call.read() == b"1"
-            server = topology.processes["server"]
-            server.signal(signal.SIGTERM)
-            channel = grpc.aio.insecure_channel(
-                server.wait_for(INGRESS)[1], options=(("grpc.use_local_subchannel_pool", 1),)
-            )
-            async with channel:
+            doorkeeper = topology.doorkeeper
+            address = authority(*topology.calls)
+            doorkeeper.signal(signal.SIGTERM)
+            async with grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
                 while (await observe(channel, "/a.v1.S/Unary", b"m")).code is not grpc.StatusCode.UNAVAILABLE:
                     pass
             await call.write(b"2")
@@ -160,8 +158,8 @@ def test_server_that_is_told_to_stop_lets_calls_finish(transport, upstream, tmp_
             await call.done_writing()
             assert await call.read() is grpc.aio.EOF
             assert await call.code() is grpc.StatusCode.OK
-            assert await asyncio.to_thread(server.wait, 20) == 0, server.output
-            assert not re.search(r"Traceback|ERROR", server.output)
+            assert await asyncio.to_thread(doorkeeper.wait, 20) == 0, doorkeeper.output
+            assert not re.search(r"Traceback|ERROR", doorkeeper.output)
             assert app.calls[0].half_closed
 
     run(work())

@@ -5,6 +5,8 @@ from e2e_visitor import HOST, Visitor, fetch, run
 
 RAW_TARGET = "/inspect/a%2Fb/%7Euser/caf%C3%A9;v=1//x?b=2&a=1&a=%20+z&&empty=&=%"
 
+pytestmark = pytest.mark.both_ways
+
 
 def inspected(topology, *, target="/inspect", headers=()) -> dict[str, list[str]]:
     """Return the headers as the upstream received them, by lower-case name."""

@@ -50,7 +50,7 @@ def test_refused_client_is_not_in_its_group(tunnel):
 
 
 GOOD_SERVER = server_toml(Plan(("127.0.0.1", 9)), "websocket", "")
-GOOD_CLIENT = client_toml("laptop", group="web", token=TOKEN, server="ws://127.0.0.1:9")
+GOOD_CLIENT = client_toml("laptop", Plan(("127.0.0.1", 9)), group="web", token=TOKEN, server="ws://127.0.0.1:9")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import pytest
 from e2e_data import MIB, blocks
 from e2e_visitor import Visitor, exchange_state, fetch, run
 
+pytestmark = pytest.mark.both_ways
+
 EVENTS = 20
 STOPS_WITHIN_S = 1.0
 LARGE = 256 * MIB

@@ -28,9 +28,11 @@ def peer() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="module")
-def through(transport: str, upstream: Address, peer: Upstream, tmp_path_factory: pytest.TempPathFactory):
+def through(
+    transport: str, direction: str, upstream: Address, peer: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Topology]:
     """A tunnel to ``peer`` for this module alone: the peak of its memory is this module's doing."""
-    plan = Plan(upstream, tcp={"peer": peer.address})
+    plan = Plan(upstream, direction=direction, tcp={"peer": peer.address})
     with running(make_topology(transport, plan, tmp_path_factory.mktemp(transport))) as topology:
         yield topology
 
@@ -75,6 +77,7 @@ def test_bulk_arrives_whole_and_nobody_keeps_it(
     assert {name: each for name, each in growth.items() if each > MAX_GROWTH_BYTES} == {}
 
 
+@pytest.mark.both_ways
 def test_end_that_does_not_read_holds_up_nobody_else_and_costs_little(through: Topology, peer: Upstream) -> None:
     address = through.tcp("peer")
 
@@ -122,6 +125,7 @@ def own_peer() -> Iterator[Upstream]:
         yield upstream
 
 
+@pytest.mark.both_ways
 @pytest.mark.parametrize("loses", ["lose_client", "lose_server"])
 def test_process_that_is_lost_resets_its_conversations(transport, deploy, own_peer: Upstream, loses: str) -> None:
     topology = deploy(tcp={"peer": own_peer.address})
@@ -138,22 +142,23 @@ def test_process_that_is_lost_resets_its_conversations(transport, deploy, own_pe
                     assert await called.was_reset()
                 else:
                     # The system closes what a killed process had; the other end waits for the tunnel to be resumed.
-                    assert await (called if loses == "lose_client" else caller).rest() == b""
+                    assert await (caller if loses.endswith(topology.door) else called).rest() == b""
 
     asyncio.run(lose())
 
 
+@pytest.mark.both_ways
 @pytest.mark.usefixtures("requires_processes")
-def test_server_that_is_told_to_end_lets_conversations_finish(deploy, own_peer: Upstream) -> None:
+def test_side_where_conversations_enter_lets_them_finish_when_it_is_told_to_end(deploy, own_peer: Upstream) -> None:
     topology = deploy(tcp={"peer": own_peer.address})
     address = topology.tcp("peer")
-    server = topology.processes["server"]
+    doorkeeper = topology.doorkeeper
 
     async def finish() -> None:
         async with call(address, own_peer) as (caller, called):
             await caller.say(b"begun")
             assert await called.take(5) == b"begun"
-            server.signal(signal.SIGTERM)
+            doorkeeper.signal(signal.SIGTERM)
             async with asyncio.timeout(DEADLINE_S):
                 while not await refused(address):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
@@ -162,7 +167,7 @@ def test_server_that_is_told_to_end_lets_conversations_finish(deploy, own_peer: 
             assert await caller.rest() == b"finished"
 
     asyncio.run(finish())
-    assert server.wait() == 0
+    assert doorkeeper.wait() == 0
 
 
 async def refused(address: Address) -> bool:
@@ -174,6 +179,7 @@ async def refused(address: Address) -> bool:
     return False
 
 
+@pytest.mark.both_ways
 def test_upstream_that_refuses_resets_the_visitor(deploy) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))

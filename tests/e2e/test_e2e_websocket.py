@@ -19,6 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+pytestmark = pytest.mark.both_ways
+
 HOST = "app.example.test"
 MIB = 1 << 20
 
@@ -83,7 +85,7 @@ def visiting(topology: Topology, path: str, **options) -> connect:
 
 
 @pytest.fixture
-def scene(transport: str, tmp_path):
+def scene(transport: str, direction: str, tmp_path):
     """Run a scenario with a tunnel to an echoing upstream."""
     if transport == "direct":
         pytest.skip("a tunnel is given its upstream here")
@@ -91,7 +93,7 @@ def scene(transport: str, tmp_path):
     def play(scenario):
         async def all_of_it():
             async with echoing() as (upstream, address):
-                topology = make_topology(transport, Plan(address), tmp_path)
+                topology = make_topology(transport, Plan(address, direction=direction), tmp_path)
                 with contextlib.ExitStack() as stack:
                     await asyncio.to_thread(stack.enter_context, running(topology))
                     await scenario(topology, upstream)
@@ -184,19 +186,19 @@ def test_stalled_reader_delays_none_of_a_hundred(scene) -> None:
     scene(scenario)
 
 
-def test_server_that_shuts_down_lets_no_socket_in_and_tells_those_inside_1001(scene, transport: str) -> None:
+def test_side_that_shuts_down_lets_no_socket_in_and_tells_those_inside_1001(scene, transport: str) -> None:
     if transport == "memory":
-        pytest.skip("needs a server process that can be told to stop")
+        pytest.skip("needs a process that can be told to stop")
 
     async def scenario(topology: Topology, upstream: Upstream) -> None:
         async with visiting(topology, "/staying") as visitor:
             await visitor.send("before")
             assert await visitor.recv() == "before"
-            terminate(topology.processes["server"])
+            terminate(topology.doorkeeper)
             await _refused(topology)
             await visitor.send("during")
             assert await visitor.recv() == "during"
-            terminate(topology.processes["server"])  # a second one: at once
+            terminate(topology.doorkeeper)  # a second one: at once
             with pytest.raises(ConnectionClosed):
                 await visitor.recv()
             assert visitor.close_code == 1001
