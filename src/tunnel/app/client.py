@@ -146,10 +146,13 @@ class Client:
         self._running, self._left = False, True
         grace_s = self.settings.limits.drain_s if drain_s is None else drain_s
         async with anyio.create_task_group() as tasks:
-            # First of all, so that whoever is sent away hears it from the entry and not of a tunnel that is gone.
             tasks.start_soon(self._leave_entries, grace_s)
             for line in self._lines:
-                tasks.start_soon(line.leave, grace_s)
+                tasks.start_soon(line.finish, grace_s)
+        # Whoever had to be sent away was told so by the entry, before the tunnel is gone.
+        async with anyio.create_task_group() as tasks:
+            for line in self._lines:
+                tasks.start_soon(line.leave, 0)
         self._entrances.close()
         self._close()
 

@@ -80,6 +80,10 @@ class ClientLine:
                 raise LinkError(LinkEnd.CLOSED, "the client was closed")
             await self._news.wait()
 
+    async def finish(self, grace_s: float) -> None:
+        """Let conversations under way finish within ``grace_s`` seconds; ``leave`` comes next."""
+        await self.dialer.finish(grace_s)
+
     async def leave(self, grace_s: float) -> None:
         """Let conversations under way finish within ``grace_s`` seconds, then end."""
         await self.dialer.drain(grace_s)

@@ -144,16 +144,22 @@ class Dialer:
             raise refusal
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no more sessions, let those there finish within ``timeout_s``, then close the tunnel."""
+        """Take and open no more sessions, let those there finish within ``timeout_s``, then close the tunnel."""
+        await self.finish(timeout_s)
+        visit = self._visit
+        if visit is not None and not visit.tunnel.over:
+            visit.tunnel.close("", "the client shut down")
+            with anyio.move_on_after(_CLOSE_S):
+                await visit.tunnel.ended()
+
+    async def finish(self, timeout_s: float) -> None:
+        """Take and open no more sessions, and return when those there have finished, or ``timeout_s`` is over."""
         self._draining = True
         visit = self._visit
         if visit is not None and not visit.tunnel.over:
             visit.tunnel.go_away("draining")
             with anyio.move_on_after(timeout_s):
                 await visit.tunnel.drained()
-            visit.tunnel.close("", "the client shut down")
-            with anyio.move_on_after(_CLOSE_S):
-                await visit.tunnel.ended()
 
     # -- rounds
 
