@@ -128,8 +128,9 @@ def setting_paths(kind: inspect.Type, path: str = "") -> set[str]:
         case inspect.VarTupleType(item_type=inspect.StructType() as item):
             return setting_paths(item, f"{path}[]")
         case _:
-            # A client's own upstreams have the keys of those of a group.
-            path = re.sub(r"^upstreams\.", "groups.NAME.upstreams.", path)
+            # Upstreams of a client's own and of the server have the keys of those of a group, and rules those of rules.
+            path = re.sub(r"^(forward\.)?upstreams\.", "groups.NAME.upstreams.", path)
+            path = re.sub(r"^forward\.rules\[\]\.(?!groups)", "rules[].", path)
             return {path.replace("groups.NAME.rules[]", "rules[]")}
 
 
