@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -15,6 +15,7 @@ from tunnel.app.asked_request import asked_request, parse_method, parse_url
 from tunnel.app.claim_inspection import claim_of, explained_claim, ordered
 from tunnel.app.claims import Claims
 from tunnel.app.entrances import Entrances
+from tunnel.app.forward_book import FORWARD_RULES, ForwardBook
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.redaction import redacted, redacted_rule
 from tunnel.app.routes import Routes
@@ -23,9 +24,10 @@ from tunnel.app.tunnel import Tunnel
 from tunnel.app.tunnel_load import TunnelLoad, tunnel_view
 from tunnel.domain.claims.claim import Claim, group_label
 from tunnel.domain.configuration import ServerSettings
-from tunnel.domain.configuration.mistakes import key_path
+from tunnel.domain.configuration.mistakes import key_path, unknown_name
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.registry import Registry, Selectable
+from tunnel.domain.rules.rule import Rule
 from tunnel.ports.clock import Clock
 from tunnel.ports.inspection import (
     ClientPage,
@@ -204,8 +206,12 @@ class InspectedServer(ServerInspection):
             tunnels=tuple(_tunnel(each) for each in tunnels),
         )
 
-    async def rules(self, *, group: str | None, offset: int, limit: int) -> RulePage | None:
+    async def rules(self, *, group: str | None, offset: int, limit: int, forward: str | None = None) -> RulePage | None:
         book = self._rule_book()
+        if forward is not None:
+            if forward not in book.settings.groups:
+                return None
+            return await _aside(book.settings, partial(_forward_page, book, forward, offset=offset, limit=limit))
         if group is not None and group not in book.settings.groups:
             return None
         if group is None and self._parts.claims:
@@ -215,13 +221,21 @@ class InspectedServer(ServerInspection):
             )
         return await _aside(book.settings, partial(_page, book, group, offset=offset, limit=limit))
 
-    async def explain(self, url: str, *, method: str | None) -> Explained:
+    async def explain(self, url: str, *, method: str | None, forward: str | None = None) -> Explained:
         head = asked_request(parse_url(url), method=parse_method(method or "GET"))
         book = self._rule_book()
         claim = claim_of(self._parts.claims, head)
         if claim is not None:
             return await _aside(book.settings, lambda: explained_claim(book.route(head), claim, redacted_rule))
         return await _aside(book.settings, lambda: explained(book.route(head), redacted_rule))
+        settings = book.settings
+        if forward is None:
+            return await _aside(settings, lambda: explained(book.route(head), redacted_rule))
+        if forward not in settings.groups:
+            raise unknown_name(forward, settings.groups, "forward", kind="group", add="[groups.NAME]")
+        return await _aside(
+            settings, lambda: explained(ForwardBook(settings.forward, forward).route(head), redacted_rule)
+        )
 
     def _rule_book(self) -> RuleBook:
         settings = self._settings()[0]
@@ -239,6 +253,10 @@ async def _aside(settings: ServerSettings, work: Callable[[], T], *, more: int =
         more: Claims that are treated like rules.
     """
     if more + len(settings.rules) + sum(len(group.rules) for group in settings.groups.values()) < _ASIDE_RULES:
+async def _aside(settings: ServerSettings, work: Callable[[], T]) -> T:
+    """The result of ``work``, which takes time linear in the number of rules: when they are many, of a thread's."""
+    rules = (settings.rules, settings.forward.rules, *(group.rules for group in settings.groups.values()))
+    if sum(map(len, rules)) < _ASIDE_RULES:
         return work()
     return await anyio.to_thread.run_sync(work)
 
@@ -255,14 +273,21 @@ def _tunnel(selectable: Selectable[Tunnel]) -> TunnelView:
 
 
 def _page(book: RuleBook, group: str | None, *, offset: int, limit: int) -> RulePage:
-    order, rules = book.order(group), book.rules(group)
+    rules = book.rules(group)
     place = "rules" if group is None else key_path("groups", group, "rules")
+    return _views(place, book.order(group), rules.__getitem__, offset=offset, limit=limit)
+
+
+def _forward_page(book: RuleBook, group: str, *, offset: int, limit: int) -> RulePage:
+    forward = ForwardBook(book.settings.forward, group)
+    return _views(FORWARD_RULES, forward.order(), forward.rule, offset=offset, limit=limit)
+
+
+def _views(place: str, order: Sequence[int], rule: Callable[[int], Rule], *, offset: int, limit: int) -> RulePage:
     return RulePage(
         total=len(order),
         next_offset=offset + limit if offset + limit < len(order) else None,
-        rules=tuple(
-            RuleView(f"{place}[{each}]", redacted_rule(rules[each])) for each in order[offset : offset + limit]
-        ),
+        rules=tuple(RuleView(f"{place}[{each}]", redacted_rule(rule(each))) for each in order[offset : offset + limit]),
     )
 
 

@@ -347,19 +347,28 @@ class ServerInspection(Inspection, Protocol):
         """Up to ``limit`` clients, after the first ``offset``."""
 
     @abstractmethod
-    async def rules(self, *, group: str | None, offset: int, limit: int) -> RulePage | None:
-        """Up to ``limit`` rules of the server, or of a group, after the first ``offset``; None: no such group."""
+    async def rules(self, *, group: str | None, offset: int, limit: int, forward: str | None = None) -> RulePage | None:
+        """Up to ``limit`` rules of the server, or of a group, after the first ``offset``; None: no such group.
+
+        Args:
+            group: Whose rules; None: the server's.
+            offset: How many to pass over.
+            limit: How many at most.
+            forward: The forward rules that name this group instead.
+        """
 
     @abstractmethod
-    async def explain(self, url: str, *, method: str | None) -> Explained:
+    async def explain(self, url: str, *, method: str | None, forward: str | None = None) -> Explained:
         """Where a request goes.
 
         Args:
             url: What is asked for, ``http(s)://`` or ``ws(s)://``.
             method: Of the request; None: GET.
+            forward: Of which group a client makes it, at its entry; None: a visitor of the server does.
 
         Raises:
-            ConfigurationError: This is no such request; the key path is ``url`` or ``method``.
+            ConfigurationError: This is no such request; the key path is ``url`` or ``method``, or it is ``forward``:
+                there is no such group.
         """
 
 

@@ -35,6 +35,7 @@ MAX_PAGE: Final = 1000
 _LIMIT: Final = Parameter("limit", "most entries to show", least=1, most=MAX_PAGE, default=100)
 _OFFSET: Final = Parameter("offset", "entries to pass over", least=0)
 _GROUP: Final = Parameter("group", "rules of this group instead of the server's")
+_FORWARD: Final = Parameter("forward", "forward rules that name this group, which is a client's at its entry")
 _URL: Final = Parameter("url", "explain where a request for this URL goes instead of listing rules")
 _METHOD: Final = Parameter("method", "method of that request; GET if not given")
 
@@ -69,12 +70,15 @@ def server_endpoints(inspection: ServerInspection, counters: Counters) -> tuple[
     async def rules(asked: Asked) -> Answer:
         query = asked.query
         url, method, group = query.text("url"), query.text("method"), query.text("group")
+        forward = query.text("forward")
         if url is not None:
             try:
-                return json_answer(await inspection.explain(url, method=method))
+                return json_answer(await inspection.explain(url, method=method, forward=forward))
             except ConfigurationError as exc:
                 raise ProblemAnswer(400, "bad_request", str(exc)) from exc
-        page = await inspection.rules(group=group, offset=query.integer("offset"), limit=query.integer("limit"))
+        page = await inspection.rules(
+            group=group, offset=query.integer("offset"), limit=query.integer("limit"), forward=forward
+        )
         if page is None:
             raise ProblemAnswer(404, "not_found", "there is no such group")
         return json_answer(page)
@@ -95,7 +99,7 @@ def server_endpoints(inspection: ServerInspection, counters: Counters) -> tuple[
             summary="Rules in the order in which they are considered, or where a request goes",
             answer=rules,
             shows=(RulePage, Explained),
-            parameters=(_GROUP, _OFFSET, _LIMIT, _URL, _METHOD),
+            parameters=(_GROUP, _FORWARD, _OFFSET, _LIMIT, _URL, _METHOD),
         ),
     )
 

@@ -11,6 +11,7 @@ import msgspec
 from tunnel.app.cli.explain_request import add_request_arguments, requested
 from tunnel.app.cli.failures import FAILED, OK
 from tunnel.app.cli.output import write
+from tunnel.app.forward_book import ForwardBook
 from tunnel.app.rule_book import Route, RuleBook, explained, given, reason
 from tunnel.app.settings import read_server_settings, settings_kind
 from tunnel.domain.configuration.mistakes import key_path, unknown_name
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a server's configuration: .toml, .yaml, .yml or .json")
     add_request_arguments(parser)
     parser.add_argument("--group", metavar="NAME", help="start at this group, as if the server had chosen it")
+    parser.add_argument("--forward", metavar="GROUP", help="explain what a client of this group opens instead")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--kind", choices=("server", "client"), help="whose settings these are (default: as for check)")
 
@@ -46,7 +48,14 @@ def run(args: argparse.Namespace) -> int:
     settings = read_server_settings(args.file)
     if args.group is not None and args.group not in settings.groups:
         raise unknown_name(args.group, settings.groups, "--group", kind="group", add="[groups.NAME]")
-    route = RuleBook(settings).route(head, args.group)
+    if args.forward is None:
+        route = RuleBook(settings).route(head, args.group)
+    else:
+        if args.group is not None:
+            raise ConfigurationError("expected without --group: it names the client's", key_path="--forward")
+        if args.forward not in settings.groups:
+            raise unknown_name(args.forward, settings.groups, "--forward", kind="group", add="[groups.NAME]")
+        route = ForwardBook(settings.forward, args.forward).route(head)
     if args.json:
         write(msgspec.json.encode(explained(route)).decode())
     else:

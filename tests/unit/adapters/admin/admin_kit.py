@@ -114,13 +114,13 @@ class FakeServer(ServerInspection):
         )
         return ClientPage(total=1, generation=3, next_offset=None, clients=(client,))
 
-    async def rules(self, *, group: str | None, offset: int, limit: int) -> RulePage | None:
-        self.asked.append((group, offset, limit))
+    async def rules(self, *, group: str | None, offset: int, limit: int, forward: str | None = None) -> RulePage | None:
+        self.asked.append((group, offset, limit, *([forward] if forward else [])))
         if group not in (None, "web"):
             return None
         return RulePage(total=2, next_offset=1, rules=(RuleView("rules[0]", {"path_prefix": "/", "group": "web"}),))
 
-    async def explain(self, url: str, *, method: str | None) -> Explained:
+    async def explain(self, url: str, *, method: str | None, forward: str | None = None) -> Explained:
         self.asked.append((url, method))
         if not url.startswith("http"):
             raise ConfigurationError("expected a URL", key_path="url")
