@@ -77,4 +77,4 @@ def _check_upstream(rule: ForwardRule, upstreams: Mapping[str, UpstreamSettings]
                 text = 'nothing is known of TCP but the upstream that an entry names, and "protocol" is "tcp"'
                 raise ConfigurationError(text, key_path=f"{path}.{key}")
     elif upstream.tcp:
-        raise mistake(f"{path}.protocol", '"tcp", as the targets of that upstream are "tcp://"', got=rule.protocol)
+        raise mistake(f"{path}.protocol", '"tcp", as the targets of that upstream are "tcp://"')
