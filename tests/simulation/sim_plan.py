@@ -96,6 +96,11 @@ class Request:
     def idempotent(self) -> bool:
         return not self.up
 
+    @property
+    def forwarded(self) -> bool:
+        """Whether it is made at an entry of a client, and answered by the server's own upstreams."""
+        return self.number % 3 == 1
+
 
 @dataclass(eq=False)
 class Plan:

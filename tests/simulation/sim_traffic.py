@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 from sim_plan import Kind, Request
 
-from tunnel.app.server import Server
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream, UpstreamTarget
@@ -163,7 +162,7 @@ class SimUpstream(UpstreamTarget):
 
 
 class SimVisitor:
-    """Makes one request of the server's ingress, and judges what came of it.
+    """Makes one request of an ingress, and judges what came of it.
 
     Args:
         request: The request.
@@ -184,7 +183,7 @@ class SimVisitor:
         """Go away in the middle."""
         self._departure.set()
 
-    async def visit(self, server: Server) -> None:
+    async def visit(self, ingress: Callable[..., Awaitable[None]]) -> None:
         request = self.request
         headers = [(b"host", b"app.test")]
         if request.up:
@@ -204,7 +203,7 @@ class SimVisitor:
             "client": (f"192.0.2.{request.number % 250}", 1234),
             "server": ("127.0.0.1", 80),
         }
-        await server.ingress(scope, self._receive, self._send)
+        await ingress(scope, self._receive, self._send)
         assert not self.outcome, f"request {request.number} has two outcomes"
         self.outcome = self._judged()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import msgspec
 from dependency_injector import providers
-from sim_plan import Plan
+from sim_plan import Plan, Request
 from sim_traffic import SimUpstream, Upstreams
 
 from tunnel.adapters.clock import AnyioClock
@@ -24,6 +24,9 @@ from tunnel.domain.configuration import (
     AuthSettings,
     ClientSettings,
     EjectionSettings,
+    EntrySettings,
+    ForwardRule,
+    ForwardSettings,
     GroupSettings,
     MemoryTransportSettings,
     Secret,
@@ -134,6 +137,8 @@ class SimWorld:
         self._budgets: list[Budget] = []
         self._server_scope = anyio.CancelScope()
         self._clock = AnyioClock()
+        self._entries = ServerContainer()
+        self._override(self._entries)
 
     def note(self, what: str) -> None:
         """Something happened: two runs of one seed have the same notes at the same times."""
@@ -164,6 +169,9 @@ class SimWorld:
             ),
             rules=(Rule(host="app.test", group="web"),),
             groups={"web": group},
+            forward=ForwardSettings(
+                rules=(ForwardRule(host="app.test", groups=("web",), upstream="app"),), upstreams={"app": upstream}
+            ),
             limits=plan.limits,
         )
 
@@ -189,6 +197,7 @@ class SimWorld:
         """The server's process, until it is killed."""
         container = ServerContainer()
         self._override(container)
+        container.targets.providers["http"].override(providers.Callable(lambda *_: SimUpstream(self.upstreams)))
         self._server_gone = anyio.Event()
         with anyio.CancelScope() as self._server_scope:
             async with Server(self.settings, container=container) as self.server:
@@ -205,6 +214,18 @@ class SimWorld:
                 pair.sever()
         self._server_scope.cancel()
         await self._server_gone.wait()
+
+    def ingress(self, request: Request) -> Callable[..., Awaitable[None]]:
+        """Where a request is made: at the server, or at an entry of whichever client's process lives."""
+        clients = [each.client for those in self.processes.values() for each in those if each.client and not each.over]
+        if not request.forwarded or not clients:
+            return self.server.ingress
+        client = clients[request.number % len(clients)]
+        # What an entry does on a socket, without the socket.
+        entry: Callable[..., Awaitable[None]] = self._entries.asgi_ingress(
+            client._entries._target, None, client.settings.limits
+        )
+        return entry
 
     def process(self, name: str) -> SimProcess:
         """A new process under a client's name; ``run`` starts it."""
@@ -224,6 +245,7 @@ class SimWorld:
             client_id=process.name,
             token=Secret(_TOKEN),
             limits=self.plan.limits,
+            entry=EntrySettings(wait_for_server_s=self.plan.wait_for_client_s),
         )
         with process.scope:
             async with Client(settings, container=container) as process.client:

@@ -116,7 +116,7 @@ class _Simulation:
         number = visitor.request.number
         self._active.add(number)
         try:
-            await visitor.visit(self._world.server)
+            await visitor.visit(self._world.ingress(visitor.request))
         finally:
             self._active.discard(number)
         self._world.note(f"{number} {visitor.outcome}")
@@ -239,11 +239,11 @@ class _Simulation:
         await anyio.sleep(3 * self._plan.limits.heartbeat_s + 1)
         with anyio.fail_after(_HEALED_WITHIN_S):
             await self._all_ready()
-        for number in range(len(world.processes)):
+        for number in range(2 * len(world.processes)):
             probe = Request(30_000 + number, Kind.SMALL, down=100)
             world.upstreams.requests[probe.number] = probe
             visitor = SimVisitor(probe)
-            await visitor.visit(world.server)
+            await visitor.visit(world.ingress(probe))
             assert visitor.outcome == "complete", f"nothing is wrong any more, and yet: {visitor.outcome}"
         with anyio.move_on_after(_QUIET_WITHIN_S):
             while not world.quiet:  # noqa: ASYNC110

@@ -170,6 +170,8 @@ def doubts(settings: ServerSettings | ClientSettings) -> list[tuple[str, str]]:
             for group, table in settings.groups.items()
             for name, upstream in table.upstreams.items()
         }
+        for name, upstream in settings.forward.upstreams.items():
+            upstreams[key_path("forward", "upstreams", name)] = upstream
     else:
         late["tls.certificate"] = OpensslClientTls(settings.tls).out_of_date
         upstreams = {key_path("upstreams", name): upstream for name, upstream in settings.upstreams.items()}

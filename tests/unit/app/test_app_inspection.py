@@ -24,9 +24,9 @@ from support.app_kit import (
 
 from tunnel.app.client import Client
 from tunnel.app.server import Server
-from tunnel.domain.configuration import AdminSettings
+from tunnel.domain.configuration import AdminSettings, ForwardRule, ForwardSettings, UpstreamSettings
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
-from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.rules.rule import Rule
 from tunnel.ports.admin import AdminListener
 from tunnel.ports.inspection import Inspection, ServerInspection, Stats
@@ -329,6 +329,32 @@ async def test_rules_are_shown_in_the_order_in_which_they_count(inspected: Inspe
         explained = await shown.explain("http://a.test/x", method=None)
         assert (explained.group, explained.upstream, explained.rule["key"]) == ("web", "app", "rules[1]")
         assert "s3cret" not in repr(explained)
+
+
+async def test_forward_rules_of_a_group_are_shown_and_explained(inspected: Inspected) -> None:
+    forward = ForwardSettings(
+        rules=(
+            ForwardRule(groups=("web",), upstream="app"),
+            ForwardRule(host="a.test", groups=("api",), upstream="app"),
+            ForwardRule(host="a.test", groups=("web",), upstream="app", headers={"authorization": "s3cret"}),
+        ),
+        upstreams={"app": UpstreamSettings(targets=("http://10.0.0.7",))},
+    )
+    async with inspected.server() as server:
+        await server.reload(msgspec.structs.replace(server.settings, forward=forward))
+        shown = inspected.made[0].inspection
+        page = await shown.rules(group=None, offset=0, limit=1, forward="web")
+        assert ([each.key for each in page.rules], page.total, page.next_offset) == (["forward.rules[2]"], 2, 1)
+        assert page.rules[0].rule["headers"] == {"authorization": "***"}
+        assert await shown.rules(group=None, offset=0, limit=1, forward="nobody") is None
+        explained = await shown.explain("http://a.test/", method=None, forward="web")
+        assert (explained.upstream, explained.targets, explained.rule["key"]) == (
+            "app",
+            ("http://10.0.0.7",),
+            "forward.rules[0]",
+        )
+        with pytest.raises(ConfigurationError, match="forward: unknown group"):
+            await shown.explain("http://a.test/", method=None, forward="nobody")
 
 
 async def test_a_reload_is_seen_at_once(inspected: Inspected) -> None:

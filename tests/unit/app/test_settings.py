@@ -171,6 +171,14 @@ def test_unverified_upstream_is_a_doubt(client_file: Path) -> None:
     assert doubts(settings) == [("upstreams.app.tls.verify", "any certificate is accepted")]
 
 
+def test_unverified_forward_upstream_is_a_doubt(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    upstream = '[forward.upstreams.app]\ntargets = ["https://localhost:1"]\ntls = { verify = false }\n'
+    path.write_text(f'[transports.memory]\nname = "edge"\n{upstream}')
+    expected = [("forward.upstreams.app.tls.verify", "any certificate is accepted")]
+    assert doubts(load_server_settings(path)) == expected
+
+
 def test_rules_can_be_read_where_the_certificates_are_not(tmp_path: Path) -> None:
     path = tmp_path / "server.toml"
     path.write_text('[transports.grpc]\nlisten = "0.0.0.0:0"\ntls = { certificate = "none.pem", key = "none.key" }\n')

@@ -151,6 +151,12 @@ async def test_rules_of_an_unknown_group_are_not_found() -> None:
     assert (await get(server_application(), "/api/rules?group=nobody")).status == 404
 
 
+async def test_forward_rules_are_asked_for_by_group() -> None:
+    server = FakeServer()
+    await get(server_application(server), "/api/rules?forward=web&limit=1")
+    assert server.asked == [(None, 0, 1, "web")]
+
+
 async def test_a_request_is_explained() -> None:
     server = FakeServer()
     got = await get(server_application(server), "/api/rules?url=http%3A%2F%2Fapp.test%2Fa%3Fb%3D1&method=POST")

@@ -25,6 +25,23 @@ group = "canary"
 [[rules]]
 service = "shop.Orders"
 group = "web"
+[[forward.rules]]
+host = "billing.test"
+groups = ["canary"]
+upstream = "old"
+[[forward.rules]]
+host = "billing.test"
+groups = ["web", "canary"]
+upstream = "billing"
+[[forward.rules]]
+host = "billing.test"
+methods = ["POST"]
+groups = ["web"]
+upstream = "billing"
+[forward.upstreams.billing]
+targets = ["http://10.0.0.7"]
+[forward.upstreams.old]
+targets = ["http://10.0.0.8"]
 [groups.canary]
 [[groups.canary.rules]]
 upstream = "app"
@@ -89,6 +106,37 @@ def test_both_hops_and_their_near_misses_are_shown(capsys: Captured) -> None:
         "rules[1]  header x-env, header x-debug\n",
         "",
     )  # fmt: skip
+
+
+def test_what_a_client_opens_meets_the_forward_rules_of_its_group(capsys: Captured) -> None:
+    assert explained(capsys, "--forward", "web", "--url", "http://billing.test/") == {
+        "group": "web",
+        "upstream": "billing",
+        "targets": ["http://10.0.0.7"],
+        "rule": {
+            "key": "forward.rules[1]",
+            "host": "billing.test",
+            "groups": ["web", "canary"],
+            "upstream": "billing",
+        },
+        "upstream_rule": {
+            "key": "forward.rules[1]",
+            "host": "billing.test",
+            "groups": ["web", "canary"],
+            "upstream": "billing",
+        },
+        "near_misses": [{"rule": "forward.rules[2]", "failed": ["method"], "reason": "method"}],
+        "reason": None,
+    }
+    assert explained(capsys, "--forward", "canary", "--url", "http://billing.test/")["upstream"] == "old"
+    nothing = explained(capsys, "--forward", "web", "--url", "http://other.test/", code=1)
+    assert nothing["reason"] == "no forward rule matches for the group web"
+
+
+@pytest.mark.parametrize("wrong", [["--forward", "nobody"], ["--forward", "web", "--group", "web"]])
+def test_forward_names_a_group_that_there_is_and_excludes_the_other_hops(capsys: Captured, wrong: list[str]) -> None:
+    assert main(["explain", "server.toml", "--url", "http://billing.test/", *wrong]) == 2
+    assert "--forward" in capsys.readouterr().err
 
 
 def test_json_is_one_object(capsys: Captured) -> None:
