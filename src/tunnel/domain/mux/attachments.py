@@ -4,7 +4,8 @@
 2. A tunnel that lost its link is kept for ``resume_s``, the smaller of what both sides announced.
 3. It is not kept when three links in a row carried nothing to the peer: what was sent on them may be what ended them.
 4. The server does not keep a tunnel in which nothing goes on, unless another link is there already. The client does:
-   only the server knows whether something was under way to the client.
+   only the server knows whether something was under way to the client. For the same reason a server that takes sessions
+   of the client's keeps it too.
 """
 
 from __future__ import annotations

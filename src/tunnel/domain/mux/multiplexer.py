@@ -179,11 +179,13 @@ class Multiplexer:
             Why the tunnel has to end, which is the caller's to do; None when it is kept until ``expires``.
         """
         retention = self._out.retention
+        # An opening of the peer's may have been lost with the link; then only the peer knows of it.
+        idle = self.drained and not (self._sessions.accepts and self._sessions.last_accepted is None)
         self.state = TRANSITIONS[self.state, TunnelInput.LINK_LOST]
         self.detached = True
         self._out.detached()
         return self._attachments.lose(
-            now, acked=retention.acked, waiting=bool(len(retention)), idle=self.drained, replaced=replaced
+            now, acked=retention.acked, waiting=bool(len(retention)), idle=idle, replaced=replaced
         )
 
     def attach(self, received: int, now: float) -> str | None:

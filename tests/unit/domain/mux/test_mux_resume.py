@@ -663,6 +663,7 @@ def test_tunnel_is_kept_for_the_shorter_time_of_both_from_the_loss() -> None:
 @pytest.mark.rule("R20")
 def test_server_keeps_no_tunnel_in_which_nothing_is_under_way_and_a_client_does() -> None:
     ends, session, peer = talking()
+    ends.server.accept(accepts=False)
     session.reset(ENOUGH)
     session.finish()
     ends.settle()
@@ -670,6 +671,27 @@ def test_server_keeps_no_tunnel_in_which_nothing_is_under_way_and_a_client_does(
     assert [mux.drained for mux in ends.muxes] == [True, True]
     assert ends.server.detach(ends.now) == "nothing was under way"
     assert ends.client.detach(ends.now) is None
+
+
+@pytest.mark.rule("R20")
+def test_session_whose_opening_was_lost_with_the_link_is_taken_by_a_server_that_knew_of_nothing() -> None:
+    ends = Ends()
+    lost = ends.client.open(GET, ends.now)
+    assert ends.client.next_frame(ends.now) is not None
+    lose(ends)
+    resume(ends)
+    ends.move()
+    assert lost.error is None
+    assert ends.server.session_count == 1
+
+
+@pytest.mark.rule("R20")
+def test_server_that_has_said_go_away_keeps_no_tunnel_in_which_nothing_is_under_way() -> None:
+    ends = Ends()
+    ends.server.go_away("shutdown")
+    ends.settle()
+    assert ends.server.drained
+    assert ends.server.detach(ends.now) == "nothing was under way"
 
 
 @pytest.mark.rule("R20")
