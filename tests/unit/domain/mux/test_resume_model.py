@@ -75,7 +75,6 @@ FAULTS = {
     "expired at the client alone": 5,
     "expired at the server alone": 1,
     "not resumed": 20,
-    "nothing was under way": 20,
     "resuming is off": 5,
     "links in a row ended before anything was acknowledged": 10,
 }
