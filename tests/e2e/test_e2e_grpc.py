@@ -19,7 +19,7 @@ from support.call_observation import Observation, observe
 
 from tunnel.domain.configuration.addresses import authority
 
-pytestmark = [pytest.mark.usefixtures("requires_tunnel"), pytest.mark.both_ways]
+pytestmark = pytest.mark.usefixtures("requires_tunnel")
 
 DEADLINE_S = 60
 LARGE = bytes(range(256)) * 40_000
@@ -92,6 +92,7 @@ def unnamed(seen: Observation) -> Observation:
     return replace(seen, trailing=tuple(pair for pair in seen.trailing if pair[0] != "x-request-id"))
 
 
+@pytest.mark.both_ways
 def test_calls_are_the_same_as_when_they_are_made_directly(transport, direction, upstream, tmp_path):
     async def work() -> None:
         async with through(transport, direction, upstream, tmp_path) as (topology, app, direct, tunnelled):
@@ -138,6 +139,7 @@ def test_calls_at_once_keep_apart(transport, direction, upstream, tmp_path):
     run(work())
 
 
+@pytest.mark.both_ways
 def test_side_where_calls_enter_lets_them_finish_when_it_is_told_to_stop(transport, direction, upstream, tmp_path):
     if transport == "memory":
         pytest.skip("the host of both ends stops otherwise")

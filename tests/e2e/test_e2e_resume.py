@@ -67,7 +67,6 @@ def test_download_survives_a_link_that_is_reset_again_and_again(cuttable, measur
     assert client.matches("Traceback") == server.matches("Traceback") == []
 
 
-@pytest.mark.both_ways
 def test_requests_in_flight_are_answered_after_a_reset(cuttable, upstream):
     proxy, topology = cuttable
     names = [f"resumed-{topology.name}-{number}" for number in range(20)]

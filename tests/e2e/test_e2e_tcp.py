@@ -77,7 +77,6 @@ def test_bulk_arrives_whole_and_nobody_keeps_it(
     assert {name: each for name, each in growth.items() if each > MAX_GROWTH_BYTES} == {}
 
 
-@pytest.mark.both_ways
 def test_end_that_does_not_read_holds_up_nobody_else_and_costs_little(through: Topology, peer: Upstream) -> None:
     address = through.tcp("peer")
 

@@ -19,8 +19,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-pytestmark = pytest.mark.both_ways
-
 HOST = "app.example.test"
 MIB = 1 << 20
 
@@ -103,6 +101,7 @@ def scene(transport: str, direction: str, tmp_path):
     return play
 
 
+@pytest.mark.both_ways
 def test_conversation_with_everything_in_it(scene) -> None:
     async def scenario(topology: Topology, upstream: Upstream) -> None:
         async with visiting(topology, "/all", subprotocols=["other", "log"]) as visitor:
@@ -127,6 +126,7 @@ def test_conversation_with_everything_in_it(scene) -> None:
     scene(scenario)
 
 
+@pytest.mark.both_ways
 def test_either_end_closes_or_vanishes(scene) -> None:
     async def scenario(topology: Topology, upstream: Upstream) -> None:
         async with leaving_nothing(topology):
@@ -186,6 +186,7 @@ def test_stalled_reader_delays_none_of_a_hundred(scene) -> None:
     scene(scenario)
 
 
+@pytest.mark.both_ways
 def test_side_that_shuts_down_lets_no_socket_in_and_tells_those_inside_1001(scene, transport: str) -> None:
     if transport == "memory":
         pytest.skip("needs a process that can be told to stop")
@@ -218,6 +219,7 @@ async def _refused(topology: Topology) -> None:
             await visitor.leave()
 
 
+@pytest.mark.both_ways
 def test_conversation_outlives_its_link(scene, transport: str) -> None:
     if transport == "memory":
         pytest.skip("nothing lies between the two ends of the in-memory transport")
