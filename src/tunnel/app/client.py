@@ -80,6 +80,7 @@ class Client:
             ClientParts(
                 lines=lambda: tuple(self._lines),
                 entrances=self._entrances,
+                waiting=lambda: self._route.waiting,
                 budget=self.container.budget(),
                 clock=self.container.clock(),
                 process=self.container.process(),

@@ -34,6 +34,8 @@ class ClientParts(NamedTuple):
 
     lines: Callable[[], tuple[ClientLine, ...]]
     entrances: Entrances
+    waiting: Callable[[], int]
+    """Conversations of entries that wait for a tunnel."""
     budget: Budget
     clock: Clock
     process: Callable[[], ProcessLoad]
@@ -105,6 +107,7 @@ class InspectedClient(ClientInspection):
             tunnels=len(tunnels),
             sessions=load.sessions,
             handlers=load.handlers,
+            waiting_requests=parts.waiting(),
             waiting_sends=load.waiting,
             unframed_bytes=load.unframed_bytes,
             retained_frames=load.retained_frames,

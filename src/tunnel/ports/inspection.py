@@ -81,7 +81,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         tunnels: Attached and detached.
         sessions: Not finished, in all tunnels.
         handlers: Conversations opened by the peer that are being handled here.
-        waiting_requests: Requests that wait for a client.
+        waiting_requests: Requests that wait for a client; on a client for a tunnel.
         waiting_sends: Openings, messages and sessions that wait for the next frame.
         unframed_bytes: Cost of what waits to be framed.
         retained_frames: Frames sent and not acknowledged.

@@ -332,6 +332,7 @@ async def test_conversation_waits_for_a_tunnel_as_long_as_configured(stage: Stag
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stage.hand_in, stream)
             await until(lambda: client._route.waiting == 1)
+            assert (await client._inspection.stats()).waiting_requests == 1
             assert await stage.failure() is ErrorCode.OVERLOADED
             async with stage.server(forward(FOR_WEB)):
                 await until(lambda: stream.ended)
