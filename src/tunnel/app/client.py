@@ -75,7 +75,7 @@ class Client:
         self._lines = {self._line}
         self._entrances = Entrances(self._background, self.container.ledger())
         self._route = ServerRoute(self.settings.entry, self._visit, self.container.clock())
-        self._entries = Entries(self.container, self._route, group=lambda: self.settings.group)
+        self._entries = Entries(self.container, self._route, group=lambda: self.settings.group or "")
         self._inspection = InspectedClient(
             ClientParts(
                 lines=lambda: tuple(self._lines),

@@ -110,10 +110,6 @@ class LineMaker:
         transport: Transport = self._container.transports(scheme, *given)
         return transport
 
-    def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
-        target: UpstreamTarget = self._container.targets(parse_target(url).scheme, url, settings, policy)
-        return target
-
 
 def _asked(settings: ClientSettings, before: ClientLine | None) -> AskedClaim | None:
     if settings.claim is None:

@@ -12,9 +12,8 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from tunnel.app.claims import Claims
-from tunnel.app.handshake import CAPABILITIES, deadline, expect, negotiate_version, refuse
 from tunnel.app.forward_target import ForwardTargets
-from tunnel.app.handshake import deadline, expect, negotiate_version, refuse
+from tunnel.app.handshake import CAPABILITIES, deadline, expect, negotiate_version, refuse
 from tunnel.app.server_visit import ServerVisit
 from tunnel.app.snapshots import CLAIM_SNAPSHOT, PublishedSnapshot, Snapshots
 from tunnel.app.tunnel import Tunnel
@@ -125,8 +124,8 @@ class ServerLinks(LinkService):
 
         Tunnels registered from now on get all of them. Those there keep their limits, are pushed their group's
         configuration if it is another, and are closed with ``forbidden`` when their credential does not let them into
-        their group any more, or does not cover what they have claimed.
-        their group any more. Whether their sessions are taken is as ``forward`` says by now.
+        their group any more, or does not cover what they have claimed. Whether their sessions are taken is as
+        ``forward`` says by now.
 
         Args:
             limits: Announced to clients.
@@ -305,7 +304,6 @@ class ServerLinks(LinkService):
             remote=request.limits,
             budget=self._budget,
             now=self._clock.now(),
-            accepts=False,
             # What was claimed is not to be somebody else's, because a link is lost.
             keeps_idle=visit.claim is not None,
             accepts=self._forward.serves(request.group_id),

@@ -32,9 +32,9 @@ from tunnel.app.prepared import prepare, prepare_aside
 from tunnel.app.routes import Routes
 from tunnel.app.server_inspection import InspectedServer, ServerParts
 from tunnel.app.tunnel import Tunnel
+from tunnel.app.upstreams import by_scheme
 from tunnel.domain.claims.claim import Claim
 from tunnel.domain.claims.grant import public_url
-from tunnel.app.upstreams import by_scheme
 from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.errors import LinkEnd, LinkError
@@ -71,7 +71,6 @@ class Server:
         self._telemetry = self.container.ledger()
         self._access_logs = AccessLogs(self._telemetry, self.container.access_log)
         self._registry: Registry[Tunnel] = Registry(max_links=settings.limits.max_links, on_published=self._published)
-        rules, self._snapshots = prepare(settings, version=self.version)
         self._claims = Claims(
             settings.claims,
             registry=self._registry,
@@ -283,6 +282,7 @@ class Server:
 
     def _claims_changed(self) -> None:
         self._target.claims_changed()
+
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._background.tasks.start_soon(work)
 

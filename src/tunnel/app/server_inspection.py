@@ -224,18 +224,16 @@ class InspectedServer(ServerInspection):
     async def explain(self, url: str, *, method: str | None, forward: str | None = None) -> Explained:
         head = asked_request(parse_url(url), method=parse_method(method or "GET"))
         book = self._rule_book()
+        settings = book.settings
+        if forward is not None:
+            if forward not in settings.groups:
+                raise unknown_name(forward, settings.groups, "forward", kind="group", add="[groups.NAME]")
+            route = ForwardBook(settings.forward, forward).route
+            return await _aside(settings, lambda: explained(route(head), redacted_rule))
         claim = claim_of(self._parts.claims, head)
         if claim is not None:
-            return await _aside(book.settings, lambda: explained_claim(book.route(head), claim, redacted_rule))
-        return await _aside(book.settings, lambda: explained(book.route(head), redacted_rule))
-        settings = book.settings
-        if forward is None:
-            return await _aside(settings, lambda: explained(book.route(head), redacted_rule))
-        if forward not in settings.groups:
-            raise unknown_name(forward, settings.groups, "forward", kind="group", add="[groups.NAME]")
-        return await _aside(
-            settings, lambda: explained(ForwardBook(settings.forward, forward).route(head), redacted_rule)
-        )
+            return await _aside(settings, lambda: explained_claim(book.route(head), claim, redacted_rule))
+        return await _aside(settings, lambda: explained(book.route(head), redacted_rule))
 
     def _rule_book(self) -> RuleBook:
         settings = self._settings()[0]
@@ -252,11 +250,8 @@ async def _aside(settings: ServerSettings, work: Callable[[], T], *, more: int =
         work: Touches nothing that changes.
         more: Claims that are treated like rules.
     """
-    if more + len(settings.rules) + sum(len(group.rules) for group in settings.groups.values()) < _ASIDE_RULES:
-async def _aside(settings: ServerSettings, work: Callable[[], T]) -> T:
-    """The result of ``work``, which takes time linear in the number of rules: when they are many, of a thread's."""
     rules = (settings.rules, settings.forward.rules, *(group.rules for group in settings.groups.values()))
-    if sum(map(len, rules)) < _ASIDE_RULES:
+    if more + sum(map(len, rules)) < _ASIDE_RULES:
         return work()
     return await anyio.to_thread.run_sync(work)
 

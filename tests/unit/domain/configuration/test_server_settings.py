@@ -123,8 +123,7 @@ NO_PATH = "expected a target without path, query and fragment; requests keep the
 # (what is replaced in COMPLETE, by what, the whole message)
 MISTAKES = [
     ("[transports.grpc]", "[transport.grpc]", 'transport: unknown key; expected one of "access_log", "admin", "auth", '
-     '"claims", "groups", "ingress", "limits", "rules", "transports"; did you mean "transports"?'),
-     '"forward", "groups", "ingress", "limits", "rules", "transports"; did you mean "transports"?'),
+     '"claims", "forward", "groups", "ingress", "limits", "rules", "transports"; did you mean "transports"?'),
     ("[transports.grpc]", "[transports.grcp]", 'transports.grcp: unknown key; expected one of "grpc", "memory", '
      '"websocket"; did you mean "grpc"?'),
     ("[transports.grpc]", "[transports.quic]", 'transports.quic: unknown key; expected one of "grpc", "memory", '
