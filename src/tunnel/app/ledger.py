@@ -121,8 +121,7 @@ class Ledger(Telemetry):
         if attempt.tries > 1:
             self._counters.retries.add(group, attempt.tries - 1)
         received_bytes = attempt.received_bytes + head.carried_bytes
-        count = self._counters.session(protocol, group, attempt.rule, outcome, status)
-        count = self._counters.session(protocol, attempt.group, attempt.rule, outcome, status, attempt.direction)
+        count = self._counters.session(protocol, group, attempt.rule, outcome, status, attempt.direction)
         count.add(duration_s, received_bytes, attempt.sent_bytes)
         log = self.access_log
         if log is not None and not log.wants():
