@@ -7,9 +7,11 @@ from typing import Final
 
 from tunnel.app.attempt import Attempt
 from tunnel.app.group import Group
+from tunnel.app.guarded_group import GuardedGroup
 from tunnel.app.ledger import Ledger
 from tunnel.domain.envelopes import Opening
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.refusal import Refusal
 from tunnel.ports.target import ProxyTarget, Stream
 
 __all__ = ["AccountedTarget"]
@@ -30,8 +32,10 @@ class AccountedTarget(ProxyTarget):
         self._ledger = ledger
 
     @abstractmethod
-    def find(self, head: Opening, attempt: Attempt) -> Group:
-        """The group for a conversation; notes in ``attempt`` by which rule, where there are rules.
+    def find(self, head: Opening, attempt: Attempt) -> Group | GuardedGroup:
+        """The group for a conversation, behind middleware if it is to go through any.
+
+        Notes in ``attempt`` by which rule, where there are rules.
 
         Raises:
             SessionError: There is none.
@@ -43,6 +47,11 @@ class AccountedTarget(ProxyTarget):
         attempt = ledger.begin(head)
         try:
             await self.find(head, attempt).handle(stream, attempt)
+        except Refusal as exc:
+            ledger.end(stream, attempt, exc)
+            if attempt.answered_at is None:
+                raise
+            return
         except SessionError as exc:
             ledger.end(stream, attempt, stream.cut_off or exc)
             raise

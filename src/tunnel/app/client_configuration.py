@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from tunnel.app.middlewares import KindProvider
 from tunnel.app.upstream_router import TargetFactory, UpstreamRouter
 from tunnel.domain.configuration import ClientPolicy, GroupSnapshot, TargetPolicy, UpstreamSettings
 from tunnel.domain.configuration.upstream_tls import accepts_any_certificate
@@ -45,6 +46,7 @@ class ClientConfiguration(ProxyTarget):
         random: For balancing.
         telemetry: Told what was applied, and of targets that are ejected and return.
         clock: Time.
+        kinds: Makes the middleware that rules name.
         start: Runs something in the background.
         on_rejected: Called when a snapshot was rejected.
     """
@@ -57,6 +59,7 @@ class ClientConfiguration(ProxyTarget):
         telemetry: Telemetry,
         *,
         clock: Clock,
+        kinds: KindProvider,
         start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         on_rejected: Callable[[], None],
     ) -> None:
@@ -65,6 +68,7 @@ class ClientConfiguration(ProxyTarget):
         self._random = random
         self._telemetry = telemetry
         self._clock = clock
+        self._kinds = kinds
         self._start = start
         self._on_rejected = on_rejected
         self._snapshot: GroupSnapshot | None = None
@@ -161,6 +165,8 @@ class ClientConfiguration(ProxyTarget):
                 previous=None if self._serving is None else self._serving.router,
                 telemetry=self._telemetry,
                 clock=self._clock,
+                kinds=self._kinds,
+                start=self._start,
             )
         except ConfigurationError:
             raise

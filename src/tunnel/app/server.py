@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
 
@@ -25,7 +26,8 @@ from tunnel.app.entrances import Entrances
 from tunnel.app.group_route import GroupRoute
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
-from tunnel.app.prepared import prepare, prepare_aside
+from tunnel.app.middlewares import Middlewares, check_kinds
+from tunnel.app.prepared import prepare, prepare_aside, trusting
 from tunnel.app.routes import Routes
 from tunnel.app.server_inspection import InspectedServer, ServerParts
 from tunnel.app.tunnel import Tunnel
@@ -77,6 +79,7 @@ class Server:
             clock=self.container.clock(),
             on_change=self._claims_changed,
         )
+        self._middleware = self._middlewares(settings)
         self._target = Routes(
             rules,
             settings.groups,
@@ -85,6 +88,7 @@ class Server:
             random=self.container.random(),
             ledger=self._telemetry,
             clock=self.container.clock(),
+            middleware=self._middleware,
         )
         self._authenticator = self.container.authenticator(settings.auth)
         self._links = ServerLinks(
@@ -146,6 +150,8 @@ class Server:
                 await self.aclose(drain_s=0)
             await self._background.__aexit__(exc_type, exc, traceback)
         finally:
+            with anyio.CancelScope(shield=True):
+                await self._middleware.aclose()
             # Last of all: what is cut off only now is recorded too.
             await self._access_logs.aclose()
 
@@ -218,7 +224,15 @@ class Server:
             if settings.auth != self.settings.auth:
                 authenticator = self.container.authenticator(settings.auth)
             made = self._made(settings)
-            async with self._access_logs.following(settings.access_log):
+            middleware = self._middlewares(settings, self._middleware)
+
+            def let_go() -> None:
+                # What is not to be used: the new one until it is in place, from then on the old one.
+                middleware.release()
+
+            async with AsyncExitStack() as stack:
+                stack.callback(let_go)
+                await stack.enter_async_context(self._access_logs.following(settings.access_log))
                 async with self._entrances.letting_in(made):
                     # A shutdown that has begun meanwhile is not to find more than it knows of.
                     self._check_running()
@@ -226,7 +240,8 @@ class Server:
                 self.settings, self.version = settings, version
                 self._snapshots, self._authenticator = prepared.snapshots, authenticator
                 self._registry.limit_links(settings.limits.max_links)
-                self._target.follow(prepared.rules, settings.groups)
+                self._target.follow(prepared.rules, settings.groups, middleware)
+                middleware, self._middleware = self._middleware, middleware
                 self._claims.follow(settings.claims)
                 self.ingress.application = mounted
                 self._links.configure(limits=settings.limits, authenticator=authenticator, snapshots=prepared.snapshots)
@@ -264,6 +279,15 @@ class Server:
 
     def _claims_changed(self) -> None:
         self._target.claims_changed()
+
+    def _middlewares(self, settings: ServerSettings, previous: Middlewares | None = None) -> Middlewares:
+        """What the server's own rules name; what groups' rules name is checked."""
+        tables, kinds = trusting(settings), self.container.middleware
+        check_kinds(settings, kinds)
+        return Middlewares(tables, settings.rules, place="rules", kinds=kinds, start=self._start, previous=previous)
+
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._background.tasks.start_soon(work)
 
     def _published(self, group: str) -> None:
         self._target.arrived(group)

@@ -30,6 +30,7 @@ from tunnel.domain.configuration.listeners import (
     TransportsSettings,
     WebSocketTransportSettings,
 )
+from tunnel.domain.configuration.middleware import MiddlewareSettings
 from tunnel.domain.configuration.secret import Secret
 from tunnel.domain.configuration.server import ServerSettings, decode_server_settings
 from tunnel.domain.configuration.snapshot import GroupSnapshot
@@ -62,6 +63,7 @@ __all__ = [
     "ListenAddress",
     "ListenerTlsSettings",
     "MemoryTransportSettings",
+    "MiddlewareSettings",
     "Secret",
     "ServerSettings",
     "ServerUrl",

@@ -259,8 +259,6 @@ PLANNED = [
     ('[forward.upstreams.b]\ntargets = ["http://10.0.0.7:80"]', "forward"),
     ('[auth.jwt]\njwks = "x"', "auth.jwt"),
     ("[limits]\nmax_message_bytes = 1", "limits.max_message_bytes"),
-    ('[[rules]]\nmiddleware = "x"', "rules[0].middleware"),
-    ('[[groups."a.b".rules]]\nmiddleware = ["x"]', 'groups."a.b".rules[0].middleware'),
 ]
 
 
