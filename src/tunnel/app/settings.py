@@ -17,9 +17,7 @@ import msgspec
 from tunnel.adapters.config_file import FileConfigSource, read_table
 from tunnel.adapters.tls.client import OpensslClientTls
 from tunnel.adapters.tls.listener import OpensslListenerTls
-from tunnel.app.container import ServerContainer
 from tunnel.app.listener_tls import read_listener_tls
-from tunnel.app.middlewares import check_kinds
 from tunnel.app.tls_files import beside, tls_files
 from tunnel.domain.configuration import (
     BUILT_IN_SCHEMES,
@@ -144,6 +142,10 @@ def client_source(path: str | PathLike[str]) -> ConfigSource[ClientSettings]:
 def _server_settings(table: Mapping[str, object]) -> ServerSettings:
     settings = decode_server_settings(table)
     if settings.middleware:
+        # Loaded when needed: commands that only read files are to start fast.
+        from tunnel.app.container import ServerContainer
+        from tunnel.app.middlewares import check_kinds
+
         # Kinds that a container may bring are judged by the server that is made with it.
         check_kinds(settings, ServerContainer.middleware, unknown=False)
     return settings

@@ -57,10 +57,9 @@ class TokenBuckets:
             return wait_s
         full_at[key] = until
         full_at.move_to_end(key)
+        self._forget(now)
         if len(full_at) > self._max_keys:
             full_at.popitem(last=False)
-        else:
-            self._forget(now)
         return 0.0
 
     def _forget(self, now: float) -> None:

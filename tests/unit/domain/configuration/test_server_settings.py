@@ -123,7 +123,7 @@ NO_PATH = "expected a target without path, query and fragment; requests keep the
 # (what is replaced in COMPLETE, by what, the whole message)
 MISTAKES = [
     ("[transports.grpc]", "[transport.grpc]", 'transport: unknown key; expected one of "access_log", "admin", "auth", '
-     '"claims", "groups", "ingress", "limits", "rules", "transports"; did you mean "transports"?'),
+     '"claims", "groups", "ingress", "limits", "middleware", "rules", "transports"; did you mean "transports"?'),
     ("[transports.grpc]", "[transports.grcp]", 'transports.grcp: unknown key; expected one of "grpc", "memory", '
      '"websocket"; did you mean "grpc"?'),
     ("[transports.grpc]", "[transports.quic]", 'transports.quic: unknown key; expected one of "grpc", "memory", '
@@ -178,8 +178,8 @@ MISTAKES = [
      'upstream, got "app"'),
     ('path_prefix = "/api"', 'path_prefix = "api"', "rules[0].path_prefix: expected a path that starts with /"),
     ('path_prefix = "/api"', 'path_prefx = "/api"', 'rules[0].path_prefx: unknown key; expected one of "group", '
-     '"headers", "host", "method", "methods", "path", "path_prefix", "path_regex", "priority", "protocol", "query", '
-     '"service", "upstream"; did you mean "path_prefix"?'),
+     '"headers", "host", "method", "methods", "middleware", "path", "path_prefix", "path_regex", "priority", '
+     '"protocol", "query", "service", "upstream"; did you mean "path_prefix"?'),
     ('path_prefix = "/api"', 'priority = "1"', 'rules[0].priority: expected an integer, got "1"'),
     ("[[rules]]", "[rules]", "rules: expected a list, got a table"),
     ('balance = "power_of_two"', 'balance = "fastest"', 'groups.web.balance: unknown strategy "fastest"; expected one '
