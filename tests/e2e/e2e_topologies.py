@@ -48,6 +48,8 @@ class Plan:
     tcp: Mapping[str, Address] = field(default_factory=dict)
     calls_port: int | None = None
     """Where gRPC calls go, all of them; without it there is no ingress for any."""
+    more: str = ""
+    """Further tables of the server's file."""
 
 
 def server_toml(plan: Plan, transport: str, memory_name: str) -> str:
@@ -138,6 +140,7 @@ targets = ["{target}"]
 {"" if plan.calls_port is None else calls_toml(plan.calls_port)}
 [limits]
 heartbeat_s = {plan.heartbeat_s}
+{plan.more}
 """
 
 
