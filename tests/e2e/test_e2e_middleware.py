@@ -162,5 +162,5 @@ def test_call_is_refused_with_a_status_and_let_pass_to_its_upstream(guarded):
 
 
 def test_admin_port_shows_which_rule_goes_through_what(guarded):
-    rules = run(fetch(guarded.admins["server"], "/api/rules"))
+    rules = run(fetch(guarded.admins["server"], "/api/rules", host="localhost"))
     assert '"middleware": ["local", "signed", "who", "api", "small"]' in json.dumps(rules.json())

@@ -106,11 +106,11 @@ class Ledger(Telemetry):
             error = _UPSTREAM_LOST
         if error is not None:
             outcome = error.code.value
-            if type(error) is Refusal and attempt.answered_at is not None:
+            if isinstance(error, Refusal) and attempt.answered_at is not None:
                 pass  # with the status that it was answered with
             else:
                 status = _status(attempt, error.code, cancelled=cancelled, cut_off=stream.cut_off is not None)
-            if not cancelled and error.code not in _VISITORS_OWN and type(error) is not Refusal:
+            if not cancelled and error.code not in _VISITORS_OWN and not isinstance(error, Refusal):
                 self._telemetry.record(SessionFailed(outcome, error.message, error.detail, request_id_of(head)))
         group = attempt.group if attempt.rule != CLAIM_RULE else EVERY_CLAIM
         if attempt.tries > 1:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+import anyio
 import msgspec
 
 from tunnel.app.middleware_layer import PROTOCOLS, MiddlewareChain, MiddlewareLayer
@@ -22,6 +23,9 @@ from tunnel.ports.middleware import Middleware, MiddlewareKind
 __all__ = ["KindProvider", "Middlewares", "check_kinds"]
 
 _logger: Final = logging.getLogger("tunnel.middleware")
+
+_CLOSING_S: Final = 5.0
+"""For which a middleware may keep a server or a client from ending."""
 
 KindProvider = Any
 """The container's aggregate ``middleware``: called with the name of a kind it returns that; ``providers`` has them."""
@@ -67,8 +71,11 @@ class Middlewares:
             else:
                 middleware, protocols = _made(name, settings, kinds)
                 self._layers[name] = MiddlewareLayer(settings, middleware, protocols=protocols, close=self._retire)
+        protocols = {name: layer.protocols for name, layer in self._layers.items()}
         self._chains = {
-            id(rule): self._chain(rule, f"{place}[{index}]") for index, rule in enumerate(rules) if rule.middleware
+            id(rule): self._chain(rule, protocols, f"{place}[{index}]")
+            for index, rule in enumerate(rules)
+            if rule.middleware
         }
         # Rules are told apart by what they are: two may say the same.
         self._rules = tuple(rules)
@@ -91,8 +98,8 @@ class Middlewares:
             if middleware is not None:
                 await _close(middleware)
 
-    def _chain(self, rule: Rule, path: str) -> MiddlewareChain:
-        _check_protocol(rule, {name: layer.protocols for name, layer in self._layers.items()}, path)
+    def _chain(self, rule: Rule, protocols: Mapping[str, frozenset[str]], path: str) -> MiddlewareChain:
+        _check_protocol(rule, protocols, path)
         return MiddlewareChain(tuple(self._layers[name] for name in rule.middleware or ()))
 
     def _retire(self, middleware: Middleware) -> None:
@@ -178,7 +185,10 @@ async def _close(middleware: Middleware) -> None:
     if aclose is None:
         return
     try:
-        await aclose()
+        with anyio.move_on_after(_CLOSING_S) as scope:
+            await aclose()
+        if scope.cancelled_caught:
+            _logger.warning("middleware was not closed within %g s", _CLOSING_S)
     except Exception:
         # Anybody's code as well, and of no consequence to conversations.
         _logger.exception("middleware could not be closed")

@@ -41,7 +41,7 @@ def problem(error: SessionError, *, status: int | None = None, request_id: bytes
     Source: RFC 9457 section 3; ``type`` is about:blank, so ``title`` is the status phrase (section 4.2.1).
     """
     told: Headers = ()
-    if type(error) is Refusal:
+    if isinstance(error, Refusal):
         told = error.headers
         status = error.status if status is None else status
     number = PROBLEM_STATUS[error.code] if status is None else status

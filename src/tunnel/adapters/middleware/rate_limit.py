@@ -99,4 +99,4 @@ class RateLimitMiddleware(Middleware):
             return b""
         if isinstance(visitor, IPv6Address):
             return b"6%x" % (int(visitor) >> self._ipv6_bits)
-        return visitor.packed
+        return b"4" + visitor.packed
