@@ -71,9 +71,9 @@ class Middlewares:
             else:
                 middleware, protocols = _made(name, settings, kinds)
                 self._layers[name] = MiddlewareLayer(settings, middleware, protocols=protocols, close=self._retire)
-        protocols = {name: layer.protocols for name, layer in self._layers.items()}
+        meant = {name: layer.protocols for name, layer in self._layers.items()}
         self._chains = {
-            id(rule): self._chain(rule, protocols, f"{place}[{index}]")
+            id(rule): self._chain(rule, meant, f"{place}[{index}]")
             for index, rule in enumerate(rules)
             if rule.middleware
         }

@@ -10,7 +10,7 @@ from tunnel.app.redaction import redacted, redacted_rule
 from tunnel.app.server import Server
 from tunnel.domain.configuration import GroupSnapshot, MiddlewareSettings
 from tunnel.domain.envelopes import HttpResponse
-from tunnel.domain.errors import ConfigurationError, ErrorCode
+from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.middleware.header_edits import first_field
 from tunnel.domain.refusal import Refusal
 from tunnel.domain.rules.rule import Rule
@@ -268,3 +268,63 @@ def test_rules_are_shown_with_their_middleware_and_options_without_their_texts()
     shown = redacted(LIMIT)
     assert shown == {"use": "rate_limit", "requests": 1, "per_s": 1000, "by": "***"}
     assert "all" not in repr(LIMIT)
+
+
+@pytest.mark.parametrize("place", ["rule", "group_rule"])
+async def test_visitor_that_leaves_cancels_what_is_behind_middleware(world, place):
+    async def stuck(stream):
+        await anyio.sleep_forever()
+
+    upstream = FakeUpstream(stuck)
+    tables = {"a": SET_A, "l": MiddlewareSettings("circuit_breaker"), "c": MiddlewareSettings("compression")}
+    given = with_middleware(world, **{place: ("a", "l", "c")}, **tables)
+    async with server_of(world, given) as server, world.client(upstream) as client:
+        await client.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, server)
+            await until(lambda: upstream.running)
+            tasks.cancel_scope.cancel()
+        await until(lambda: upstream.cancelled)
+        chains = server._middleware if place == "rule" else client._line.configuration._serving.router._middleware
+        await until(lambda: not any(layer.under_way for layer in chains._layers.values()))
+
+
+@pytest.mark.parametrize("place", ["rule", "group_rule"])
+async def test_large_upload_and_download_pass_whole(world, place):
+    tables = {"a": SET_A, "i": MiddlewareSettings("request_id", {"header": "x-i"})}
+    async with (
+        server_of(world, with_middleware(world, **{place: ("a", "i")}, **tables)) as server,
+        world.client() as client,
+    ):
+        await client.ready()
+        body = bytes(range(256)) * 8192
+        answer = await ask(server, body=body)
+    assert answer.body == body
+
+
+async def test_answer_that_breaks_off_behind_middleware_is_no_whole_one(world):
+    async def breaking(stream):
+        await stream.send(HttpResponse(200, (b"content-type", b"text/plain"), b"x" * 5000))
+        raise SessionError(ErrorCode.UPSTREAM_UNREACHABLE, "lost")
+
+    tables = {"c": MiddlewareSettings("compression"), "a": SET_A}
+    telemetry = Watcher()
+    async with (
+        server_of(world, with_middleware(world, rule=("a", "c"), **tables), telemetry) as server,
+        world.client(FakeUpstream(breaking)) as client,
+    ):
+        await client.ready()
+        answer = await ask(server, headers=((b"accept-encoding", b"gzip"),))
+    assert (answer.status, answer.complete) == (200, False)
+    assert [each.outcome for each in telemetry.of(SessionEnded)] == ["upstream_unreachable"]
+
+
+async def test_middleware_that_never_closes_does_not_keep_its_server(world, signing):
+    class Clinging(signing):
+        async def aclose(self):
+            await anyio.sleep_forever()
+
+    given = with_middleware(world, rule=("s",), s=MiddlewareSettings("sign"))
+    async with server_of(world, given, kinds={"sign": providers.Object(Clinging)}):
+        began_at = anyio.current_time()
+    assert anyio.current_time() - began_at < 10
