@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, HttpRequest, HttpResponse, Opening
 from tunnel.domain.error_statuses import GRPC_STATUS
 from tunnel.domain.problem import problem
@@ -11,8 +9,6 @@ from tunnel.domain.refusal import Refusal
 from tunnel.domain.request_ids import request_id_of
 
 __all__ = ["refused_answer"]
-
-_ERROR_KEY: Final = b"tunnel-error"
 
 
 def refused_answer(head: Opening, refusal: Refusal) -> HttpResponse | GrpcFrame | None:
@@ -23,10 +19,9 @@ def refused_answer(head: Opening, refusal: Refusal) -> HttpResponse | GrpcFrame 
         refusal: Why, and with which status and fields.
 
     Returns:
-        A problem document, also for the handshake of a WebSocket; or a status of gRPC, with the code in the key
-        ``tunnel-error`` of its trailing metadata.
+        A problem document, also for the handshake of a WebSocket; or a status of gRPC.
 
-    Source: RFC 9457; docs/reference/grpc.md, failures.
+    Source: RFC 9457; docs/reference/protocol.md, error codes.
     """
     match head:
         case HttpRequest():
@@ -34,7 +29,6 @@ def refused_answer(head: Opening, refusal: Refusal) -> HttpResponse | GrpcFrame 
         case GrpcFrame():
             return GrpcFrame(
                 GrpcFrameType.TRAILER,
-                metadata=(_ERROR_KEY, refusal.code.value.encode()),
                 status=GRPC_STATUS[refusal.code],
                 message=refusal.message or refusal.code.value.replace("_", " "),
             )

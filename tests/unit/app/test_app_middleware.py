@@ -6,9 +6,10 @@ import pytest
 from dependency_injector import providers
 from support.app_kit import FakeUpstream, Recorder, ask, group, until
 
+from tunnel.app.prepared import prepare, trusting
 from tunnel.app.redaction import redacted, redacted_rule
 from tunnel.app.server import Server
-from tunnel.domain.configuration import GroupSnapshot, MiddlewareSettings
+from tunnel.domain.configuration import GroupSnapshot, HttpIngressSettings, IngressSettings, MiddlewareSettings
 from tunnel.domain.envelopes import HttpResponse
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.middleware.header_edits import first_field
@@ -328,3 +329,21 @@ async def test_middleware_that_never_closes_does_not_keep_its_server(world, sign
     async with server_of(world, given, kinds={"sign": providers.Object(Clinging)}):
         began_at = anyio.current_time()
     assert anyio.current_time() - began_at < 10
+
+
+async def test_what_goes_by_addresses_trusts_the_proxies_of_the_ingress_unless_it_names_its_own(world):
+    tables = {
+        "f": MiddlewareSettings("ip_filter", {"allow": ["10.0.0.0/8"]}),
+        "own": MiddlewareSettings("rate_limit", {"requests": 1, "trusted_proxies": []}),
+        "a": SET_A,
+    }
+    plain = with_middleware(world, group_rule=("f", "own", "a"), **tables)
+    http = HttpIngressSettings(listen="127.0.0.1:0", trusted_proxies=("192.0.2.0/24",))
+    given = msgspec.structs.replace(plain, ingress=IngressSettings(http=http))
+
+    shipped = GroupSnapshot.decode(prepare(given, version=1).snapshots.of("web").encoded).middleware
+
+    assert shipped == trusting(given)
+    assert shipped["f"].options == {"allow": ["10.0.0.0/8"], "trusted_proxies": ["192.0.2.0/24"]}
+    assert (shipped["own"], shipped["a"]) == (tables["own"], SET_A)
+    assert trusting(plain) == tables
