@@ -13,6 +13,7 @@ import grpc.aio
 import pytest
 from e2e_topologies import Plan, Topology, make_topology, running
 from e2e_visitor import Address, Visitor, assert_problem, fetch, run
+from support.call_app import CallApp
 from support.ports import unused_port
 
 pytestmark = pytest.mark.usefixtures("requires_tunnel")
@@ -144,21 +145,33 @@ def test_handshake_of_a_websocket_without_the_password_is_refused(guarded, host)
     assert_problem(run(scenario()), 401, "unauthenticated")
 
 
-def test_call_is_refused_with_a_status_and_let_pass_to_its_upstream(guarded):
+def test_call_is_refused_with_a_status_or_goes_through_all_of_it(guarded):
     process = guarded.processes["host" if guarded.name == "memory" else "server"]
     address = process.wait_for(INGRESS)[1]
-
-    async def status(metadata):
-        async with grpc.aio.insecure_channel(address) as channel:
-            call = channel.unary_unary("/guarded.v1.S/Unary")(b"m", metadata=metadata)
-            return await call.code(), dict(await call.initial_metadata()), await call.details()
-
-    refused, told, details = run(status(None))
-    assert (refused, details) == (grpc.StatusCode.UNAUTHENTICATED, "user name and password are required")
-    assert told.get("x-served-by") == "edge" or not told
     name, value = credentials()
-    # Nobody listens where it would go: that is what tells that it was let pass.
-    assert run(status(((name.lower(), value),)))[0] is grpc.StatusCode.UNAVAILABLE
+
+    async def outcome(channel, metadata):
+        call = channel.unary_unary("/guarded.v1.S/Unary")(b"m", metadata=metadata)
+        return await call.code(), dict(await call.initial_metadata()), await call.details()
+
+    async def scenario():
+        app = CallApp(port=guarded.plan.calls_port)
+        await app.start()
+        try:
+            async with grpc.aio.insecure_channel(address) as channel:
+                refused = await outcome(channel, ())
+                # Twice: the second is of one envelope.
+                passed = [await outcome(channel, ((name.lower(), value),)) for _ in range(2)]
+            return refused, passed, [dict(call.metadata) for call in app.calls]
+        finally:
+            await app.stop()
+
+    refused, passed, seen = run(scenario())
+    assert refused[::2] == (grpc.StatusCode.UNAUTHENTICATED, "user name and password are required")
+    assert [code for code, _, _ in passed] == [grpc.StatusCode.OK] * 2
+    assert [told["x-served-by"] for _, told, _ in passed] == ["edge"] * 2
+    assert [call["x-user"] for call in seen] == ["ann"] * 2
+    assert not any("authorization" in call for call in seen)
 
 
 def test_admin_port_shows_which_rule_goes_through_what(guarded):

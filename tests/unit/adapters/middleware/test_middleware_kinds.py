@@ -65,6 +65,12 @@ class TestHeaders:
         stream = await Guarded({"h": EDITS}, Answering(GrpcFrame(DATA, data=b"x"), GrpcFrame(TRAILER))).ask(CALL)
         assert stream.sent[:2] == [GrpcFrame(METADATA, metadata=(b"x-r", b"3")), GrpcFrame(DATA, data=b"x")]
 
+    async def test_call_of_one_envelope_stays_one(self):
+        whole = GrpcFrame(GrpcFrameType.WHOLE, "a.B", "C", CALL.metadata, b"message")
+        guarded = Guarded({"h": EDITS}, Answering(GrpcFrame(TRAILER)))
+        await guarded.ask(whole)
+        assert guarded.target.heads == [msgspec.structs.replace(whole, metadata=(*CALL.metadata[:2], b"x-a", b"2"))]
+
     async def test_first_named_is_outermost(self):
         first = {"use": "headers", "request": {"add": {"x-n": "1"}}, "response": {"add": {"x-n": "1"}}}
         second = {"use": "headers", "request": {"add": {"x-n": "2"}}, "response": {"add": {"x-n": "2"}}}
