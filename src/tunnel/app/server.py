@@ -126,6 +126,7 @@ class Server:
         self._turn = anyio.Lock()
         self._phase = "starting"
         self._running = False
+        self._ended = False
         self._closed = anyio.Event()
 
     # -- lifetime
@@ -150,6 +151,7 @@ class Server:
                 await self.aclose(drain_s=0)
             await self._background.__aexit__(exc_type, exc, traceback)
         finally:
+            self._ended = True
             with anyio.CancelScope(shield=True):
                 await self._middleware.aclose()
             # Last of all: what is cut off only now is recorded too.
@@ -287,7 +289,9 @@ class Server:
         return Middlewares(tables, settings.rules, place="rules", kinds=kinds, start=self._start, previous=previous)
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._background.tasks.start_soon(work)
+        # Visitors of a mounted ingress are another server's, and may leave when nothing of this one runs any more.
+        if not self._ended:
+            self._background.tasks.start_soon(work)
 
     def _published(self, group: str) -> None:
         self._target.arrived(group)
