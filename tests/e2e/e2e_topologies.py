@@ -53,6 +53,8 @@ class Plan:
     There is no group late then, and no ingress."""
     calls_port: int | None = None
     """Where gRPC calls go, all of them; without it there is no ingress for any."""
+    more: str = ""
+    """Further tables of the server's file."""
 
     @property
     def forwards(self) -> bool:
@@ -154,6 +156,7 @@ targets = ["{target}"]
 {"" if plan.calls_port is None else calls_toml(plan.calls_port)}
 [limits]
 heartbeat_s = {plan.heartbeat_s}
+{plan.more}
 """
 
 

@@ -14,7 +14,8 @@ import pytest
 from msgspec import inspect
 
 import tunnel
-from tunnel.domain.configuration import ClientSettings, LimitsSettings, ServerSettings
+from tunnel.app.container import ServerContainer
+from tunnel.domain.configuration import ClientSettings, LimitsSettings, MiddlewareSettings, ServerSettings
 from tunnel.domain.envelopes import KIND_OF, Kind
 from tunnel.domain.limits import Limits
 
@@ -102,7 +103,8 @@ def table_rows(page: str, *, heading: str = "") -> list[list[str]]:
     text = (ROOT / "docs/reference" / page).read_text()
     section = text.partition(f"\n{heading}\n")[2] if heading else text
     if heading:
-        section = re.split(r"^## ", section, maxsplit=1, flags=re.MULTILINE)[0]
+        level = len(heading) - len(heading.lstrip("#"))
+        section = re.split(rf"^#{{2,{level}}} ", section, maxsplit=1, flags=re.MULTILINE)[0]
     return [
         [cell.strip().strip("`") for cell in line.strip().strip("|").split(" | ")]
         for line in section.splitlines()
@@ -119,6 +121,8 @@ def quantity(text: str) -> float:
 def setting_paths(kind: inspect.Type, path: str = "") -> set[str]:
     """Dotted paths of every setting below ``kind``, written as the configuration page writes them."""
     match kind:
+        case inspect.StructType(cls=cls) if cls is MiddlewareSettings:
+            return {f"{path}.use", f"{path}.OPTION"}
         case inspect.StructType(fields=fields):
             return set().union(*(setting_paths(f.type, f"{path}.{f.encode_name}".lstrip(".")) for f in fields))
         case inspect.UnionType(types=types):
@@ -222,6 +226,18 @@ def test_configuration_page_gives_the_defaults_of_limits():
     documented = {name.removeprefix("limits."): quantity(default) for name, default, *_ in rows}
 
     assert documented == {field.name: field.default for field in msgspec.structs.fields(LimitsSettings)}
+
+
+def test_middleware_page_lists_the_options_of_every_kind():
+    kinds = {name: kind() for name, kind in ServerContainer().middleware.providers.items()}
+
+    for name, kind in kinds.items():
+        rows = table_rows("middleware.md", heading=f"### `{name}`")
+        documented = {row[0] for row in rows} - {"option", "---"}
+        options = inspect.type_info(kind.Options)
+        assert documented == setting_paths(options), name
+        required = {field.name for field in options.fields if field.required}
+        assert {row[0].partition(".")[0] for row in rows if row[1] == "required"} == required, name
 
 
 def test_configuration_page_lists_every_setting():

@@ -9,6 +9,7 @@ from tunnel.app.attempt import Attempt
 from tunnel.app.ledger import Ledger
 from tunnel.domain.envelopes import Opening
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
+from tunnel.domain.refusal import Refusal
 from tunnel.ports.target import ProxyTarget, Stream
 
 __all__ = ["AccountedTarget", "Destination"]
@@ -46,7 +47,9 @@ class AccountedTarget(ProxyTarget):
 
     @abstractmethod
     def find(self, head: Opening, attempt: Attempt) -> Destination:
-        """Where a conversation goes; notes in ``attempt`` by which rule, where there are rules.
+        """Where a conversation goes, through middleware if it is to.
+
+        Notes in ``attempt`` by which rule, where there are rules.
 
         Raises:
             SessionError: There is none.
@@ -58,6 +61,11 @@ class AccountedTarget(ProxyTarget):
         attempt = ledger.begin(head)
         try:
             await self.find(head, attempt).handle(stream, attempt)
+        except Refusal as exc:
+            ledger.end(stream, attempt, exc)
+            if attempt.answered_at is None:
+                raise
+            return
         except SessionError as exc:
             ledger.end(stream, attempt, stream.cut_off or exc)
             raise

@@ -7,6 +7,7 @@ from tunnel.app.attempt import Attempt
 from tunnel.app.claims import Claims
 from tunnel.app.group import Group
 from tunnel.app.group_target import GroupTarget
+from tunnel.app.guarded_group import GuardedGroup
 from tunnel.app.ledger import Ledger
 from tunnel.domain.call_head import as_request
 from tunnel.domain.claims.claim import CLAIM_RULE
@@ -33,7 +34,7 @@ class ClaimTarget(AccountedTarget):
         self._rules = rules
         self._claims = claims
 
-    def find(self, head: Opening, attempt: Attempt) -> Group:
+    def find(self, head: Opening, attempt: Attempt) -> Group | GuardedGroup:
         request = head if type(head) is HttpRequest else as_request(head)
         # The rules are asked first: they also refuse what is malformed, whoever it is for.
         rule = self._rules.match(request)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from tunnel.app.middlewares import KindProvider
 from tunnel.app.succession import Succession
 from tunnel.app.upstream_router import UpstreamRouter
 from tunnel.app.upstreams import TargetFactory
@@ -37,6 +38,7 @@ class ClientConfiguration(ProxyTarget):
         random: For balancing.
         telemetry: Told what was applied, and of targets that are ejected and return.
         clock: Time.
+        kinds: Makes the middleware that rules name.
         start: Runs something in the background.
         on_rejected: Called when a snapshot was rejected.
     """
@@ -49,6 +51,7 @@ class ClientConfiguration(ProxyTarget):
         telemetry: Telemetry,
         *,
         clock: Clock,
+        kinds: KindProvider,
         start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         on_rejected: Callable[[], None],
     ) -> None:
@@ -57,6 +60,8 @@ class ClientConfiguration(ProxyTarget):
         self._random = random
         self._telemetry = telemetry
         self._clock = clock
+        self._kinds = kinds
+        self._start = start
         self._on_rejected = on_rejected
         self._snapshot: GroupSnapshot | None = None
         self._routers: Succession[UpstreamRouter] = Succession(start)
@@ -152,6 +157,8 @@ class ClientConfiguration(ProxyTarget):
                 previous=self._routers.router,
                 telemetry=self._telemetry,
                 clock=self._clock,
+                kinds=self._kinds,
+                start=self._start,
             )
         except ConfigurationError:
             raise

@@ -13,6 +13,9 @@ parts are added by ``set_providers``. Packages add to ``transports`` by an entry
 ``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
 ``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the listeners,
 ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``.
+
+The aggregate ``middleware`` is keyed by kind, and each of its parts returns a ``MiddlewareKind``. Packages add to it by
+an entry point of the group ``tunnel.middleware``, whose name is the kind and whose value is the class.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.inspection import ClientInspection, ProcessLoad, ServerInspection
+from tunnel.ports.middleware import MiddlewareKind
 from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget, UpstreamTarget
 from tunnel.ports.telemetry import CertificateOutOfDate, Telemetry
@@ -300,6 +304,88 @@ def _grpc_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> 
     )
 
 
+def _headers() -> MiddlewareKind:
+    from tunnel.adapters.middleware.headers import HeadersMiddleware
+
+    return HeadersMiddleware
+
+
+def _strip_prefix() -> MiddlewareKind:
+    from tunnel.adapters.middleware.strip_prefix import StripPrefixMiddleware
+
+    return StripPrefixMiddleware
+
+
+def _rewrite() -> MiddlewareKind:
+    from tunnel.adapters.middleware.rewrite import RewriteMiddleware
+
+    return RewriteMiddleware
+
+
+def _redirect() -> MiddlewareKind:
+    from tunnel.adapters.middleware.redirect import RedirectMiddleware
+
+    return RedirectMiddleware
+
+
+def _request_id() -> MiddlewareKind:
+    from tunnel.adapters.middleware.request_id import RequestIdMiddleware
+
+    return RequestIdMiddleware
+
+
+def _ip_filter() -> MiddlewareKind:
+    from tunnel.adapters.middleware.ip_filter import IpFilterMiddleware
+
+    return IpFilterMiddleware
+
+
+def _basic_auth() -> MiddlewareKind:
+    from tunnel.adapters.middleware.basic_auth import BasicAuthMiddleware
+
+    return BasicAuthMiddleware
+
+
+def _compression() -> MiddlewareKind:
+    from tunnel.adapters.middleware.compression import CompressionMiddleware
+
+    return CompressionMiddleware
+
+
+def _rate_limit(clock: Clock) -> MiddlewareKind:
+    from tunnel.adapters.middleware.rate_limit import RateLimitMiddleware as Kind
+    from tunnel.adapters.middleware.timed_kind import TimedKind
+
+    return TimedKind(Kind, options=Kind.Options, protocols=Kind.protocols, clock=clock)
+
+
+def _circuit_breaker(clock: Clock) -> MiddlewareKind:
+    from tunnel.adapters.middleware.circuit_breaker import CircuitBreakerMiddleware as Kind
+    from tunnel.adapters.middleware.timed_kind import TimedKind
+
+    return TimedKind(Kind, options=Kind.Options, protocols=Kind.protocols, clock=clock)
+
+
+def _middleware(clock: providers.Provider[Clock]) -> providers.Aggregate[MiddlewareKind]:
+    """Kinds by name. Those that come with this package go before others of their names."""
+    installed = {each.name: providers.Callable(each.load) for each in entry_points(group="tunnel.middleware")}
+    return providers.Aggregate(
+        {
+            **installed,
+            "headers": providers.Callable(_headers),
+            "strip_prefix": providers.Callable(_strip_prefix),
+            "rewrite": providers.Callable(_rewrite),
+            "redirect": providers.Callable(_redirect),
+            "request_id": providers.Callable(_request_id),
+            "ip_filter": providers.Callable(_ip_filter),
+            "basic_auth": providers.Callable(_basic_auth),
+            "rate_limit": providers.Callable(_rate_limit, clock=clock),
+            "compression": providers.Callable(_compression),
+            "circuit_breaker": providers.Callable(_circuit_breaker, clock=clock),
+        }
+    )
+
+
 def _installed_transports() -> dict[str, providers.Provider[Transport]]:
     return {
         each.name: providers.Factory(lambda each=each: each.load()())
@@ -351,6 +437,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(_ingresses(request_ids, ledger))
     targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
+    middleware: providers.Aggregate[MiddlewareKind] = _middleware(clock)
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
         _asgi_ingress, request_ids=request_ids, ledger=ledger
     )
@@ -382,6 +469,7 @@ class ClientContainer(containers.DeclarativeContainer):
     targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
     request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(_ingresses(request_ids, ledger))
+    middleware: providers.Aggregate[MiddlewareKind] = _middleware(clock)
     listener_tls: providers.Provider[ListenerTls] = providers.Factory(_listener_tls)
     admin: providers.Provider[AdminListener] = providers.Factory(_client_admin, counters=counters)
     process: providers.Provider[Callable[[], ProcessLoad]] = providers.Object(process_load)

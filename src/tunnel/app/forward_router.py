@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from tunnel.app.accounted_stream import AccountedStream
 from tunnel.app.accounted_target import Destination
 from tunnel.app.attempt import Attempt
 from tunnel.app.forward_rules import ForwardRules
+from tunnel.app.guarded_target import GuardedTarget
+from tunnel.app.middleware_layer import MiddlewareChain
+from tunnel.app.middlewares import KindProvider, Middlewares
 from tunnel.app.succession import Serving, Succession
 from tunnel.app.upstream import Upstream
 from tunnel.app.upstreams import TargetFactory, Upstreams
-from tunnel.domain.configuration import OPERATORS_CHOICE, ForwardSettings
+from tunnel.domain.configuration import OPERATORS_CHOICE, ForwardSettings, MiddlewareSettings
+from tunnel.domain.configuration.middleware import in_use
 from tunnel.domain.configuration.upstream_tls import accepts_any_certificate
 from tunnel.domain.envelopes import Opening
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -33,15 +38,27 @@ class Forwarding:
     Args:
         rules: Compiled.
         upstreams: Every one that these name, and others.
+        middleware: What the rules name.
+        chains: What a rule's conversations go through, by ``forward.rules[N]``; rules without have none.
     """
 
-    def __init__(self, rules: ForwardRules, upstreams: Upstreams) -> None:
+    def __init__(
+        self,
+        rules: ForwardRules,
+        upstreams: Upstreams,
+        middleware: Middlewares,
+        chains: Mapping[str, MiddlewareChain],
+    ) -> None:
         self.rules = rules
         self.upstreams = upstreams
+        self.middleware = middleware
+        self.chains = chains
 
     async def aclose(self) -> None:
-        """Close the upstreams, unless they are others' too."""
-        await self.upstreams.aclose()
+        """Close the upstreams and the middleware, unless they are others' too."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.upstreams.aclose)
+            stack.push_async_callback(self.middleware.aclose)
 
 
 class Found(Destination):
@@ -74,8 +91,10 @@ class Found(Destination):
         attempt.begin()
         serving = self._serving
         serving.conversations += 1
+        chain = serving.router.chains.get(self.rule)
+        target = self._upstream if chain is None else GuardedTarget(self._upstream, chain)
         try:
-            await self._upstream.handle(AccountedStream(stream, attempt))
+            await target.handle(AccountedStream(stream, attempt))
         finally:
             serving.conversations -= 1
             if serving is not self._succession.current:
@@ -90,6 +109,7 @@ class ForwardRouter:
         random: For balancing.
         telemetry: Told of targets that are ejected and return.
         clock: Time.
+        kinds: Makes middleware.
         start: Runs something in the background.
     """
 
@@ -100,42 +120,64 @@ class ForwardRouter:
         *,
         telemetry: Telemetry,
         clock: Clock,
+        kinds: KindProvider,
         start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
     ) -> None:
         self._target_factory = target_factory
         self._random = random
         self._telemetry = telemetry
         self._clock = clock
+        self._kinds = kinds
+        self._start = start
         self._succession: Succession[Forwarding] = Succession(start)
-        self._settings: ForwardSettings | None = None
+        self._settings: tuple[ForwardSettings, Mapping[str, MiddlewareSettings]] | None = None
 
-    def follow(self, settings: ForwardSettings, rules: ForwardRules) -> None:
+    def follow(self, settings: ForwardSettings, rules: ForwardRules, tables: Mapping[str, MiddlewareSettings]) -> None:
         """Route by these from the next session on; nothing changes if they are those of before.
 
         Args:
             settings: Checked.
             rules: Theirs, compiled.
+            tables: Middleware that rules may name.
 
         Raises:
-            ConfigurationError: A target cannot be made. What was goes on.
+            ConfigurationError: A target or middleware cannot be made. What was goes on.
         """
-        if settings == self._settings:
+        wanted = (settings, in_use(settings.rules, tables))
+        if wanted == self._settings:
             return
         before = self._succession.router
-        upstreams = Upstreams(
-            settings.upstreams,
-            OPERATORS_CHOICE,
-            self._target_factory,
-            self._random,
-            telemetry=self._telemetry,
-            clock=self._clock,
-            previous=None if before is None else before.upstreams,
+        middleware = Middlewares(
+            tables,
+            settings.rules,
+            place="forward.rules",
+            kinds=self._kinds,
+            start=self._start,
+            previous=None if before is None else before.middleware,
         )
+        try:
+            upstreams = Upstreams(
+                settings.upstreams,
+                OPERATORS_CHOICE,
+                self._target_factory,
+                self._random,
+                telemetry=self._telemetry,
+                clock=self._clock,
+                previous=None if before is None else before.upstreams,
+            )
+        except BaseException:
+            middleware.release()
+            raise
         for name, upstream in settings.upstreams.items():
             if accepts_any_certificate(upstream.targets, upstream.tls):
                 _logger.warning("forward.upstreams.%s.tls.verify is false: any certificate is accepted", name)
-        self._succession.replace(Forwarding(rules, upstreams))
-        self._settings = settings
+        chains = {
+            f"forward.rules[{index}]": chain
+            for index, rule in enumerate(settings.rules)
+            if (chain := middleware.chain(rule)) is not None
+        }
+        self._succession.replace(Forwarding(rules, upstreams, middleware, chains))
+        self._settings = wanted
 
     def serves(self, group: str) -> bool:
         """Whether any rule names ``group``."""

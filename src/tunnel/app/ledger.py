@@ -11,6 +11,7 @@ from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, TcpOpen
 from tunnel.domain.error_statuses import GRPC_STATUS, HTTP_STATUS
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.metrics import Counters
+from tunnel.domain.refusal import Refusal
 from tunnel.domain.request_ids import request_id_of
 from tunnel.ports.access_log import AccessLog
 from tunnel.ports.clock import Clock
@@ -114,8 +115,11 @@ class Ledger(Telemetry):
             error = _UPSTREAM_LOST
         if error is not None:
             outcome = error.code.value
-            status = _status(attempt, error.code, cancelled=cancelled, cut_off=stream.cut_off is not None)
-            if not cancelled and error.code not in _VISITORS_OWN:
+            if isinstance(error, Refusal) and attempt.answered_at is not None:
+                pass  # with the status that it was answered with
+            else:
+                status = _status(attempt, error.code, cancelled=cancelled, cut_off=stream.cut_off is not None)
+            if not cancelled and error.code not in _VISITORS_OWN and not isinstance(error, Refusal):
                 self._telemetry.record(SessionFailed(outcome, error.message, error.detail, request_id_of(head)))
         group = attempt.group if attempt.rule != CLAIM_RULE else EVERY_CLAIM
         if attempt.tries > 1:

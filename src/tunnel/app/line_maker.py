@@ -68,6 +68,7 @@ class LineMaker:
             container.random(),
             container.ledger(),
             clock=container.clock(),
+            kinds=container.middleware,
             start=self._start,
             on_rejected=line.changed,
         )

@@ -9,10 +9,11 @@ import anyio.to_thread
 
 from tunnel.app.forward_rules import ForwardRules
 from tunnel.app.snapshots import Snapshots
-from tunnel.domain.configuration import ServerSettings
+from tunnel.domain.configuration import MiddlewareSettings, ServerSettings
+from tunnel.domain.configuration.middleware import with_proxies
 from tunnel.domain.rules.engine import RulesEngine
 
-__all__ = ["Prepared", "prepare", "prepare_aside"]
+__all__ = ["Prepared", "prepare", "prepare_aside", "trusting"]
 
 _ASIDE_RULES: Final = 500
 """From so many rules on a thread compiles them: they take some milliseconds, in which no frame would move."""
@@ -37,8 +38,18 @@ def prepare(settings: ServerSettings, *, version: int, previous: Snapshots | Non
     Raises:
         ConfigurationError: A rule cannot be compiled.
     """
-    snapshots = Snapshots(settings.groups, version, previous)
+    snapshots = _snapshots(settings, version, previous)
     return Prepared(RulesEngine(settings.rules), snapshots, ForwardRules(settings.forward.rules))
+
+
+def _snapshots(settings: ServerSettings, version: int, previous: Snapshots | None) -> Snapshots:
+    return Snapshots(settings.groups, version, previous, middleware=trusting(settings))
+
+
+def trusting(settings: ServerSettings) -> dict[str, MiddlewareSettings]:
+    """The server's middleware, of which what goes by addresses trusts the proxies that the HTTP ingress trusts."""
+    http = settings.ingress.http
+    return with_proxies(settings.middleware, () if http is None else http.trusted_proxies)
 
 
 async def prepare_aside(settings: ServerSettings, *, version: int, previous: Snapshots) -> Prepared:

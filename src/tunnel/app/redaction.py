@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tunnel.domain.configuration import Secret
+from tunnel.domain.configuration import MiddlewareSettings, Secret
 from tunnel.domain.rules.rule import Rule
 
 __all__ = ["REDACTED", "redacted", "redacted_rule"]
@@ -26,7 +26,7 @@ def redacted(settings: msgspec.Struct) -> dict[str, object]:
     """Settings of JSON types, in the shape of a configuration file; what is not given is null.
 
     Each ``Secret`` and each hash of a token is ``***``, and so is the value that a rule asks of a header field or a
-    parameter whose name suggests a secret.
+    parameter whose name suggests a secret. Of the options of middleware only numbers and truth values are shown.
     """
     shown: dict[str, object] = _shown(settings)
     return shown
@@ -44,6 +44,8 @@ def _shown(value: object, *, name: str = "") -> Any:
         case Rule():
             predicates = {"headers": _predicates(value.headers), "query": _predicates(value.query)}
             return {field: predicates.get(field, _shown(getattr(value, field))) for field in value.__struct_fields__}
+        case MiddlewareSettings():
+            return {"use": value.use, **{name: _plain(each) for name, each in value.options.items()}}
         case msgspec.Struct():
             return {field: _shown(getattr(value, field), name=field) for field in value.__struct_fields__}
         case Mapping():
@@ -54,6 +56,11 @@ def _shown(value: object, *, name: str = "") -> Any:
             return REDACTED
         case _:
             return value
+
+
+def _plain(value: object) -> object:
+    """An option of middleware: anybody's, so that nothing but a number is known to be no secret."""
+    return value if value is None or isinstance(value, bool | int | float) else REDACTED
 
 
 def _predicates(predicates: Mapping[str, object] | None) -> dict[str, object] | None:

@@ -10,6 +10,7 @@ from tunnel.app.claims import Claims
 from tunnel.app.group import Group
 from tunnel.app.group_target import GroupTarget
 from tunnel.app.ledger import Ledger
+from tunnel.app.middlewares import Middlewares
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.balancing import STRATEGIES
 from tunnel.domain.claims.claim import EVERY_CLAIM
@@ -32,6 +33,7 @@ class Routes(ProxyTarget):
         rules: Compiled; each names a group.
         groups: By name.
         claims: Hosts that clients have claimed; tells of its first and its last by ``claims_changed``.
+        middleware: What the rules send their conversations through; None for nothing.
         registry: Who is there.
         random: For strategies.
         ledger: Keeps account of conversations; told of clients that are ejected and return.
@@ -48,6 +50,7 @@ class Routes(ProxyTarget):
         random: RandomSource,
         ledger: Ledger,
         clock: Clock,
+        middleware: Middlewares | None = None,
     ) -> None:
         self._claims = claims
         self._registry = registry
@@ -56,17 +59,19 @@ class Routes(ProxyTarget):
         self._clock = clock
         self._settings: Mapping[str, GroupSettings] = {}
         self._groups: Mapping[str, Group] = {}
-        self.follow(rules, groups)
+        self.follow(rules, groups, middleware)
 
     def handle(self, stream: Stream) -> Coroutine[Any, Any, None]:
         # Not a coroutine itself: another frame below every request would be in the way of each of its steps.
         return self._target.handle(stream)
 
-    def follow(self, rules: RulesEngine, groups: Mapping[str, GroupSettings]) -> None:
+    def follow(
+        self, rules: RulesEngine, groups: Mapping[str, GroupSettings], middleware: Middlewares | None = None
+    ) -> None:
         """Route by these from the next conversation on. Requests that wait for a group that is gone are told so."""
         kept, self._groups = self._groups, {name: self._group(name, settings) for name, settings in groups.items()}
         self._settings = groups
-        self._by_rules = GroupTarget(rules, self._groups, self._ledger)
+        self._by_rules = GroupTarget(rules, self._groups, self._ledger, middleware=middleware, clock=self._clock)
         self.claims_changed()
         for name, group in kept.items():
             if name not in groups:

@@ -28,7 +28,8 @@ from tunnel.app.forward_target import ForwardTargets
 from tunnel.app.group_route import GroupRoute
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
-from tunnel.app.prepared import prepare, prepare_aside
+from tunnel.app.middlewares import Middlewares, check_kinds
+from tunnel.app.prepared import prepare, prepare_aside, trusting
 from tunnel.app.routes import Routes
 from tunnel.app.server_inspection import InspectedServer, ServerParts
 from tunnel.app.tunnel import Tunnel
@@ -83,6 +84,7 @@ class Server:
         self._background = Background()
         prepared = prepare(settings, version=self.version)
         self._snapshots = prepared.snapshots
+        self._middleware = self._middlewares(settings)
         self._target = Routes(
             prepared.rules,
             settings.groups,
@@ -91,15 +93,17 @@ class Server:
             random=self.container.random(),
             ledger=self._telemetry,
             clock=self.container.clock(),
+            middleware=self._middleware,
         )
         self._forward = ForwardRouter(
             by_scheme(self.container.targets),
             self.container.random(),
             telemetry=self._telemetry,
             clock=self.container.clock(),
+            kinds=self.container.middleware,
             start=self._start,
         )
-        self._forward.follow(settings.forward, prepared.forward)
+        self._forward.follow(settings.forward, prepared.forward, trusting(settings))
         self._authenticator = self.container.authenticator(settings.auth)
         self._links = ServerLinks(
             server_id=ServerId(secrets.token_hex(16)),
@@ -136,6 +140,7 @@ class Server:
         self._turn = anyio.Lock()
         self._phase = "starting"
         self._running = False
+        self._ended = False
         self._closed = anyio.Event()
 
     # -- lifetime
@@ -160,8 +165,10 @@ class Server:
                 await self.aclose(drain_s=0)
             await self._background.__aexit__(exc_type, exc, traceback)
         finally:
+            self._ended = True
             with anyio.CancelScope(shield=True):
                 await self._forward.aclose()
+                await self._middleware.aclose()
             # Last of all: what is cut off only now is recorded too.
             await self._access_logs.aclose()
 
@@ -235,16 +242,25 @@ class Server:
             if settings.auth != self.settings.auth:
                 authenticator = self.container.authenticator(settings.auth)
             made = self._made(settings)
-            async with self._access_logs.following(settings.access_log):
+            middleware = self._middlewares(settings, self._middleware)
+
+            def let_go() -> None:
+                # What is not to be used: the new one until it is in place, from then on the old one.
+                middleware.release()
+
+            async with AsyncExitStack() as stack:
+                stack.callback(let_go)
+                await stack.enter_async_context(self._access_logs.following(settings.access_log))
                 async with self._entrances.letting_in(made):
                     # A shutdown that has begun meanwhile is not to find more than it knows of.
                     self._check_running()
-                    self._forward.follow(settings.forward, prepared.forward)
+                    self._forward.follow(settings.forward, prepared.forward, trusting(settings))
                 # Nothing is awaited from here on, until all is in place.
                 self.settings, self.version = settings, version
                 self._snapshots, self._authenticator = prepared.snapshots, authenticator
                 self._registry.limit_links(settings.limits.max_links)
-                self._target.follow(prepared.rules, settings.groups)
+                self._target.follow(prepared.rules, settings.groups, middleware)
+                middleware, self._middleware = self._middleware, middleware
                 self._claims.follow(settings.claims)
                 self.ingress.application = mounted
                 self._links.configure(limits=settings.limits, authenticator=authenticator, snapshots=prepared.snapshots)
@@ -283,8 +299,16 @@ class Server:
     def _claims_changed(self) -> None:
         self._target.claims_changed()
 
+    def _middlewares(self, settings: ServerSettings, previous: Middlewares | None = None) -> Middlewares:
+        """What the server's own rules name; what groups' rules name is checked."""
+        tables, kinds = trusting(settings), self.container.middleware
+        check_kinds(settings, kinds)
+        return Middlewares(tables, settings.rules, place="rules", kinds=kinds, start=self._start, previous=previous)
+
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._background.tasks.start_soon(work)
+        # Visitors of a mounted ingress are another server's, and may leave when nothing of this one runs any more.
+        if not self._ended:
+            self._background.tasks.start_soon(work)
 
     def _published(self, group: str) -> None:
         self._target.arrived(group)

@@ -102,7 +102,7 @@ def read_server_settings(path: str | PathLike[str]) -> ServerSettings:
     Raises:
         ConfigurationError: The first mistake, with file and key path.
     """
-    return FileConfigSource(path, decode_server_settings).load()
+    return FileConfigSource(path, _server_settings).load()
 
 
 def server_source(path: str | PathLike[str]) -> ConfigSource[ServerSettings]:
@@ -113,7 +113,7 @@ def server_source(path: str | PathLike[str]) -> ConfigSource[ServerSettings]:
     directory = Path(path).parent
 
     def decode(table: Mapping[str, object]) -> ServerSettings:
-        settings = decode_server_settings(beside(table, directory))
+        settings = _server_settings(beside(table, directory))
         read_listener_tls(settings, OpensslListenerTls)
         return settings
 
@@ -137,6 +137,18 @@ def client_source(path: str | PathLike[str]) -> ConfigSource[ClientSettings]:
         return [*tokens, *tls_files(table, directory)]
 
     return FileConfigSource(path, decode, files=files)
+
+
+def _server_settings(table: Mapping[str, object]) -> ServerSettings:
+    settings = decode_server_settings(table)
+    if settings.middleware:
+        # Loaded when needed: commands that only read files are to start fast.
+        from tunnel.app.container import ServerContainer
+        from tunnel.app.middlewares import check_kinds
+
+        # Kinds that a container may bring are judged by the server that is made with it.
+        check_kinds(settings, ServerContainer.middleware, unknown=False)
+    return settings
 
 
 def _client_settings(table: Mapping[str, object], directory: Path) -> ClientSettings:

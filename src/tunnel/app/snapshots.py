@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from tunnel.domain.configuration import GroupSettings, GroupSnapshot
+from tunnel.domain.configuration import GroupSettings, GroupSnapshot, MiddlewareSettings
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
 
 __all__ = ["CLAIM_SNAPSHOT", "PublishedSnapshot", "Snapshots"]
@@ -42,16 +42,22 @@ class Snapshots:
     Args:
         groups: By name.
         version: Of the settings these groups come from.
+        middleware: What the groups' rules may name, by name.
         previous: Those before. Groups that are still the same keep what they had, the version too, so that a client
             which has it is seen to be up to date.
     """
 
     def __init__(
-        self, groups: Mapping[str, GroupSettings], version: int = 1, previous: Snapshots | None = None
+        self,
+        groups: Mapping[str, GroupSettings],
+        version: int = 1,
+        previous: Snapshots | None = None,
+        *,
+        middleware: Mapping[str, MiddlewareSettings] = {},
     ) -> None:
         self._by_group: dict[str, PublishedSnapshot] = {}
         for name, group in groups.items():
-            snapshot = GroupSnapshot.of(group)
+            snapshot = GroupSnapshot.of(group, middleware)
             encoded = snapshot.encode()
             before = None if previous is None else previous._by_group.get(name)
             if before is None or before.encoded != encoded:

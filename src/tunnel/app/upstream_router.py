@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from tunnel.app.guarded_target import GuardedTarget
+from tunnel.app.middlewares import KindProvider, Middlewares
 from tunnel.app.upstream import Upstream
 from tunnel.app.upstreams import TargetFactory, Upstreams
 from tunnel.domain.call_head import as_request
@@ -10,6 +16,7 @@ from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, TcpOpen
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.random_source import RandomSource
 from tunnel.domain.rules.engine import RulesEngine
+from tunnel.domain.rules.rule import Rule
 from tunnel.ports.clock import Clock
 from tunnel.ports.target import ProxyTarget, Stream
 from tunnel.ports.telemetry import Telemetry
@@ -27,10 +34,13 @@ class UpstreamRouter(ProxyTarget):
         random: For balancing.
         telemetry: Told of targets that are ejected and return.
         clock: Time.
+        kinds: Makes the middleware that rules name.
+        start: Runs something in the background.
         previous: The router this one replaces, not closed yet; None for none.
 
     Raises:
-        ConfigurationError: The snapshot names a target that the policy forbids. Nothing was taken over then.
+        ConfigurationError: The snapshot names a target that the policy forbids, or middleware that cannot be made.
+            Nothing was taken over then.
     """
 
     def __init__(
@@ -42,6 +52,8 @@ class UpstreamRouter(ProxyTarget):
         *,
         telemetry: Telemetry,
         clock: Clock,
+        kinds: KindProvider,
+        start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         previous: UpstreamRouter | None = None,
     ) -> None:
         self._rules = RulesEngine(snapshot.rules)
@@ -55,6 +67,16 @@ class UpstreamRouter(ProxyTarget):
             previous=None if previous is None else previous._pool,
         )
         self._upstreams = self._pool.by_name
+        self._middleware: Middlewares = Middlewares(
+            snapshot.middleware,
+            snapshot.rules,
+            place="rules",
+            kinds=kinds,
+            start=start,
+            previous=None if previous is None else previous._middleware,
+        )
+        self._ways = {id(rule): self._way(rule) for rule in snapshot.rules}
+        self._closed = False
 
     async def handle(self, stream: Stream) -> None:
         head = stream.head
@@ -66,7 +88,7 @@ class UpstreamRouter(ProxyTarget):
         rule = self._rules.match(head)
         if rule is None or rule.upstream is None:
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this request")
-        await self._upstreams[rule.upstream].handle(stream)
+        await self._ways[id(rule)].handle(stream)
 
     async def aclose(self) -> None:
         """Close every connection to every target that no other router holds; what runs is cut off. Idempotent.
@@ -74,7 +96,17 @@ class UpstreamRouter(ProxyTarget):
         Raises:
             Exception: A target could not be closed; all others were.
         """
-        await self._pool.aclose()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._pool.aclose)
+            if not self._closed:
+                self._closed = True
+                stack.push_async_callback(self._middleware.aclose)
+
+    def _way(self, rule: Rule) -> ProxyTarget:
+        assert rule.upstream is not None
+        upstream = self._upstreams[rule.upstream]
+        chain = self._middleware.chain(rule)
+        return upstream if chain is None else GuardedTarget(upstream, chain)
 
     def _named(self, head: Opening) -> Upstream:
         """The upstream that a TCP conversation asks for.

@@ -20,12 +20,13 @@ from tunnel.domain.configuration import (
     ForwardSettings,
     HttpEntrySettings,
     LimitsSettings,
+    MiddlewareSettings,
     TargetPolicy,
     TcpEntrySettings,
     UpstreamSettings,
 )
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse, TcpOpen
-from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.metrics import SessionLabels
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget, Stream, UpstreamTarget
@@ -250,6 +251,29 @@ async def test_replaced_upstream_finishes_its_conversations_and_is_closed_then(s
         assert stream.body == b"before after"
         await until(lambda: old.closed)
         assert new.closed == 0
+
+
+def answered(stream: FakeStream) -> tuple[bytes, ...]:
+    assert stream.answer is not None
+    return stream.answer.headers
+
+
+async def test_rules_send_what_clients_open_through_middleware(stage: Stage) -> None:
+    guarded = msgspec.structs.replace(FOR_WEB, middleware=("named",))
+
+    def settings(server: Server, value: str) -> Any:
+        table = MiddlewareSettings("headers", {"response": {"set": {"x-by": value}}})
+        return msgspec.structs.replace(server.settings, forward=forward(guarded), middleware={"named": table})
+
+    async with up(stage, forward(FOR_WEB)) as (server, _):
+        assert b"x-by" not in answered(await stage.ask())
+        for value in ("first", "second"):
+            await server.reload(settings(server, value))
+            headers = answered(await stage.ask())
+            assert (b"x-by", value.encode()) in zip(headers[::2], headers[1::2], strict=True)
+        wrong = msgspec.structs.replace(settings(server, "x"), middleware={"named": MiddlewareSettings("nothing")})
+        with pytest.raises(ConfigurationError):
+            await server.reload(wrong)
 
 
 async def test_upstream_dialled_as_before_is_kept_with_its_connections(stage: Stage) -> None:

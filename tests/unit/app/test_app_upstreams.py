@@ -11,6 +11,7 @@ import pytest
 from support.app_kit import FakeStream, FakeUpstream, Recorder, echo
 
 from tunnel.adapters.clock import AnyioClock
+from tunnel.app.container import ClientContainer
 from tunnel.app.upstream_router import UpstreamRouter
 from tunnel.domain.configuration import EjectionSettings, GroupSnapshot, TargetPolicy, UpstreamSettings
 from tunnel.domain.envelopes import HttpRequest, HttpResponse
@@ -69,6 +70,8 @@ class Lab:
             random.Random(1),
             telemetry=self.telemetry,
             clock=AnyioClock(),
+            kinds=ClientContainer.middleware,
+            start=lambda work: None,
             previous=previous,
         )
 

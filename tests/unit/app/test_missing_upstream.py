@@ -8,6 +8,7 @@ import pytest
 from support.app_kit import FakeStream, FakeUpstream, Recorder
 
 from tunnel.adapters.clock import AnyioClock
+from tunnel.app.container import ClientContainer
 from tunnel.app.upstream_router import UpstreamRouter
 from tunnel.domain.configuration import GroupSnapshot, TargetPolicy
 from tunnel.domain.envelopes import TcpOpen
@@ -25,6 +26,8 @@ async def test_upstream_that_the_client_does_not_have_is_refused() -> None:
         random.Random(1),
         telemetry=Recorder(),
         clock=AnyioClock(),
+        kinds=ClientContainer.middleware,
+        start=lambda work: None,
     )
 
     with pytest.raises(SessionError) as caught:

@@ -30,11 +30,11 @@ from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_stream import AsgiStream
 from tunnel.adapters.http.ingress_target import RequestTarget, read_target
 from tunnel.adapters.http.ingress_types import AsgiReceive, AsgiSend, IngressSettings, Scope
-from tunnel.adapters.http.problem import problem
 from tunnel.adapters.http.websocket_handshake import passing
 from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
 from tunnel.domain.error_statuses import HTTP_STATUS
 from tunnel.domain.errors import SessionError
+from tunnel.domain.problem import problem
 from tunnel.ports.target import ProxyTarget
 
 __all__ = ["AsgiIngress"]

@@ -16,7 +16,6 @@ from tunnel.adapters.http.fields import pairs, without
 from tunnel.adapters.http.ingress_response import ResponseRules, checked_acceptance
 from tunnel.adapters.http.ingress_service import VisitorStream
 from tunnel.adapters.http.ingress_types import AsgiReceive, AsgiSend, Message, Scope
-from tunnel.adapters.http.problem import problem
 from tunnel.adapters.http.websocket_assembly import MessageAssembly
 from tunnel.adapters.http.websocket_close import (
     MESSAGE_TOO_BIG,
@@ -38,6 +37,7 @@ from tunnel.domain.envelopes import (
     WebSocketOpcode,
 )
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.problem import problem
 
 __all__ = ["AsgiWebSocket"]
 

@@ -20,9 +20,9 @@ from tunnel.adapters.http.ingress_wire import (
     render_head,
     render_trailers,
 )
-from tunnel.adapters.http.problem import problem
 from tunnel.domain.envelopes import BodyChunk, Headers, HttpRequest, HttpResponse, SessionPayload, Trailers
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.problem import problem
 
 __all__ = ["Connection", "Exchange"]
 

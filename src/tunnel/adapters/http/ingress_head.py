@@ -22,10 +22,10 @@ from tunnel.adapters.http.ingress_census import (
 )
 from tunnel.adapters.http.ingress_target import RequestTarget
 from tunnel.adapters.http.ingress_types import IngressSettings
-from tunnel.adapters.http.problem import problem
 from tunnel.adapters.http.websocket_handshake import check_asked, is_asked_for, passing
 from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.problem import problem
 
 __all__ = [
     "EXPECT_FIELD",

@@ -54,9 +54,9 @@ from tunnel.adapters.http.ingress_timer import Deadline
 from tunnel.adapters.http.ingress_websocket import WebSocketVisitor
 from tunnel.adapters.http.ingress_wire import render_head
 from tunnel.adapters.http.ingress_workers import RequestWorkers
-from tunnel.adapters.http.problem import problem
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.problem import problem
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.rules.rule import Rule
 
 __all__ = ["add_arguments", "run"]
+
+_NO_PREDICATES: Final = frozenset({"group", "upstream", "middleware"})
+"""Keys of a rule that say what becomes of a request, and not which."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +75,8 @@ def _as_text(route: Route, head: HttpRequest) -> Iterator[str]:
         explanation = hop.explanation
         if explanation.rule is not None:
             yield f"rule      {hop.place}[{explanation.order}]  {_predicates(explanation.rule)}".rstrip()
+            for name in explanation.rule.middleware or ():
+                yield f"through   {name}"
             yield f"{hop.name:9} {getattr(explanation.rule, hop.name)}"
     for target in route.targets:
         yield f"target    {target}"
@@ -89,7 +95,7 @@ def _as_text(route: Route, head: HttpRequest) -> Iterator[str]:
 
 def _predicates(rule: Rule) -> str:
     table = given(rule)
-    return ", ".join(f"{key} = {_toml(value)}" for key, value in table.items() if key not in ("group", "upstream"))
+    return ", ".join(f"{key} = {_toml(value)}" for key, value in table.items() if key not in _NO_PREDICATES)
 
 
 def _toml(value: object) -> str:

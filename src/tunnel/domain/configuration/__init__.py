@@ -38,6 +38,7 @@ from tunnel.domain.configuration.listeners import (
     TransportsSettings,
     WebSocketTransportSettings,
 )
+from tunnel.domain.configuration.middleware import MiddlewareSettings
 from tunnel.domain.configuration.operator_policy import OPERATORS_CHOICE
 from tunnel.domain.configuration.secret import Secret
 from tunnel.domain.configuration.server import ServerSettings, decode_server_settings
@@ -78,6 +79,7 @@ __all__ = [
     "ListenAddress",
     "ListenerTlsSettings",
     "MemoryTransportSettings",
+    "MiddlewareSettings",
     "Secret",
     "ServerSettings",
     "ServerUrl",

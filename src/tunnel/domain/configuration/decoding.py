@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from tunnel.domain.configuration.middleware import MiddlewareSettings, middleware_settings
 from tunnel.domain.configuration.mistakes import alternatives, key_path, mistake, not_built, suggestion
 from tunnel.domain.configuration.planned import KeyPath, PlannedKeys
 from tunnel.domain.configuration.secret import Secret
@@ -24,15 +25,21 @@ __all__ = ["decode_table"]
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-def decode_table(table: object, kind: type[S], planned: PlannedKeys) -> S:
+def decode_table(table: object, kind: type[S], planned: PlannedKeys, *, at: KeyPath = ()) -> S:
     """Make a ``kind`` of plain tables, lists and scalars.
 
     Unknown keys are refused; planned ones with their own message. Values of ``Secret`` fields are never in an error.
 
+    Args:
+        table: As read from a file.
+        kind: What to make.
+        planned: Keys that are not built yet.
+        at: Where the table stands; empty for a whole file.
+
     Raises:
         ConfigurationError: The first thing that does not fit.
     """
-    settings = _Decoder(planned).struct(table, _described(kind), ())
+    settings = _Decoder(planned).struct(table, _described(kind), at)
     assert isinstance(settings, kind)
     return settings
 
@@ -67,6 +74,8 @@ class _Decoder:
 
     def value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
         match kind:
+            case inspect.StructType(cls=cls) if cls is MiddlewareSettings:
+                return middleware_settings(_table(value, path), key_path(*path))
             case inspect.StructType():
                 return self.struct(value, kind, path)
             case inspect.UnionType(types=types):

@@ -8,7 +8,6 @@ __all__ = ["PLANNED_CLIENT_KEYS", "PLANNED_SERVER_KEYS", "PlannedKeys"]
 
 KeyPath = tuple[str | int, ...]
 
-_RULE: Final = ("middleware",)
 _LIMITS: Final = ("limits.max_message_bytes",)
 
 
@@ -36,9 +35,6 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     "auth.mtls",
     "forward.upstreams.*.health",
     "groups.*.upstreams.*.health",
-    *(f"rules.*.{key}" for key in _RULE),
-    *(f"groups.*.rules.*.{key}" for key in _RULE),
-    *(f"forward.rules.*.{key}" for key in _RULE),
     *_LIMITS,
 )
 

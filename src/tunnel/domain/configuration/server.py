@@ -14,6 +14,8 @@ from tunnel.domain.configuration.forward import ForwardSettings, check_forward
 from tunnel.domain.configuration.groups import GroupSettings, check_group, check_server_rule
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import IngressSettings, TransportsSettings, check_listeners
+from tunnel.domain.configuration.middleware import MiddlewareSettings, check_middleware, check_rule_middleware
+from tunnel.domain.configuration.mistakes import key_path
 from tunnel.domain.configuration.planned import PLANNED_SERVER_KEYS
 from tunnel.domain.configuration.tcp_ingress import check_tcp_ingress
 from tunnel.domain.configuration.tls import check_tls_succession
@@ -38,6 +40,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         claims: What holds for the hosts that clients claim.
         forward: What is served of the sessions that clients open.
         limits: Announced to clients.
+        middleware: What rules of either hop send their conversations through, by name.
         access_log: Where conversations are recorded; None: nowhere.
         admin: Where operators look inside; None: nowhere.
 
@@ -53,16 +56,23 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     claims: ClaimsSettings = ClaimsSettings()
     forward: ForwardSettings = ForwardSettings()
     limits: LimitsSettings = LimitsSettings()
+    middleware: Mapping[str, MiddlewareSettings] = {}
     access_log: AccessLogSettings | None = None
     admin: AdminSettings | None = None
 
     def __post_init__(self) -> None:
+        check_middleware(self.middleware)
+        for index, each in enumerate(self.forward.rules):
+            check_rule_middleware(each, self.middleware, f"forward.rules[{index}]")
         check_listeners(self.transports, self.ingress, self.admin)
         self.auth.check(self.groups)
         for index, rule in enumerate(self.rules):
             check_server_rule(rule, self.groups, f"rules[{index}]")
+            check_rule_middleware(rule, self.middleware, f"rules[{index}]")
         for name, group in self.groups.items():
             check_group(name, group)
+            for index, rule in enumerate(group.rules):
+                check_rule_middleware(rule, self.middleware, f"{key_path('groups', name, 'rules')}[{index}]")
         self.claims.check()
         check_tcp_ingress(self.ingress.tcp, self.groups)
         check_forward(self.forward, self.groups)

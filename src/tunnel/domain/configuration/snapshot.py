@@ -10,6 +10,7 @@ import msgspec
 
 from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings, check_routes
+from tunnel.domain.configuration.middleware import MiddlewareSettings, check_middleware, check_rule_middleware, in_use
 from tunnel.domain.configuration.planned import PlannedKeys
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.rules.rule import Rule
@@ -25,9 +26,13 @@ class GroupSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         {"rules": [{"path_prefix": "/", "upstream": "app"}],
          "upstreams": {"app": {"balance": "round_robin", "targets": ["http://127.0.0.1:3000"], ...}}}
 
+    and, where rules name middleware, with their tables as they are written. A client that does not know of these
+    refuses the key, and so the snapshot: what should guard a rule is not to be left out.
+
     Args:
         rules: Each names an upstream below.
         upstreams: By name.
+        middleware: Those that the rules name, by name.
 
     Raises:
         ConfigurationError: Naming the key.
@@ -35,18 +40,29 @@ class GroupSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     rules: tuple[Rule, ...] = ()
     upstreams: Mapping[str, UpstreamSettings] = {}
+    middleware: Mapping[str, MiddlewareSettings] = {}
 
     def __post_init__(self) -> None:
+        check_middleware(self.middleware)
         check_routes(self.rules, self.upstreams, "")
+        for index, rule in enumerate(self.rules):
+            check_rule_middleware(rule, self.middleware, f"rules[{index}]")
 
     @classmethod
-    def of(cls, group: GroupSettings) -> GroupSnapshot:
-        """What clients of ``group`` are to know."""
-        return cls(rules=group.rules, upstreams=group.upstreams)
+    def of(cls, group: GroupSettings, middleware: Mapping[str, MiddlewareSettings] = {}) -> GroupSnapshot:
+        """What clients of ``group`` are to know.
+
+        Args:
+            group: The group.
+            middleware: All that the server knows of, by name; those that the group's rules name are taken.
+        """
+        return cls(rules=group.rules, upstreams=group.upstreams, middleware=in_use(group.rules, middleware))
 
     def encode(self) -> bytes:
         """The one encoding of this snapshot: equal snapshots give equal bytes, whatever order the tables came in."""
-        return msgspec.json.encode(_without_none(msgspec.to_builtins(self)), order="sorted")
+        table = msgspec.to_builtins(self)
+        table["middleware"] = {name: each.table for name, each in self.middleware.items()} or None
+        return msgspec.json.encode(_without_none(table), order="sorted")
 
     @property
     def hash(self) -> str:

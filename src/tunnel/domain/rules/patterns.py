@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from tunnel.domain.errors import ConfigurationError
 
-__all__ = ["MAX_PATTERN_CHARACTERS", "Pattern", "compile_pattern"]
+__all__ = ["MAX_PATTERN_CHARACTERS", "Match", "Pattern", "compile_pattern"]
 
 MAX_PATTERN_CHARACTERS: Final = 1000
 """Characters; what is longer is generated, and better written as several rules."""
@@ -26,16 +26,30 @@ _KEPT_PATTERNS: Final = 1024
 """Patterns kept compiled: each is looked at when its rule is checked and when it is compiled."""
 
 
+class Match(Protocol):
+    """A match."""
+
+    def group(self, number: int, /) -> bytes | None:
+        """What a group matched; None if it took no part. 0 is all of it; others are there with ``captures`` only."""
+
+
 class Pattern(Protocol):
     """A compiled pattern."""
 
-    def fullmatch(self, text: bytes, /) -> object | None:
+    groups: int
+    """How many it has, with ``captures``."""
+
+    def fullmatch(self, text: bytes, /) -> Match | None:
         """Something if all of ``text`` matches, else None."""
 
 
 @lru_cache(_KEPT_PATTERNS)
-def compile_pattern(pattern: str) -> Pattern:
+def compile_pattern(pattern: str, *, captures: bool = False) -> Pattern:
     """Compile a pattern in the syntax of RE2.
+
+    Args:
+        pattern: The pattern.
+        captures: Whether a match is to tell what its groups matched; it takes longer then.
 
     Raises:
         ConfigurationError: It is too long or too large, malformed, asks for what cannot be matched in linear time
@@ -52,7 +66,7 @@ def compile_pattern(pattern: str) -> Pattern:
     options = re2.Options()
     options.log_errors = False  # else it writes to standard error by itself
     options.max_mem = _MAX_PATTERN_BYTES
-    options.never_capture = True
+    options.never_capture = not captures
     options.dot_nl = True
     try:
         compiled: Pattern = re2.compile(pattern, options)

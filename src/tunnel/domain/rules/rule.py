@@ -47,6 +47,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         query: By name, compared with case. Of repeated parameters the first counts.
         service: Only gRPC calls of this service, ``pkg.Svc``.
         method: Only gRPC calls of this method.
+        middleware: Names of ``[middleware.NAME]`` tables, through which its conversations go; the first is the
+            outermost. No predicate.
 
     Source: Gateway API, HTTPRoute: ``hostnames``, ``HTTPRouteMatch``; GRPCRoute: ``GRPCMethodMatch``.
     """
@@ -64,3 +66,4 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     query: ValueMatches | None = None
     service: str | None = None
     method: str | None = None
+    middleware: tuple[str, ...] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from tunnel.app.cli import main
 from tunnel.app.cli.failures import report
 from tunnel.domain.errors import ConfigurationError, ErrorCode, ListenError, RegistrationRefused
+from tunnel.domain.middleware.passwords import PasswordHash
 
 SERVER = '[transports.grpc]\nlisten = "127.0.0.1:7000"\n'
 CLIENT = 'group = "web"\ntoken_env = "NO_SUCH_TOKEN"\nservers = ["grpc://127.0.0.1:7000"]\n'
@@ -157,3 +159,19 @@ def test_unforeseen_errors_keep_their_traceback() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         report(group)
     assert caught.value is group
+
+
+def test_password_is_read_and_printed_as_a_hash_of_it(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\n"))
+
+    assert main(["token", "password"]) == 0
+    word, hashed = capsys.readouterr().out.split()
+    assert word == "password"
+    assert PasswordHash.parse(hashed).fits(b"correct horse")
+
+
+def test_empty_password_is_refused(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+
+    assert main(["token", "password"]) == 2
+    assert "expected a password" in capsys.readouterr().err

@@ -123,7 +123,8 @@ NO_PATH = "expected a target without path, query and fragment; requests keep the
 # (what is replaced in COMPLETE, by what, the whole message)
 MISTAKES = [
     ("[transports.grpc]", "[transport.grpc]", 'transport: unknown key; expected one of "access_log", "admin", "auth", '
-     '"claims", "forward", "groups", "ingress", "limits", "rules", "transports"; did you mean "transports"?'),
+     '"claims", "forward", "groups", "ingress", "limits", "middleware", "rules", "transports"; '
+     'did you mean "transports"?'),
     ("[transports.grpc]", "[transports.grcp]", 'transports.grcp: unknown key; expected one of "grpc", "memory", '
      '"websocket"; did you mean "grpc"?'),
     ("[transports.grpc]", "[transports.quic]", 'transports.quic: unknown key; expected one of "grpc", "memory", '
@@ -178,8 +179,8 @@ MISTAKES = [
      'upstream, got "app"'),
     ('path_prefix = "/api"', 'path_prefix = "api"', "rules[0].path_prefix: expected a path that starts with /"),
     ('path_prefix = "/api"', 'path_prefx = "/api"', 'rules[0].path_prefx: unknown key; expected one of "group", '
-     '"headers", "host", "method", "methods", "path", "path_prefix", "path_regex", "priority", "protocol", "query", '
-     '"service", "upstream"; did you mean "path_prefix"?'),
+     '"headers", "host", "method", "methods", "middleware", "path", "path_prefix", "path_regex", "priority", '
+     '"protocol", "query", "service", "upstream"; did you mean "path_prefix"?'),
     ('path_prefix = "/api"', 'priority = "1"', 'rules[0].priority: expected an integer, got "1"'),
     ("[[rules]]", "[rules]", "rules: expected a list, got a table"),
     ('balance = "power_of_two"', 'balance = "fastest"', 'groups.web.balance: unknown strategy "fastest"; expected one '
@@ -255,12 +256,9 @@ def test_group_that_does_not_exist_says_how_to_add_one() -> None:
 
 # (text added, key path of what is not built)
 PLANNED = [
-    ('[[forward.rules]]\nmiddleware = ["x"]', "forward.rules[0].middleware"),
     ('[forward.upstreams.b]\ntargets = ["http://a"]\nhealth = {}', "forward.upstreams.b.health"),
     ('[auth.jwt]\njwks = "x"', "auth.jwt"),
     ("[limits]\nmax_message_bytes = 1", "limits.max_message_bytes"),
-    ('[[rules]]\nmiddleware = "x"', "rules[0].middleware"),
-    ('[[groups."a.b".rules]]\nmiddleware = ["x"]', 'groups."a.b".rules[0].middleware'),
 ]
 
 

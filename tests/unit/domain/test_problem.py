@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tunnel.adapters.http.fields import pairs
-from tunnel.adapters.http.problem import PROBLEM_STATUS, problem
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.problem import PROBLEM_STATUS, problem
 
 
 @pytest.mark.rule("X1", "X3")

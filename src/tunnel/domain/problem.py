@@ -12,6 +12,7 @@ from typing import Final
 from tunnel.domain.envelopes import Headers, HttpResponse
 from tunnel.domain.error_statuses import HTTP_STATUS
 from tunnel.domain.errors import SessionError
+from tunnel.domain.refusal import Refusal
 
 __all__ = ["PROBLEM_STATUS", "RETRY_AFTER_S", "problem"]
 
@@ -30,7 +31,7 @@ def problem(error: SessionError, *, status: int | None = None, request_id: bytes
 
     Args:
         error: What failed.
-        status: HTTP status; None means the one in ``PROBLEM_STATUS``.
+        status: HTTP status; None means that of a ``Refusal``, else the one in ``PROBLEM_STATUS``.
         request_id: Name of the request; empty when it has none.
 
     Returns:
@@ -39,6 +40,10 @@ def problem(error: SessionError, *, status: int | None = None, request_id: bytes
 
     Source: RFC 9457 section 3; ``type`` is about:blank, so ``title`` is the status phrase (section 4.2.1).
     """
+    told: Headers = ()
+    if isinstance(error, Refusal):
+        told = error.headers
+        status = error.status if status is None else status
     number = PROBLEM_STATUS[error.code] if status is None else status
     document: dict[str, str | int] = {
         "type": "about:blank",
@@ -59,7 +64,9 @@ def problem(error: SessionError, *, status: int | None = None, request_id: bytes
         b"cache-control",
         b"no-store",
     )
-    if number == HTTPStatus.SERVICE_UNAVAILABLE:
+    if told:
+        headers += told
+    elif number == HTTPStatus.SERVICE_UNAVAILABLE:
         headers += (b"retry-after", b"%d" % RETRY_AFTER_S)
     elif number == HTTPStatus.UNAUTHORIZED:
         headers += (b"www-authenticate", b"Bearer")  # RFC 9110 section 15.5.2: a 401 names a scheme

@@ -1,0 +1,103 @@
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from tunnel.domain.middleware.circuit import Circuit, CircuitState
+
+
+def circuit(**settings):
+    return Circuit(**{"failure_ratio": 0.5, "min_requests": 4, "window_s": 10, "open_s": 5, "probes": 1, **settings})
+
+
+def run(each, now, *outcomes):
+    for failed in outcomes:
+        assert each.admit(now) == 0
+        each.settle(each.era, now, failed=failed)
+
+
+def test_opens_at_the_ratio_and_not_before_enough_requests():
+    each = circuit()
+    run(each, 0.0, True, True, False)
+    assert each.state is CircuitState.CLOSED
+    run(each, 0.0, True)
+    assert each.state is CircuitState.OPEN
+    assert each.admit(2.0) == pytest.approx(3.0)
+
+
+def test_requests_out_of_the_window_do_not_count():
+    each = circuit()
+    run(each, 0.0, True, True, True)
+    run(each, 10.0, True)
+    assert each.state is CircuitState.CLOSED
+
+
+def test_probe_that_succeeds_closes_it():
+    each = circuit()
+    run(each, 0.0, *[True] * 4)
+    run(each, 5.0, False)
+    assert each.state is CircuitState.CLOSED
+    run(each, 5.0, True, True)
+    assert each.state is CircuitState.CLOSED, "what was before is forgotten"
+
+
+def test_probe_that_fails_opens_it_again():
+    each = circuit()
+    run(each, 0.0, *[True] * 4)
+    run(each, 5.0, True)
+    assert each.state is CircuitState.OPEN
+    assert each.admit(9.9) > 0
+
+
+def test_probe_of_which_nothing_is_learnt_gives_its_place_back():
+    each = circuit()
+    run(each, 0.0, *[True] * 4)
+    assert each.admit(5.0) == 0
+    assert each.admit(5.0) > 0
+    each.settle(each.era, 6.0, failed=None)
+    assert each.admit(6.0) == 0
+
+
+def test_outcome_of_a_request_from_before_says_nothing():
+    each = circuit()
+    assert each.admit(0.0) == 0
+    before = each.era
+    run(each, 0.0, *[True] * 4)
+    assert each.admit(5.0) == 0
+    each.settle(before, 5.0, failed=False)
+    assert each.state is CircuitState.HALF_OPEN
+
+
+class CircuitMachine(RuleBasedStateMachine):
+    """However requests come and go, no more than ``probes`` pass at once while the circuit is not closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.circuit = circuit(probes=2)
+        self.now = 0.0
+        self.running = []
+
+    @rule(seconds=st.floats(min_value=0, max_value=6))
+    def wait(self, seconds):
+        self.now += seconds
+
+    @rule()
+    def begin(self):
+        if self.circuit.admit(self.now) == 0:
+            self.running.append(self.circuit.era)
+
+    @rule(data=st.data(), failed=st.sampled_from([True, False, None]))
+    def end(self, data, failed):
+        if self.running:
+            era = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
+            self.circuit.settle(era, self.now, failed=failed)
+
+    @invariant()
+    def probes_are_bounded(self):
+        if self.circuit.state is CircuitState.HALF_OPEN:
+            assert self.running.count(self.circuit.era) <= 2
+        elif self.circuit.state is CircuitState.OPEN:
+            assert self.circuit.era not in self.running
+
+
+def test_circuit_as_a_model():
+    run_state_machine_as_test(CircuitMachine)

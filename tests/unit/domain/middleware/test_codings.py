@@ -1,0 +1,67 @@
+import pytest
+
+from tunnel.domain.envelopes import HttpResponse
+from tunnel.domain.middleware.codings import Compressible, accepts, coded_headers, varying_headers
+
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
+COMPRESSIBLE = Compressible(("text/*", "application/json", "+xml"), min_bytes=10)
+
+
+@pytest.mark.parametrize(
+    ("field", "accepted"),
+    [
+        (b"gzip", True),
+        (b"br, GZIP;q=0.5", True),
+        (b"x-gzip", True),
+        (b"*", True),
+        (b"", False),
+        (b"br", False),
+        (b"gzip;q=0", False),
+        (b"gzip;q=0, *", False),
+        (b"*;q=0", False),
+        (b"gzip; q=0.2, identity;q=0.8", False),
+        (b"gzip;q=1.000, identity;q=0.8", True),
+        (b"gzip;q=nonsense", False),
+    ],
+)
+def test_coding_is_accepted_as_weights_say(field, accepted):
+    assert accepts(field, b"gzip") is accepted
+
+
+@pytest.mark.parametrize(
+    ("response", "worth"),
+    [
+        (HttpResponse(200, TEXT), True),
+        (HttpResponse(200, TEXT, b"x" * 10, end=True), True),
+        (HttpResponse(200, TEXT, b"x" * 9, end=True), False),
+        (HttpResponse(200, (*TEXT, b"Content-Length", b"9")), False),
+        (HttpResponse(200, (*TEXT, b"Content-Length", b"99")), True),
+        (HttpResponse(404, TEXT), True),
+        (HttpResponse(200, (b"content-type", b"application/soap+xml")), True),
+        (HttpResponse(200, (b"content-type", b"image/png")), False),
+        (HttpResponse(200, ()), False),
+        (HttpResponse(204, TEXT), False),
+        (HttpResponse(206, TEXT), False),
+        (HttpResponse(304, TEXT), False),
+        (HttpResponse(101, TEXT), False),
+        (HttpResponse(200, (*TEXT, b"content-range", b"bytes 0-1/2")), False),
+        (HttpResponse(200, (*TEXT, b"content-encoding", b"br")), False),
+        (HttpResponse(200, (*TEXT, b"content-encoding", b"identity")), True),
+        (HttpResponse(200, (*TEXT, b"cache-control", b"public, No-Transform")), False),
+    ],
+)
+def test_only_what_gains_by_it_is_compressed(response, worth):
+    assert COMPRESSIBLE(response) is worth
+
+
+def test_entity_tag_becomes_weak_and_what_was_said_of_the_bytes_goes():
+    headers = (*TEXT, b"ETag", b'"a"', b"Content-Length", b"5", b"Accept-Ranges", b"bytes")
+    assert coded_headers(headers, b"gzip") == (
+        *TEXT,
+        *(b"ETag", b'W/"a"', b"vary", b"Accept-Encoding", b"content-encoding", b"gzip"),
+    )
+
+
+def test_vary_is_said_once():
+    assert varying_headers((b"Vary", b"Cookie, accept-encoding")) == (b"Vary", b"Cookie, accept-encoding")
+    assert varying_headers((b"Vary", b"Cookie")) == (b"Vary", b"Cookie", b"vary", b"Accept-Encoding")

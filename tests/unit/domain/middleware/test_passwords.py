@@ -1,0 +1,43 @@
+import hashlib
+
+import pytest
+
+from tunnel.domain.middleware.passwords import DUMMY, PasswordHash
+
+
+def test_hash_fits_its_password_only_and_survives_being_written():
+    made = PasswordHash.of(b"correct horse", bytes(range(16)))
+    again = PasswordHash.parse(str(made))
+    assert again == made
+    assert again.slow
+    assert again.fits(b"correct horse")
+    assert not again.fits(b"correct hors")
+    assert repr(made) == "PasswordHash(...)"
+
+
+def test_token_is_kept_by_sha256():
+    kept = PasswordHash.parse("sha256$" + hashlib.sha256(b"token").hexdigest())
+    assert not kept.slow
+    assert kept.fits(b"token")
+    assert not kept.fits(b"other")
+    assert PasswordHash.parse(str(kept)) == kept
+
+
+def test_dummy_is_nobodys():
+    assert not DUMMY.fits(b"")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "password",
+        "sha256$12",
+        "scrypt$14$8$1$00$00",
+        "scrypt$25$8$1$" + "0" * 32 + "$" + "0" * 64,
+        "md5$" + "0" * 32,
+    ],
+)
+def test_malformed_and_costly_hashes_are_refused(text):
+    with pytest.raises(ValueError, match=r"hash|costly"):
+        PasswordHash.parse(text)
