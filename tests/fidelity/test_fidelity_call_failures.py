@@ -33,6 +33,7 @@ STATUSES = {
     "superseded": UNAVAILABLE,
     "cancelled": grpc.StatusCode.CANCELLED,
     "internal": grpc.StatusCode.INTERNAL,
+    "loop_detected": grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 

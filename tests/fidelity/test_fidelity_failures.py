@@ -284,6 +284,7 @@ def test_upstream_that_may_not_be_dialled_is_403(wire: Wire) -> None:
         ("superseded", 502),
         ("cancelled", 502),
         ("internal", 500),
+        ("loop_detected", 508),
     ],
 )
 def test_each_code_that_comes_through_the_tunnel_has_its_status(wire: Wire, code: str, status: int) -> None:

@@ -56,6 +56,7 @@ class Attempt:
         "on_answer",
         "protocol",
         "received_bytes",
+        "route",
         "rule",
         "sent_bytes",
         "started",
@@ -80,6 +81,8 @@ class Attempt:
         """The client that was asked last; to the server: that opened it."""
         self.upstream = ""
         """That was chosen here; empty: none."""
+        self.route = ""
+        """Which way it went from an entry, ``tunnel`` or ``direct``; empty elsewhere."""
         self.tries = 0
         """How many times a client was asked."""
         self.received_bytes = 0
@@ -153,6 +156,10 @@ class Attempt:
         self.started = started
         if credited:
             self.let_go()
+
+    def may_go_elsewhere(self, code: ErrorCode) -> bool:
+        """Whether nobody can have acted on it, after the last try failed with ``code``: it never began there."""
+        return self._intact and may_begin_again(code, started=self.started, idempotent=False)
 
     def may_begin_again(self, head: Opening, code: ErrorCode) -> bool:
         """Whether another member may be asked, after the last try failed with ``code``.

@@ -15,13 +15,18 @@ from tunnel.app.client_inspection import ClientParts, InspectedClient
 from tunnel.app.client_line import ClientLine, refused_snapshot
 from tunnel.app.client_visit import ClientVisit
 from tunnel.app.container import ClientContainer
+from tunnel.app.direct_targets import DirectTargets
+from tunnel.app.direct_ways import DirectWays
 from tunnel.app.entrance import AdminEntrance, Entrance
 from tunnel.app.entrances import Entrances
 from tunnel.app.entries import Entries
+from tunnel.app.fallback import Fallback
 from tunnel.app.line_maker import LineMaker
 from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
+from tunnel.app.own_entries import OwnEntries
 from tunnel.app.server_route import ServerRoute
 from tunnel.app.settings import default_client_id
+from tunnel.app.upstreams import by_scheme
 from tunnel.domain.claims.grant import Grant
 from tunnel.domain.configuration import ClientSettings
 from tunnel.domain.configuration.client import check_client_succession
@@ -75,13 +80,21 @@ class Client:
         self._lines = {self._line}
         self._entrances = Entrances(self._background, self.container.ledger())
         self._route = ServerRoute(self.settings.entry, self._visit, self.container.clock())
-        self._entries = Entries(self.container, self._route, group=lambda: self.settings.group or "")
+        self._own_entries = OwnEntries(self._entry_addresses, self.container.is_local())
+        self._fallback = Fallback(
+            self._ways(self.settings),
+            DirectTargets(by_scheme(self.container.targets), start=self._start),
+            through=self._route,
+            token=self.container.hop_token(),
+        )
+        self._entries = Entries(self.container, self._fallback.at, group=lambda: self.settings.group or "")
         self._inspection = InspectedClient(
             ClientParts(
                 lines=lambda: tuple(self._lines),
                 entrances=self._entrances,
                 waiting=lambda: self._route.waiting,
                 budget=self.container.budget(),
+                counters=self.container.counters(),
                 clock=self.container.clock(),
                 process=self.container.process(),
             ),
@@ -115,6 +128,7 @@ class Client:
                 # A reload that fails at this moment takes its line out.
                 for line in tuple(self._lines):
                     await line.aclose()
+                await self._fallback.aclose()
 
     async def ready(self) -> None:
         """Return while the server sends conversations here; waits for that.
@@ -168,11 +182,11 @@ class Client:
 
         ``allow_targets`` and ``upstreams`` are put in place where the client is: the configuration that the server has
         sent is judged anew. ``admin`` and ``entry`` open and close listeners; conversations under way at those that are
-        closed get ``drain_s``. ``tls`` holds for the links it dials from now on,
-        with the files as they are now. For anything else, or when that configuration had been rejected, another tunnel
-        is brought up beside the one there is. Once the server sends conversations to it, the old one drains; until then
-        the old one serves. An error, or being cancelled, leaves everything as it was. One reload at a time; others wait
-        for their turn.
+        closed get ``drain_s``. ``fallback`` holds for the conversations that begin from now on, and ``tls`` for the
+        links it dials, with the files as they are now. For anything else, or when that configuration had been rejected,
+        another tunnel is brought up beside the one there is. Once the server sends conversations to it, the old one
+        drains; until then the old one serves. An error, or being cancelled, leaves everything as it was. One reload at
+        a time; others wait for their turn.
 
         Args:
             settings: Checked settings, whole, with a token. Without a ``client_id`` the present one stays.
@@ -202,6 +216,8 @@ class Client:
                     await self._change_over(settings)
             self._entrances.replace(made, grace_s=settings.limits.drain_s)
             self._route.follow(settings.entry)
+            if (settings.entry, settings.fallback) != (self.settings.entry, self.settings.fallback):
+                self._fallback.follow(self._ways(settings))
             self.settings = settings
             self.version += 1
             return self.version
@@ -219,6 +235,7 @@ class Client:
             upstreams=here.upstreams,
             admin=here.admin,
             entry=here.entry,
+            fallback=here.fallback,
             tls=here.tls,
         )
         return moved == here and self._line.configuration.rejection is None
@@ -321,6 +338,12 @@ class Client:
             listener = self.container.admin(settings.admin, self._inspection, **given(tls))
             made["admin"] = AdminEntrance(settings.admin, listener, tls=tls)
         return made | self._entries.made(settings, found)
+
+    def _ways(self, settings: ClientSettings) -> DirectWays:
+        return DirectWays(settings, self._own_entries.reached_by)
+
+    def _entry_addresses(self) -> list[str]:
+        return [each.address for each in self._entrances.views() if each.kind == "entry"]
 
     def _visit(self) -> ClientVisit | None:
         return self._line.dialer.visit

@@ -12,6 +12,7 @@ from tunnel.app.entrances import Entrances
 from tunnel.app.redaction import redacted
 from tunnel.app.tunnel_load import TunnelLoad, tunnel_view
 from tunnel.domain.configuration import ClientSettings
+from tunnel.domain.metrics import Counters
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.registry import Attachment
 from tunnel.domain.tunnel_state import TunnelState
@@ -37,6 +38,7 @@ class ClientParts(NamedTuple):
     waiting: Callable[[], int]
     """Conversations of entries that wait for a tunnel."""
     budget: Budget
+    counters: Counters
     clock: Clock
     process: Callable[[], ProcessLoad]
 
@@ -80,6 +82,7 @@ class InspectedClient(ClientInspection):
             groups=self._served(settings),
             client_id=settings.client_id,
             url=self._url(),
+            routes=parts.counters.routes.read(),
         )
 
     def _served(self, settings: ClientSettings) -> tuple[str, ...]:

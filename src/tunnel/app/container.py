@@ -31,7 +31,7 @@ from dependency_injector import containers, providers
 
 from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
-from tunnel.adapters.process import process_load
+from tunnel.adapters.process import is_local_address, process_load
 from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.app.ledger import Ledger
 from tunnel.domain.direction import Direction
@@ -115,6 +115,10 @@ def _memory_listener(settings: MemoryTransportSettings, network: MemoryNetwork) 
 
 def _request_ids() -> RequestIds:
     return RequestIds(secrets.token_hex(8))
+
+
+def _hop_token() -> bytes:
+    return secrets.token_hex(8).encode()
 
 
 def _ingress_options(
@@ -467,6 +471,8 @@ class ClientContainer(containers.DeclarativeContainer):
         }
     )
     targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
+    is_local: providers.Provider[Callable[[str], bool]] = providers.Object(is_local_address)
+    hop_token: providers.Provider[bytes] = providers.Singleton(_hop_token)
     request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(_ingresses(request_ids, ledger))
     middleware: providers.Aggregate[MiddlewareKind] = _middleware(clock)

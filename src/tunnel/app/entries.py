@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tunnel.app.accounted_target import Destination
 from tunnel.app.container import ClientContainer
+from tunnel.app.direct_ways import tcp_entry
 from tunnel.app.entrance import Entrance, IngressEntrance, TcpEntrance
 from tunnel.app.entry_target import EntryTarget
 from tunnel.app.listener_tls import given
@@ -20,13 +21,16 @@ class Entries:
 
     Args:
         container: Names the parts.
-        destination: Where conversations go.
+        destination: Tells where the conversations of an entry go; see ``Fallback.at``.
         group: Tells which group this client serves.
     """
 
-    def __init__(self, container: ClientContainer, destination: Destination, *, group: Callable[[], str]) -> None:
+    def __init__(
+        self, container: ClientContainer, destination: Callable[[str], Destination], *, group: Callable[[], str]
+    ) -> None:
         self._container = container
-        self._target = EntryTarget(destination, group=group, ledger=container.ledger())
+        self._destination = destination
+        self._group = group
 
     def made(self, settings: ClientSettings, found: Mapping[str, ListenerTls]) -> dict[str, Entrance]:
         """Entrances as configured, neither bound nor started, by name.
@@ -45,7 +49,7 @@ class Entries:
                 http.listen,
                 settings=(http, settings.limits, tls and tls.material),
                 ingress=ingresses("http", http, settings.limits, **given(tls)),
-                target=self._target,
+                target=self._target("http"),
                 tls=tls,
                 kind="entry",
             )
@@ -56,7 +60,7 @@ class Entries:
                 grpc.listen,
                 settings=(grpc, tls and tls.material),
                 ingress=ingresses("grpc", grpc, **given(tls)),
-                target=self._target,
+                target=self._target("grpc"),
                 tls=tls,
                 kind="entry",
             )
@@ -66,7 +70,10 @@ class Entries:
                 tcp.listen,
                 settings=tcp,
                 ingress=ingresses("tcp", tcp),
-                target=self._target,
+                target=self._target(tcp_entry(tcp)),
                 kind="entry",
             )
         return made
+
+    def _target(self, entry: str) -> EntryTarget:
+        return EntryTarget(self._destination(entry), group=self._group, ledger=self._container.ledger())

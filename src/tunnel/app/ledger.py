@@ -122,6 +122,8 @@ class Ledger(Telemetry):
             if not cancelled and error.code not in _VISITORS_OWN and not isinstance(error, Refusal):
                 self._telemetry.record(SessionFailed(outcome, error.message, error.detail, request_id_of(head)))
         group = attempt.group if attempt.rule != CLAIM_RULE else EVERY_CLAIM
+        if attempt.route:
+            self._counters.routes.add(attempt.route)
         if attempt.tries > 1:
             self._counters.retries.add(group, attempt.tries - 1)
         received_bytes = attempt.received_bytes + head.carried_bytes
@@ -145,6 +147,7 @@ class Ledger(Telemetry):
             group=attempt.group,
             member=attempt.member,
             upstream=attempt.upstream or (head.upstream if type(head) is TcpOpen else ""),
+            route=attempt.route,
             outcome=outcome,
             status=status,
             duration_s=duration_s,

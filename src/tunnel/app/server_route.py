@@ -15,6 +15,7 @@ from tunnel.app.tunnel_target import TunnelTarget
 from tunnel.domain.configuration import EntrySettings
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.retries import RetryBudget
+from tunnel.domain.tunnel_state import TunnelState
 from tunnel.ports.clock import Clock
 from tunnel.ports.target import Stream
 
@@ -58,8 +59,9 @@ class ServerRoute(Destination):
 
     @property
     def up(self) -> bool:
-        """Whether a conversation that begins now would be sent at once."""
-        return self._choose(()) is not None
+        """Whether a conversation that begins now would be sent at once, and taken."""
+        chance = self._choose(())
+        return chance is not None and chance.tunnel.mux.state is TunnelState.ATTACHED
 
     @property
     def waiting(self) -> int:
@@ -72,8 +74,14 @@ class ServerRoute(Destination):
             self._arrival.set()
             self._arrival = None
 
-    async def handle(self, stream: Stream, attempt: Attempt) -> None:
+    async def handle(self, stream: Stream, attempt: Attempt, leaves: Callable[[ErrorCode], bool] | None = None) -> None:
         """Have the server answer one conversation.
+
+        Args:
+            stream: The conversation.
+            attempt: Its own, told how it goes.
+            leaves: Asked, with how the last try failed, before waiting for another tunnel: whether to fail so instead.
+                None: no.
 
         Raises:
             SessionError: ``no_client``: no tunnel is up; ``overloaded``: too many wait for one; else as the last try
@@ -87,7 +95,11 @@ class ServerRoute(Destination):
         tried: tuple[_Chance, ...] = ()
         failure: SessionError | None = None
         while True:
-            chance = self._choose(tried) or await self._wait(tried, failure)
+            chance = self._choose(tried)
+            if chance is None:
+                if failure is not None and leaves is not None and leaves(failure.code):
+                    raise failure
+                chance = await self._wait(tried, failure)
             try:
                 await TunnelTarget(chance.tunnel, attempt).handle(stream)
             except SessionError as exc:

@@ -29,6 +29,7 @@ HTTP_STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.SUPERSEDED: 502,
     ErrorCode.CANCELLED: 502,
     ErrorCode.INTERNAL: 500,
+    ErrorCode.LOOP_DETECTED: 508,  # RFC 5842 section 7.2
 }
 """Of HTTP, and of a refused WebSocket handshake."""
 
@@ -49,4 +50,5 @@ GRPC_STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.SUPERSEDED: 14,
     ErrorCode.CANCELLED: 1,  # CANCELLED
     ErrorCode.INTERNAL: 13,
+    ErrorCode.LOOP_DETECTED: 9,  # FAILED_PRECONDITION: calling again does not help
 }

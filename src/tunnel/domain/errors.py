@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
+    LOOP_DETECTED = "loop_detected"
 
     @classmethod
     def parse(cls, value: str) -> ErrorCode:

@@ -149,6 +149,8 @@ class Counters:
     def __init__(self) -> None:
         self.started: Final = Tally()
         """Conversations, by protocol."""
+        self.routes: Final = Tally()
+        """Conversations that ended and had entered at an entry, by the way they went: ``tunnel`` or ``direct``."""
         self.retries: Final = Tally()
         """Further tries at a conversation, by group."""
         self.ejections: Final = Tally()

@@ -143,6 +143,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         client_id: A client's name; None on a server.
         claims: Hosts, or parts of them, that clients of a server have claimed.
         url: Where visitors find what a client has claimed; None where it has not, or its server cannot tell.
+        routes: Conversations of a client's entries that ended, by the way they went: ``tunnel``, ``direct``.
     """
 
     kind: str
@@ -159,6 +160,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     claims: int = 0
     url: str | None = None
+    routes: Mapping[str, int] = {}
 
 
 class TunnelView(msgspec.Struct, frozen=True, kw_only=True):

@@ -246,6 +246,7 @@ class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         member: The client that had it last, ``PRINCIPAL/CLIENT_ID``; empty when none had it. To the server: that opened
             it.
         upstream: Where the server chose it, as for TCP and of its own; else the client did, and it is empty.
+        route: Which way it went from an entry, ``tunnel`` or ``direct``, past it; empty where it entered elsewhere.
         outcome: ``ok``, or an error code; ``cancelled`` when the visitor left, or was cut off.
         status: What the visitor got: the status of HTTP, the code of gRPC, the close code of a WebSocket or the status
             that refused it; 0 where there is none.
@@ -267,6 +268,7 @@ class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     group: str = ""
     member: str = ""
     upstream: str = ""
+    route: str = ""
     outcome: str
     status: int = 0
     duration_s: float

@@ -126,6 +126,12 @@ def test_authenticator_and_mountable_ingress_can_be_built() -> None:
     assert callable(container.asgi_ingress(None, HttpIngressSettings(listen="127.0.0.1:0"), LimitsSettings()))
 
 
+def test_clients_know_their_own_hops_from_those_of_others() -> None:
+    one, other = ClientContainer(), ClientContainer()
+    assert one.hop_token() == one.hop_token() != other.hop_token()
+    assert one.is_local()("127.0.0.1")
+
+
 def test_servers_and_clients_of_a_process_meet_on_one_network() -> None:
     assert ServerContainer().network() is ClientContainer().network()
 

@@ -29,6 +29,7 @@ from tunnel.domain.problem import PROBLEM_STATUS, problem
         ("superseded", 502),
         ("cancelled", 502),
         ("internal", 500),
+        ("loop_detected", 508),
     ],
 )
 def test_each_code_has_its_status(code: str, status: int) -> None:

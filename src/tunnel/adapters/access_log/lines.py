@@ -48,6 +48,7 @@ def text_line(at_s: float, record: SessionEnded) -> bytes:
         f"{f' group={word(r.group)}' if r.group else ''}"
         f"{f' member={word(r.member)}' if r.member else ''}"
         f"{f' upstream={word(r.upstream)}' if r.upstream else ''}"
+        f"{f' route={r.route}' if r.route else ''}"
         f" outcome={r.outcome} status={r.status} duration_s={r.duration_s:.6f}"
         f"{'' if r.first_byte_s is None else f' first_byte_s={r.first_byte_s:.6f}'}"
         f" received_bytes={r.received_bytes} sent_bytes={r.sent_bytes} tries={r.tries}\n"

@@ -58,6 +58,7 @@ _TALLIES: Final = (
     ("tunnels_published", "tunnels_published", "transport", "Tunnels that could be selected from then on"),
     ("tunnels_detached", "tunnels_detached", "", "Tunnels that lost their link and were kept"),
     ("tunnels_resumed", "tunnels_resumed", "transport", "Tunnels that went on over another link"),
+    ("routes", "entry_conversations", "route", "Conversations of entries that ended, by the way they went"),
     ("registrations_denied", "registrations_denied", "code", "Clients that were turned away"),
     ("reloads", "reloads", "result", "Reloads of the settings"),
     ("access_log_lost", "access_log_lost", "", "Records that were not written to the access log"),

@@ -13,6 +13,7 @@ from tunnel.app.cli.admin_visit import AdminVisit
 from tunnel.app.cli.failures import FAILED, OK
 from tunnel.app.cli.output import write
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.route import Route
 
 __all__ = ["add_arguments", "run"]
 
@@ -22,6 +23,7 @@ _MAX_SHOWN: Final = 1000
 _CLIENT_COLUMNS: Final = ("CLIENT", "GROUP", "HEALTH", "STATE", "VIA", "ADDRESS", "RTT", "SESSIONS", "CONFIG")
 _TUNNEL_COLUMNS: Final = ("TUNNEL", "STATE", "VIA", "ADDRESS", "RTT", "SESSIONS")
 _NONE: Final = "-"
+_WENT: Final = {Route.TUNNEL.value: "through the tunnel", Route.DIRECT.value: "directly"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +94,9 @@ def _summary(status: dict[str, Any]) -> Iterator[str]:
     claims = f"{status['claims']} claims, " if status.get("claims") else ""
     counts = f"{claims}{status['tunnels']} tunnels, {status['sessions']} sessions"
     yield f"now        {status['clients']} clients, {counts}" if status["kind"] == "server" else f"now        {counts}"
+    if routes := status.get("routes"):  # of an older version there are none
+        went = ", ".join(f"{count} {_WENT[route]}" for route, count in sorted(routes.items()))
+        yield f"entries    {went}"
 
 
 def _client_rows(client: dict[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -25,6 +25,7 @@ from tunnel.domain.configuration.entry import (
     HttpEntrySettings,
     TcpEntrySettings,
 )
+from tunnel.domain.configuration.fallback import FallbackSettings
 from tunnel.domain.configuration.forward import ForwardRule, ForwardSettings
 from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings
 from tunnel.domain.configuration.limits import LimitsSettings
@@ -64,6 +65,7 @@ __all__ = [
     "ClientTlsSettings",
     "EjectionSettings",
     "EntrySettings",
+    "FallbackSettings",
     "ForwardRule",
     "ForwardSettings",
     "GroupSettings",

@@ -13,6 +13,7 @@ from tunnel.domain.configuration.claims import ClaimSettings
 from tunnel.domain.configuration.client_policy import ClientPolicy
 from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.entry import EntrySettings, check_entry
+from tunnel.domain.configuration.fallback import FallbackSettings
 from tunnel.domain.configuration.groups import UpstreamSettings, check_routes
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import check_addresses
@@ -54,6 +55,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         limits: Announced to the server.
         admin: Where operators look inside; None: nowhere.
         entry: Where conversations enter that the server is to serve.
+        fallback: What becomes of them while no tunnel is up.
 
     Raises:
         ConfigurationError: Naming the key.
@@ -73,6 +75,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     limits: LimitsSettings = LimitsSettings()
     admin: AdminSettings | None = None
     entry: EntrySettings = EntrySettings()
+    fallback: FallbackSettings = FallbackSettings()
 
     def __post_init__(self) -> None:
         if isinstance(self.token, str):
@@ -94,6 +97,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if self.admin is not None:
             self.admin.check("admin")
         check_entry(self.entry)
+        self.fallback.check("fallback")
         admin = () if self.admin is None else (("admin.listen", self.admin.listen),)
         check_addresses((*self.entry.addresses(), *admin))
 

@@ -8,6 +8,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from tunnel.domain.configuration.fallback import (
+    DIRECT_GRPC_SCHEMES,
+    DIRECT_HTTP_SCHEMES,
+    DIRECT_TCP_SCHEMES,
+    check_direct,
+)
 from tunnel.domain.configuration.listeners import (
     GrpcIngressSettings,
     HttpListenerSettings,
@@ -21,15 +27,35 @@ __all__ = ["EntrySettings", "GrpcEntrySettings", "HttpEntrySettings", "TcpEntryS
 
 
 class HttpEntrySettings(HttpListenerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[entry.http]``: where HTTP requests and WebSockets enter. It has the keys of ``[ingress.http]``."""
+    """``[entry.http]``: where HTTP requests and WebSockets enter. It has the keys of ``[ingress.http]``.
+
+    Args:
+        direct: Where they go by themselves while no tunnel is up: ``http://HOST[:PORT]``, ``https://HOST[:PORT]`` or
+            ``unix:/PATH``; None: as ``[fallback]`` says.
+    """
+
+    direct: str | None = None
 
 
 class GrpcEntrySettings(GrpcIngressSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[entry.grpc]``: where gRPC calls enter. It has the keys of ``[ingress.grpc]``."""
+    """``[entry.grpc]``: where gRPC calls enter. It has the keys of ``[ingress.grpc]``.
+
+    Args:
+        direct: Where they go by themselves while no tunnel is up: ``grpc://HOST:PORT`` or ``grpcs://HOST:PORT``; None:
+            nowhere.
+    """
+
+    direct: str | None = None
 
 
 class TcpEntrySettings(TcpListenerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[entry.tcp]]``: where TCP connections to one of the server's forward upstreams enter."""
+    """``[[entry.tcp]]``: where TCP connections to one of the server's forward upstreams enter.
+
+    Args:
+        direct: Where they go by themselves while no tunnel is up: ``tcp://HOST:PORT``; None: nowhere.
+    """
+
+    direct: str | None = None
 
 
 class EntrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,3 +98,16 @@ def check_entry(entry: EntrySettings) -> None:
     for index, tcp in enumerate(entry.tcp):
         check_name(tcp.upstream, f"entry.tcp[{index}].upstream", what="a name")
     check_tcp_names(entry.tcp, "entry.tcp")
+    for path, listen, direct, schemes in _directs(entry):
+        check_direct(direct, schemes, listen=listen, path=path)
+
+
+def _directs(entry: EntrySettings) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """Key path, the entry's address, and value of each ``direct``, with what it may begin with."""
+    if entry.http and entry.http.direct is not None:
+        yield "entry.http.direct", entry.http.listen, entry.http.direct, DIRECT_HTTP_SCHEMES
+    if entry.grpc and entry.grpc.direct is not None:
+        yield "entry.grpc.direct", entry.grpc.listen, entry.grpc.direct, DIRECT_GRPC_SCHEMES
+    for index, tcp in enumerate(entry.tcp):
+        if tcp.direct is not None:
+            yield f"entry.tcp[{index}].direct", tcp.listen, tcp.direct, DIRECT_TCP_SCHEMES

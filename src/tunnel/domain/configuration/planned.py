@@ -40,9 +40,6 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
 
 PLANNED_CLIENT_KEYS: Final = PlannedKeys(
     "links",
-    "entry.grpc.direct",
-    "entry.tcp.*.direct",
-    "fallback",
     "proxy",
     "upstreams.*.health",
     *_LIMITS,

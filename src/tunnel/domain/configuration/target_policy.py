@@ -64,6 +64,7 @@ class TargetPolicy:
 
     Args:
         patterns: As in ``allow_targets``; none: nothing is permitted.
+        path: Key path of the list, for errors.
 
     Raises:
         ConfigurationError: A pattern is malformed; names ``allow_targets[N]``.
@@ -71,8 +72,8 @@ class TargetPolicy:
 
     __slots__ = ("_literals", "_names", "_networks")
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        parsed = [_parse(pattern, f"allow_targets[{index}]") for index, pattern in enumerate(patterns)]
+    def __init__(self, patterns: Iterable[str], path: str = "allow_targets") -> None:
+        parsed = [_parse(pattern, f"{path}[{index}]") for index, pattern in enumerate(patterns)]
         self._networks: Final = tuple(each for each in parsed if isinstance(each, _Network))
         self._names: Final = tuple(each for each in parsed if isinstance(each, _Name))
         self._literals: Final = frozenset(each for each in parsed if isinstance(each, str))
@@ -107,10 +108,16 @@ class TargetPolicy:
         if target.startswith(_LITERAL):
             raise ConfigurationError(f"{shown(target)} must be listed literally in allow_targets", key_path=path)
         parsed = parse_target(target, path)
-        if not self._may_permit(parsed.host, parsed.port):
+        if not self.may_permit(parsed.host, parsed.port):
             raise ConfigurationError(f"{shown(target)} is not permitted by allow_targets", key_path=path)
 
-    def _may_permit(self, host: str, port: int) -> bool:
+    def may_permit(self, host: str, port: int) -> bool:
+        """Whether ``permits`` could say yes, as far as is known before a name is resolved.
+
+        Args:
+            host: Name or address, IPv6 without brackets.
+            port: To be dialled.
+        """
         address = _address(host)
         if address is not None:
             return any(pattern.permits(address, port) for pattern in self._networks)

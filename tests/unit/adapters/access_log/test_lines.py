@@ -41,6 +41,10 @@ def test_text_is_words_of_what_there_is() -> None:
     )
 
 
+def test_route_of_an_entry_is_told() -> None:
+    assert b" upstream=ssh route=direct outcome=" in text_line(AT_S, msgspec.structs.replace(BARE, route="direct"))
+
+
 def test_json_is_every_field() -> None:
     line = json_line(AT_S, BARE)
 

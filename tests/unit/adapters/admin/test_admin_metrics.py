@@ -21,6 +21,7 @@ def counted() -> Counters:
     counters = Counters()
     counters.started.add("http", 3)
     counters.retries.add("web")
+    counters.routes.add("direct", 4)
     counters.links_lost.add("broken", 2)
     for status, duration_s in ((200, 0.003), (204, 0.02)):
         counters.session("http", "web", "rules[0]", "ok", status).add(duration_s, 10, 100)
@@ -60,6 +61,7 @@ async def test_both_formats_say_the_same(accept: tuple[str, str], media_type: st
         ("tunnel_conversations_started_total", "protocol=http"): 3,
         ("tunnel_conversations_active", "protocol=http"): 1,
         ("tunnel_retries_total", "group=web"): 1,
+        ("tunnel_entry_conversations_total", "route=direct"): 4,
         ("tunnel_links_lost_total", "end=broken"): 2,
         ("tunnel_tunnels_detached_total",): 0,
         ("tunnel_conversation_received_bytes_total", "direction=to_client", "group=web", "protocol=http"): 20,

@@ -126,6 +126,16 @@ def test_a_client_is_shown_with_its_tunnels(port: Port, capsys: Captured) -> Non
     assert lines[-1] == "01234567  attached  ws   192.0.2.7:4711  12.3 ms  3"
 
 
+def test_a_client_tells_which_way_its_entries_conversations_went(port: Port, capsys: Captured) -> None:
+    routes = {"tunnel": 12, "direct": 3}
+    port.answers = {
+        "/api/status": (200, STATUS | {"kind": "client", "client_id": "one", "routes": routes}),
+        "/api/tunnels": (200, {"tunnels": []}),
+    }
+    assert main(["status", "--admin", f"{port.url}/"]) == 0
+    assert "entries    3 directly, 12 through the tunnel" in capsys.readouterr().out.splitlines()
+
+
 def test_json_is_all_of_it_in_one_object(port: Port, capsys: Captured) -> None:
     assert main(["status", "--admin", port.url, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)

@@ -52,7 +52,7 @@ MISTAKES = [
     ('group = "web"', 'group = ""', 'group: expected a name of 1 to 128 printable characters, got ""'),
     ('"laptop-1"', '"a\\nb"', 'client_id: expected a name of 1 to 128 printable characters, got "a\\nb"'),
     ("servers =", "server =", 'server: unknown key; expected one of "admin", "allow_targets", "claim", "client_id", '
-     '"entry", '
+     '"entry", "fallback", '
      '"group", "insecure", "limits", "servers", "tls", "token", "token_env", "token_file", "upstreams"; '
      'did you mean "servers"?'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', "[]", 'servers: expected at least one URL such as '
@@ -91,9 +91,6 @@ def test_mistake_is_one_exact_line(right: str, wrong: str, message: str) -> None
 
 PLANNED = [
     ("links = 1", "links"),
-    ('[entry.grpc]\nlisten = "127.0.0.1:9081"\ndirect = "grpc://10.0.0.9:50051"', "entry.grpc.direct"),
-    ('[[entry.tcp]]\nlisten = "127.0.0.1:9022"\nupstream = "b"\ndirect = "tcp://a:1"', "entry.tcp[0].direct"),
-    ("[fallback]\ndirect = true", "fallback"),
     ('[upstreams.app]\ntargets = ["http://a"]\nhealth = {}', "upstreams.app.health"),
     ('proxy = "none"', "proxy"),
 ]
