@@ -12,7 +12,8 @@ their configuration table; one of their parts is replaced by ``container.transpo
 parts are added by ``set_providers``. Packages add to ``transports`` by an entry point of the group
 ``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
 ``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the listeners,
-ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``.
+ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``. ``targets`` of ``asgi``, ``wsgi`` and
+``app`` are called with the ``Applications`` that run in the process.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.adapters.process import process_load
 from tunnel.adapters.signals import signals_of_running_loop
+from tunnel.app.application_object import ApplicationObject
+from tunnel.app.applications import Applications
 from tunnel.app.ledger import Ledger
 from tunnel.domain.limits import MIB, Limits
 from tunnel.domain.metrics import Counters
@@ -38,6 +41,7 @@ from tunnel.domain.random_source import RandomSource
 from tunnel.domain.request_ids import RequestIds
 from tunnel.ports.access_log import AccessLog
 from tunnel.ports.admin import AdminListener
+from tunnel.ports.application import Application
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.ingress import Ingress
@@ -299,6 +303,35 @@ def _grpc_target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> 
     )
 
 
+def _application(found: ApplicationObject) -> Application:
+    from tunnel.adapters.asgi.application import AsgiApplication
+
+    if found.interface == "wsgi":
+        from tunnel.adapters.wsgi.bridge import WsgiBridge
+
+        return AsgiApplication(WsgiBridge(found.called), name=found.name)
+    return AsgiApplication(found.called, name=found.name)
+
+
+def _in_process_target(
+    url: str, settings: UpstreamSettings, _: TargetPolicy, applications: Applications
+) -> UpstreamTarget:
+    from tunnel.adapters.asgi.application import AsgiApplication
+    from tunnel.adapters.asgi.upstream import AsgiUpstream
+
+    hosted = applications.share(url)
+    assert isinstance(hosted.application, AsgiApplication)
+    announced = Limits().max_websocket_message_bytes
+    return AsgiUpstream(
+        hosted.application,
+        release=hosted.release,
+        max_connections=settings.max_connections,
+        connect_timeout_s=settings.connect_timeout_s,
+        first_byte_timeout_s=settings.first_byte_timeout_s,
+        max_message_bytes=announced if settings.max_message_bytes is None else settings.max_message_bytes,
+    )
+
+
 def _installed_transports() -> dict[str, providers.Provider[Transport]]:
     return {
         each.name: providers.Factory(lambda each=each: each.load()())
@@ -367,7 +400,11 @@ class ClientContainer(containers.DeclarativeContainer):
         unix=providers.Factory(_http_target),
         grpc=providers.Factory(_grpc_target),
         grpcs=providers.Factory(_grpc_target),
+        asgi=providers.Factory(_in_process_target),
+        wsgi=providers.Factory(_in_process_target),
+        app=providers.Factory(_in_process_target),
     )
+    applications: providers.Provider[Applications] = providers.Factory(Applications, _application)
     listener_tls: providers.Provider[ListenerTls] = providers.Factory(_listener_tls)
     admin: providers.Provider[AdminListener] = providers.Factory(_client_admin, counters=counters)
     process: providers.Provider[Callable[[], ProcessLoad]] = providers.Object(process_load)
