@@ -159,11 +159,8 @@ class ApplicationCall:
             await self._depart()
             raise
         if self._patience.cancelled_caught:
-            self.error = self.error or SessionError(
-                ErrorCode.UPSTREAM_TIMEOUT, "the application did not answer in time"
-            )
-            await self._depart()
-        elif self.lost:
+            self.lose(SessionError(ErrorCode.UPSTREAM_TIMEOUT, "the application did not answer in time"))
+        if self.lost:
             await self._depart()
         if self.error is not None:
             raise self.error
