@@ -53,7 +53,9 @@ def to(*targets: str) -> UpstreamSettings:
     return UpstreamSettings(targets=targets)
 
 
-def client(world: World, applications: Any, *, allow_targets: tuple[str, ...] = (), **upstreams: Any) -> Client:
+def client(
+    world: World, applications: Any, *, allow_targets: tuple[str, ...] = ("127.0.0.0/8",), **upstreams: Any
+) -> Client:
     settings = ClientSettings(
         group="web",
         servers=("memory://edge",),
