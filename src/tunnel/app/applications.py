@@ -8,7 +8,7 @@ a target of any configuration hold it any more: replaced by a reload, after its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -37,20 +37,20 @@ class HostedApplication:
     Args:
         application: The application.
         made_of: What it was made of.
-        on_released: Called when nobody holds it any more, before it shuts down.
+        end: Shuts it down, when nobody holds it any more.
     """
 
-    __slots__ = ("_holders", "_on_released", "application", "made_of")
+    __slots__ = ("_end", "_holders", "application", "made_of")
 
     def __init__(
         self,
         application: Application,
         made_of: ApplicationObject,
-        on_released: Callable[[HostedApplication], None],
+        end: Callable[[HostedApplication], Awaitable[None]],
     ) -> None:
         self.application = application
         self.made_of = made_of
-        self._on_released = on_released
+        self._end = end
         self._holders = 0
 
     def hold(self) -> Self:
@@ -62,8 +62,7 @@ class HostedApplication:
         """Let go; shuts it down if nobody else holds it."""
         self._holders -= 1
         if not self._holders:
-            self._on_released(self)
-            await self.application.aclose()
+            await self._end(self)
 
 
 class HeldApplications:
@@ -102,6 +101,8 @@ class Applications:
         self._background = Background()
         self._hosted: dict[str, HostedApplication] = {}
         """By target; several may name one object."""
+        self._ending: set[HostedApplication] = set()
+        """Those that nobody holds any more, until they are over."""
         self._turn = anyio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -111,11 +112,11 @@ class Applications:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        hosted, self._hosted = {id(each): each for each in self._hosted.values()}, {}
+        hosted, self._hosted = {*self._hosted.values(), *self._ending}, {}
         try:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as tasks:
-                    for each in hosted.values():
+                    for each in hosted:
                         tasks.start_soon(each.application.aclose)
         finally:
             await self._background.__aexit__(exc_type, exc, traceback)
@@ -158,8 +159,11 @@ class Applications:
             if other.made_of.called is found.called:
                 self._hosted[target] = other
                 return other
+        for other in tuple(self._ending):
+            if other.made_of.called is found.called:
+                await other.application.aclose()  # which is idempotent: one object has one lifespan at a time
         application = self._make(found)
-        hosted = HostedApplication(application, found, self._forget)
+        hosted = HostedApplication(application, found, self._end)
         try:
             await self._background.start(application.serve)
         except ConfigurationError as exc:
@@ -172,8 +176,12 @@ class Applications:
         self._hosted[target] = hosted
         return hosted
 
-    def _forget(self, hosted: HostedApplication) -> None:
+    async def _end(self, hosted: HostedApplication) -> None:
         self._hosted = {target: each for target, each in self._hosted.items() if each is not hosted}
+        self._ending.add(hosted)
+        # Cancelled, it stays among those that are ending, which leaving the context waits for.
+        await hosted.application.aclose()
+        self._ending.discard(hosted)
 
 
 def _named(settings: ClientSettings) -> Iterator[tuple[str, str]]:

@@ -264,3 +264,38 @@ async def test_reload_after_closing_is_refused_and_starts_nothing_for_good(world
         with pytest.raises(LinkError):
             await one.reload(one.settings)
     assert shop.log == ["startup", "shutdown"]
+
+
+class Reluctant(Shop):
+    """Takes its time to shut down."""
+
+    async def live(self, receive: Any, send: Any) -> None:
+        await receive()
+        self.log.append("startup")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await anyio.sleep(5)
+        self.log.append("shutdown")
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def test_application_that_is_wanted_again_starts_after_it_has_ended(world):
+    shop, other = Reluctant(), Shop("other")
+    async with world.server() as server, client(world, {"shop": shop, "other": other}, app=to("app:shop")) as one:
+        await one.ready()
+        before = one.settings
+        await one.reload(msgspec.structs.replace(before, upstreams={"app": to("app:other")}))
+        await anyio.sleep(1)
+        assert shop.log == ["startup"]  # and is ending
+        await one.reload(before)
+        assert shop.log == ["startup", "shutdown", "startup"]
+        assert (await ask(server)).body == b"begun shop"
+
+
+async def test_leaving_waits_for_an_application_that_is_ending(world):
+    shop = Reluctant()
+    async with world.server(), client(world, {"shop": shop, "other": Shop()}, app=to("app:shop")) as one:
+        await one.ready()
+        await one.reload(msgspec.structs.replace(one.settings, upstreams={"app": to("app:other")}))
+        await anyio.sleep(1)
+    assert shop.log == ["startup", "shutdown"]
