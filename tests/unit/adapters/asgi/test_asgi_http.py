@@ -541,3 +541,14 @@ def test_bodies_arrive_whole_and_in_order_however_they_are_cut():
         anyio.run(exchange)
 
     check()
+
+
+async def test_body_is_not_asked_for_once_the_answer_has_begun():
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send, b"begun ", more_body=True)
+        await send({"type": "http.response.body", "body": await whole_body(receive)})
+
+    async with hosting(app) as upstream:
+        stream = await asked(upstream, post(headers=EXPECT), [BodyChunk(b"b", end=True)])
+    assert [each.status for each in stream.sent if isinstance(each, HttpResponse)] == [200]
+    assert stream.body == b"begun b"
