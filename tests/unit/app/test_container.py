@@ -99,7 +99,7 @@ def test_every_transport_can_be_built(scheme: str) -> None:
     assert members(type(ClientContainer().transports(scheme)), "Transport")
 
 
-@pytest.mark.parametrize("scheme", ClientContainer.targets.providers.keys() - IN_PROCESS_SCHEMES)
+@pytest.mark.parametrize("scheme", sorted(ClientContainer.targets.providers.keys() - IN_PROCESS_SCHEMES))
 def test_every_target_can_be_built(scheme: str) -> None:
     url = TARGETS[scheme]
     target = ClientContainer().targets(scheme, url, UpstreamSettings(targets=(url,)), TargetPolicy(("127.0.0.0/8",)))
