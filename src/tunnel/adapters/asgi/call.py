@@ -167,6 +167,8 @@ class ApplicationCall:
 
     async def _depart(self) -> None:
         self.lose(None)
+        if not self.lost:
+            return  # it has its answer, and what the application goes on doing is for itself
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(_GRACE_S):
                 await self._returned.wait()

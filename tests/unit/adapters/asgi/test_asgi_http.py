@@ -552,3 +552,22 @@ async def test_body_is_not_asked_for_once_the_answer_has_begun():
         stream = await asked(upstream, post(headers=EXPECT), [BodyChunk(b"b", end=True)])
     assert [each.status for each in stream.sent if isinstance(each, HttpResponse)] == [200]
     assert stream.body == b"begun b"
+
+
+async def test_visitor_that_leaves_when_it_has_all_stops_no_work_after_the_response():
+    told: list[str] = []
+    visits: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await respond(send, b"done")
+        visits[0].leave()  # before whoever waits for the end has heard of it
+        await anyio.sleep(5)
+        told.append("worked")
+
+    async with hosting(app) as upstream:
+        async with visiting(upstream, get()) as visit:
+            visits.append(visit)
+            await visit.over.wait()
+        assert visit.stream.ended
+    assert told == ["worked"]
