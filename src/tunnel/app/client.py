@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +10,7 @@ from typing import Any, Self
 import anyio
 import msgspec
 
+from tunnel.app.applications import HeldApplications
 from tunnel.app.background import Background
 from tunnel.app.client_inspection import ClientParts, InspectedClient
 from tunnel.app.client_line import ClientLine, refused_snapshot
@@ -55,12 +56,19 @@ class Client:
     Args:
         settings: Checked settings with a token; ``load_client_settings`` resolves ``token_env`` and ``token_file``.
         container: Parts to use instead of the usual ones; see ``tunnel.app.container``.
+        applications: Objects of ASGI or WSGI that targets ``app:NAME`` name.
 
     Raises:
         ConfigurationError: The token was not resolved, or no transport serves a server's scheme.
     """
 
-    def __init__(self, settings: ClientSettings, *, container: ClientContainer | None = None) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        container: ClientContainer | None = None,
+        applications: Mapping[str, object] | None = None,
+    ) -> None:
         self.container = container if container is not None else ClientContainer()
         self.client_id = settings.client_id or default_client_id()
         """The name it registers under."""
@@ -75,7 +83,11 @@ class Client:
         self._running = False
         self._left = False
         self._changing = False
-        self._maker = LineMaker(self.container, start=self._start, on_change=self._changed)
+        self._applications = self.container.applications(applications or {})
+        self._held = HeldApplications([])
+        self._maker = LineMaker(
+            self.container, applications=self._applications, start=self._start, on_change=self._changed
+        )
         self._line = self._maker.make(self.settings)
         self._lines = {self._line}
         self._entrances = Entrances(self._background, self.container.ledger())
@@ -109,6 +121,8 @@ class Client:
         async with AsyncExitStack() as stack:
             stack.callback(self._entrances.stop)
             self._entrances.bind(made)
+            await stack.enter_async_context(self._applications)
+            self._held = await self._applications.hold(self.settings)
             background = await stack.enter_async_context(self._background)
             await self._entrances.open()
             stack.pop_all()
@@ -124,11 +138,15 @@ class Client:
         try:
             await self._background.__aexit__(exc_type, exc, traceback)
         finally:
-            with anyio.CancelScope(shield=True):
-                # A reload that fails at this moment takes its line out.
-                for line in tuple(self._lines):
-                    await line.aclose()
-                await self._fallback.aclose()
+            try:
+                with anyio.CancelScope(shield=True):
+                    # A reload that fails at this moment takes its line out.
+                    for line in tuple(self._lines):
+                        await line.aclose()
+                    await self._fallback.aclose()
+            finally:
+                # Last of all, so that applications shut down when nobody calls them any more.
+                await self._applications.__aexit__(None, None, None)
 
     async def ready(self) -> None:
         """Return while the server sends conversations here; waits for that.
@@ -183,10 +201,11 @@ class Client:
         ``allow_targets`` and ``upstreams`` are put in place where the client is: the configuration that the server has
         sent is judged anew. ``admin`` and ``entry`` open and close listeners; conversations under way at those that are
         closed get ``drain_s``. ``fallback`` holds for the conversations that begin from now on, and ``tls`` for the
-        links it dials, with the files as they are now. For anything else, or when that configuration had been rejected,
-        another tunnel is brought up beside the one there is. Once the server sends conversations to it, the old one
-        drains; until then the old one serves. An error, or being cancelled, leaves everything as it was. One reload at
-        a time; others wait for their turn.
+        links it dials, with the files as they are now. Applications in this process that are named anew start before
+        anything changes. For anything else, or when that configuration had been rejected, another tunnel is brought up
+        beside the one there is. Once the server sends conversations to it, the old one drains; until then the old one
+        serves. An error, or being cancelled, leaves everything as it was. One reload at a time; others wait for their
+        turn.
 
         Args:
             settings: Checked settings, whole, with a token. Without a ``client_id`` the present one stays.
@@ -208,12 +227,20 @@ class Client:
             settings = self._complete(settings)
             check_client_succession(self.settings, settings)
             made = self._made(settings)
-            async with self._entrances.letting_in(made):
-                self._check_running()
-                if self._in_place(settings):
-                    self._follow(settings)
-                else:
-                    await self._change_over(settings)
+            held = await self._applications.hold(settings)
+            try:
+                async with self._entrances.letting_in(made):
+                    self._check_running()
+                    if self._in_place(settings):
+                        self._follow(settings)
+                    else:
+                        await self._change_over(settings)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await held.release()
+                raise
+            before, self._held = self._held, held
+            self._background.tasks.start_soon(before.release)
             self._entrances.replace(made, grace_s=settings.limits.drain_s)
             self._route.follow(settings.entry)
             if (settings.entry, settings.fallback) != (self.settings.entry, self.settings.fallback):

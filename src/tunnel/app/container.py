@@ -12,7 +12,8 @@ their configuration table; one of their parts is replaced by ``container.transpo
 parts are added by ``set_providers``. Packages add to ``transports`` by an entry point of the group
 ``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
 ``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the listeners,
-ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``.
+ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``. A client's ``targets`` of ``asgi``,
+``wsgi`` and ``app`` are called with the ``Applications`` that run in the process.
 
 The aggregate ``middleware`` is keyed by kind, and each of its parts returns a ``MiddlewareKind``. Packages add to it by
 an entry point of the group ``tunnel.middleware``, whose name is the kind and whose value is the class.
@@ -33,6 +34,8 @@ from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.adapters.process import is_local_address, process_load
 from tunnel.adapters.signals import signals_of_running_loop
+from tunnel.app.application_object import ApplicationObject
+from tunnel.app.applications import Applications
 from tunnel.app.ledger import Ledger
 from tunnel.domain.direction import Direction
 from tunnel.domain.limits import MIB, Limits
@@ -42,6 +45,7 @@ from tunnel.domain.random_source import RandomSource
 from tunnel.domain.request_ids import RequestIds
 from tunnel.ports.access_log import AccessLog
 from tunnel.ports.admin import AdminListener
+from tunnel.ports.application import Application
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.ingress import Ingress
@@ -390,6 +394,35 @@ def _middleware(clock: providers.Provider[Clock]) -> providers.Aggregate[Middlew
     )
 
 
+def _application(found: ApplicationObject) -> Application:
+    from tunnel.adapters.asgi.application import AsgiApplication
+
+    if found.interface == "wsgi":
+        from tunnel.adapters.wsgi.bridge import WsgiBridge
+
+        return AsgiApplication(WsgiBridge(found.called), name=found.name)
+    return AsgiApplication(found.called, name=found.name)
+
+
+def _in_process_target(
+    url: str, settings: UpstreamSettings, _: TargetPolicy, applications: Applications
+) -> UpstreamTarget:
+    from tunnel.adapters.asgi.application import AsgiApplication
+    from tunnel.adapters.asgi.upstream import AsgiUpstream
+
+    hosted = applications.share(url)
+    assert isinstance(hosted.application, AsgiApplication)
+    announced = Limits().max_websocket_message_bytes
+    return AsgiUpstream(
+        hosted.application,
+        release=hosted.release,
+        max_connections=settings.max_connections,
+        connect_timeout_s=settings.connect_timeout_s,
+        first_byte_timeout_s=settings.first_byte_timeout_s,
+        max_message_bytes=announced if settings.max_message_bytes is None else settings.max_message_bytes,
+    )
+
+
 def _installed_transports() -> dict[str, providers.Provider[Transport]]:
     return {
         each.name: providers.Factory(lambda each=each: each.load()())
@@ -470,7 +503,15 @@ class ClientContainer(containers.DeclarativeContainer):
             "memory": providers.Factory(_memory_transport, network=network),
         }
     )
-    targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
+    targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(
+        {
+            **_targets(),
+            "asgi": providers.Factory(_in_process_target),
+            "wsgi": providers.Factory(_in_process_target),
+            "app": providers.Factory(_in_process_target),
+        }
+    )
+    applications: providers.Provider[Applications] = providers.Factory(Applications, _application)
     is_local: providers.Provider[Callable[[str], bool]] = providers.Object(is_local_address)
     hop_token: providers.Provider[bytes] = providers.Singleton(_hop_token)
     request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)

@@ -6,15 +6,17 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from tunnel.app.applications import Applications
 from tunnel.app.asked_claim import AskedClaim
 from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.client_line import ClientLine
 from tunnel.app.container import ClientContainer
 from tunnel.app.dialer import Dialer, Identity
-from tunnel.app.upstreams import by_scheme
-from tunnel.domain.configuration import ClientSettings
+from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSettings, parse_target
+from tunnel.domain.configuration.target_url import IN_PROCESS_SCHEMES
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.identity import ClientId, GroupId, InstanceId
+from tunnel.ports.target import UpstreamTarget
 from tunnel.ports.transport import Transport
 
 __all__ = ["LineMaker"]
@@ -31,6 +33,7 @@ class LineMaker:
 
     Args:
         container: Names the parts.
+        applications: Those that targets in this process are.
         start: Runs something in the background.
         on_change: Called when a line is ready, not any more, or over.
     """
@@ -39,10 +42,12 @@ class LineMaker:
         self,
         container: ClientContainer,
         *,
+        applications: Applications,
         start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         on_change: Callable[[], None],
     ) -> None:
         self._container = container
+        self._applications = applications
         self._start = start
         self._on_change = on_change
         self._instance_id: Final = InstanceId(secrets.token_bytes(_INSTANCE_ID_BYTES))
@@ -64,7 +69,7 @@ class LineMaker:
         line.claim = _asked(settings, before)
         line.configuration = ClientConfiguration(
             settings.policy(),
-            by_scheme(container.targets),
+            self._make_target,
             container.random(),
             container.ledger(),
             clock=container.clock(),
@@ -110,6 +115,12 @@ class LineMaker:
         given = (settings.tls,) if scheme in _TLS_SCHEMES else ()
         transport: Transport = self._container.transports(scheme, *given)
         return transport
+
+    def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
+        scheme = parse_target(url).scheme
+        given = (self._applications,) if scheme in IN_PROCESS_SCHEMES else ()
+        target: UpstreamTarget = self._container.targets(scheme, url, settings, policy, *given)
+        return target
 
 
 def _asked(settings: ClientSettings, before: ClientLine | None) -> AskedClaim | None:

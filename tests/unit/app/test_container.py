@@ -35,6 +35,7 @@ from tunnel.domain.configuration import (
     UpstreamSettings,
     WebSocketTransportSettings,
 )
+from tunnel.domain.configuration.target_url import IN_PROCESS_SCHEMES
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.mux.budget import Budget
 
@@ -98,12 +99,17 @@ def test_every_transport_can_be_built(scheme: str) -> None:
     assert members(type(ClientContainer().transports(scheme)), "Transport")
 
 
-@pytest.mark.parametrize("scheme", ClientContainer.targets.providers)
+@pytest.mark.parametrize("scheme", sorted(ClientContainer.targets.providers.keys() - IN_PROCESS_SCHEMES))
 def test_every_target_can_be_built(scheme: str) -> None:
     url = TARGETS[scheme]
     target = ClientContainer().targets(scheme, url, UpstreamSettings(targets=(url,)), TargetPolicy(("127.0.0.0/8",)))
     assert members(type(target), "ProxyTarget")
     assert callable(target.aclose)
+
+
+def test_every_scheme_of_targets_in_the_process_has_a_target() -> None:
+    assert ClientContainer.targets.providers.keys() >= IN_PROCESS_SCHEMES
+    assert ClientContainer().applications({}) is not ClientContainer().applications({})
 
 
 @pytest.mark.parametrize("kind", [ServerContainer, ClientContainer])

@@ -16,16 +16,6 @@ from tunnel.adapters.http.fields import pairs, without
 from tunnel.adapters.http.ingress_response import ResponseRules, checked_acceptance
 from tunnel.adapters.http.ingress_service import VisitorStream
 from tunnel.adapters.http.ingress_types import AsgiReceive, AsgiSend, Message, Scope
-from tunnel.adapters.http.websocket_assembly import MessageAssembly
-from tunnel.adapters.http.websocket_close import (
-    MESSAGE_TOO_BIG,
-    NO_CODE,
-    NORMAL,
-    close_frame,
-    closing,
-    problem_of_close,
-    split_close,
-)
 from tunnel.adapters.http.websocket_handshake import PROTOCOL_FIELD, accepted_fields, chosen, offered
 from tunnel.domain.envelopes import (
     BodyChunk,
@@ -38,6 +28,16 @@ from tunnel.domain.envelopes import (
 )
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.problem import problem
+from tunnel.domain.websocket_assembly import MessageAssembly
+from tunnel.domain.websocket_close import (
+    MESSAGE_TOO_BIG,
+    NO_CODE,
+    NORMAL,
+    close_frame,
+    closing,
+    problem_of_close,
+    split_close,
+)
 
 __all__ = ["AsgiWebSocket"]
 

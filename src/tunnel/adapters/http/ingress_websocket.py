@@ -21,12 +21,12 @@ from tunnel.adapters.http.ingress_head import Upload
 from tunnel.adapters.http.ingress_response import checked_acceptance
 from tunnel.adapters.http.ingress_service import IngressService, VisitorStream
 from tunnel.adapters.http.ingress_wire import render_switch
-from tunnel.adapters.http.websocket_close import GOING_AWAY, NORMAL, close_frame, closing
 from tunnel.adapters.http.websocket_handshake import accept_token, accepted_fields, chosen, offered
 from tunnel.adapters.http.websocket_hop import CLOSING_S, WebSocketHop, keep_alive
 from tunnel.domain.envelopes import HttpRequest, HttpResponse, SessionPayload, WebSocketFrame, WebSocketOpcode
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.problem import problem
+from tunnel.domain.websocket_close import GOING_AWAY, NORMAL, close_frame, closing
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState

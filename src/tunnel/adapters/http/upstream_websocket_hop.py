@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from tunnel.adapters.http.websocket_close import BAD_GATEWAY, close_frame
 from tunnel.adapters.http.websocket_hop import CLOSING_S, WebSocketHop
 from tunnel.domain.envelopes import WebSocketFrame, WebSocketOpcode
+from tunnel.domain.websocket_close import BAD_GATEWAY, close_frame
 
 __all__ = ["UpstreamHop"]
 

@@ -16,11 +16,11 @@ import socket
 from abc import abstractmethod
 from typing import Final
 
-from tunnel.adapters.http.websocket_close import close_frame
 from tunnel.adapters.http.websocket_reader import WebSocketReader
 from tunnel.adapters.http.websocket_writer import WebSocketWriter
 from tunnel.domain.envelopes import WebSocketFrame, WebSocketOpcode
 from tunnel.domain.limits import COST_OVERHEAD_BYTES, KIB
+from tunnel.domain.websocket_close import close_frame
 
 __all__ = ["CLOSING_S", "WebSocketHop", "keep_alive", "wake"]
 

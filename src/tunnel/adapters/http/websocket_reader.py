@@ -16,14 +16,14 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
-from tunnel.adapters.http.websocket_close import (
+from tunnel.adapters.http.websocket_mask import apply_mask
+from tunnel.domain.envelopes import WebSocketFrame, WebSocketOpcode
+from tunnel.domain.websocket_close import (
     INVALID_DATA,
     MESSAGE_TOO_BIG,
     PROTOCOL_VIOLATED,
     problem_of_close,
 )
-from tunnel.adapters.http.websocket_mask import apply_mask
-from tunnel.domain.envelopes import WebSocketFrame, WebSocketOpcode
 
 __all__ = ["FRAMES_AT_ONCE", "PIECE_BYTES", "WebSocketReader"]
 

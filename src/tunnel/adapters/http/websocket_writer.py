@@ -14,11 +14,11 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-from tunnel.adapters.http.websocket_close import problem_of_close
 from tunnel.adapters.http.websocket_mask import apply_mask
 from tunnel.adapters.http.websocket_reader import PIECE_BYTES
 from tunnel.domain.envelopes import WebSocketFrame, WebSocketOpcode
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.websocket_close import problem_of_close
 
 __all__ = ["WebSocketWriter"]
 

@@ -100,7 +100,7 @@ def _patterns(name: str, upstream: UpstreamSettings) -> list[str]:
     for index, target in enumerate(upstream.targets):
         where = f"{key_path('upstreams', name)}.targets[{index}]"
         parsed = parse_target(target, where)
-        pattern = target if parsed.scheme == "unix" else authority(parsed.host, parsed.port)
+        pattern = authority(parsed.host, parsed.port) if parsed.host else target
         try:
             TargetPolicy((pattern,))
         except ConfigurationError:

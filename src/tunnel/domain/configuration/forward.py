@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 
 from tunnel.domain.configuration.groups import UpstreamSettings, check_upstreams
-from tunnel.domain.configuration.mistakes import mistake, unknown_name
+from tunnel.domain.configuration.mistakes import key_path, mistake, unknown_name
+from tunnel.domain.configuration.target_url import is_in_process
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.rules.rule import Rule
 from tunnel.domain.rules.validation import validate_rule
@@ -49,6 +50,13 @@ def check_forward(forward: ForwardSettings, groups: Collection[str]) -> None:
         ConfigurationError: Naming the key.
     """
     check_upstreams(forward.upstreams, "forward")
+    for name, upstream in forward.upstreams.items():
+        for index, target in enumerate(upstream.targets):
+            if is_in_process(target):
+                where = f"forward.{key_path('upstreams', name)}.targets[{index}]"
+                raise mistake(
+                    where, "a target with an address: applications run in the process of a client", got=target
+                )
     for index, rule in enumerate(forward.rules):
         path = f"forward.rules[{index}]"
         validate_rule(rule, path)

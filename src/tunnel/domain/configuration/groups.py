@@ -14,7 +14,7 @@ from tunnel.domain.claims.claim import CLAIM_PREFIX
 from tunnel.domain.configuration.balance import DEFAULT_HASH_ON, Weight, check_balance
 from tunnel.domain.configuration.ejection import EjectionSettings, check_ejection
 from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, unknown_name
-from tunnel.domain.configuration.target_url import is_tcp, parse_target
+from tunnel.domain.configuration.target_url import is_in_process, is_tcp, parse_target
 from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings, check_upstream_tls
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.limits import GIB, KIB
@@ -35,7 +35,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     Args:
         targets: Interchangeable, at least one: ``http://HOST[:PORT]``, ``https://HOST[:PORT]``, ``unix:/PATH``; or of
-            gRPC: ``grpc://HOST:PORT``, ``grpcs://HOST:PORT``; or all of them ``tcp://HOST:PORT``.
+            gRPC: ``grpc://HOST:PORT``, ``grpcs://HOST:PORT``; or all of them ``tcp://HOST:PORT``. Applications in the
+            client's process count among those of HTTP: ``asgi:MODULE:ATTRIBUTE``, ``wsgi:MODULE:ATTRIBUTE``, and
+            ``app:NAME`` for an object that the client was given in code.
         balance: Strategy that chooses among them.
         weights: Of targets, by URL; 1 for those not named.
         hash_on: What decides which requests go to the same target, for ``consistent_hash``: ``address``,
@@ -95,6 +97,7 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     upstreams: Mapping[str, UpstreamSettings] = {}
 
 
+_CONNECTED_ONLY: Final = ("keepalive_s", "tls", "host_header")
 _HTTP_ONLY: Final = ("first_byte_timeout_s", "tls", "host_header")
 _NOTHING_SET: Final = UpstreamSettings(targets=())
 
@@ -203,6 +206,17 @@ def _check_upstream(upstream: UpstreamSettings, path: str) -> None:
         raise mistake(f"{path}.host_header", '"target" or a host such as "app.example.test"', got=header)
     if upstream.tcp:
         _check_tcp_upstream(upstream, path)
+    if all(map(is_in_process, upstream.targets)):
+        _check_in_process_upstream(upstream, path)
+
+
+def _check_in_process_upstream(upstream: UpstreamSettings, path: str) -> None:
+    """Refuse what has no meaning where nothing is dialled."""
+    for key in _CONNECTED_ONLY:
+        if getattr(upstream, key) != getattr(_NOTHING_SET, key):
+            raise ConfigurationError(
+                "this is of connections, and the targets are in the client's process", key_path=f"{path}.{key}"
+            )
 
 
 def _check_tcp_upstream(upstream: UpstreamSettings, path: str) -> None:

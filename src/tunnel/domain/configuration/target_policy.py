@@ -8,7 +8,7 @@ pattern is one of
 ``10.0.0.7``, ``[::1]``          single addresses: likewise
 ``db.internal.test``             a name: permits whatever that name resolves to
 ``*.internal.test``              names below a suffix, one or more labels, never the bare domain: likewise
-``unix:/run/app.sock``           exactly that socket; likewise ``asgi:...`` and ``wsgi:...``, literally
+``unix:/run/app.sock``           exactly that socket; likewise ``asgi:...``, ``wsgi:...`` and ``app:...``, literally
 ===============================  =================================================================================
 
 All but the last may end in ``:PORT``, which restricts the port. IPv6 is written in brackets when a port follows; an
@@ -27,13 +27,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final, NamedTuple
 
 from tunnel.domain.configuration.mistakes import mistake, shown
-from tunnel.domain.configuration.target_url import parse_target
+from tunnel.domain.configuration.target_url import is_in_process, parse_target
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.rules.hosts import is_host_name
 
 __all__ = ["TargetPolicy"]
 
-_LITERAL: Final = ("unix:/", "asgi:", "wsgi:")
+_LITERAL: Final = ("unix:/", "asgi:", "wsgi:", "app:")
 _PATTERN: Final = (
     'a network, address, host or "*.suffix" with an optional port, or "unix:/PATH", '
     'such as "127.0.0.0/8" or "*.internal.test:443"'
@@ -140,6 +140,8 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 def _parse(pattern: str, path: str) -> _Network | _Name | str:
     if pattern.startswith(_LITERAL):
+        if is_in_process(pattern):
+            parse_target(pattern, path)
         return pattern
     if found := _BRACKETED.fullmatch(pattern):
         inside, inner_length, outer_length, port = found.groups()

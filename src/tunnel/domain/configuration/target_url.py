@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from tunnel.domain.configuration.addresses import authority, split_url
 from tunnel.domain.configuration.mistakes import mistake, not_built
 
-__all__ = ["TargetUrl", "is_tcp", "parse_target"]
+__all__ = ["IN_PROCESS_SCHEMES", "TargetUrl", "is_in_process", "is_tcp", "parse_target"]
 
 _TARGET: Final = 'a URL such as "http://127.0.0.1:3000"'
 _LOWER_CASE: Final = 'a scheme in lower case, such as "http:"'
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PORT_REQUIRED: Final = ("grpc", "grpcs")
 _TCP: Final = "tcp"
-_KNOWN_SCHEMES: Final = frozenset({*_DEFAULT_PORTS, *_PORT_REQUIRED, _TCP, "unix"})
-_PLANNED_SCHEMES: Final = ("asgi", "wsgi", "ws", "wss")
+_IMPORTED: Final = ("asgi", "wsgi")
+_REGISTERED: Final = "app"
+IN_PROCESS_SCHEMES: Final = frozenset({*_IMPORTED, _REGISTERED})
+"""Of targets that are applications in the client's own process, reached by calling them."""
+_KNOWN_SCHEMES: Final = frozenset({*_DEFAULT_PORTS, *_PORT_REQUIRED, _TCP, "unix", *IN_PROCESS_SCHEMES})
+_PLANNED_SCHEMES: Final = ("ws", "wss")
 _PREFIX: Final = "unix:"
+_DOTTED: Final = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_APPLICATION: Final = re.compile(rf"{_DOTTED}:{_DOTTED}(?:\(\))?")
+_NAME: Final = re.compile(r"[^\W\d][\w.-]{0,127}")
+"""Does not begin with a digit, so that ``app:3000`` is seen to be a host and a port."""
 
 
 class TargetUrl(NamedTuple):
     """One target of an upstream, taken apart.
 
     Args:
-        scheme: ``http``, ``https``, ``grpc``, ``grpcs``, ``tcp`` or ``unix``.
-        host: Name or address, IPv6 without brackets; empty for ``unix``.
-        port: Given or the scheme's own; 0 for ``unix``.
+        scheme: ``http``, ``https``, ``grpc``, ``grpcs``, ``tcp``, ``unix``, ``asgi``, ``wsgi`` or ``app``.
+        host: Name or address, IPv6 without brackets; empty for ``unix`` and applications in the process.
+        port: Given or the scheme's own; 0 where there is no host.
         socket_path: Only for ``unix``: absolute path of the socket.
+        application: Only for applications: ``MODULE:ATTRIBUTE`` or ``MODULE:FACTORY()``; of ``app`` the name.
     """
 
     scheme: str
     host: str = ""
     port: int = 0
     socket_path: str = ""
+    application: str = ""
 
     @property
     def authority(self) -> str:
         """What the target itself is called in a Host header: no port when it is the scheme's own."""
-        if self.scheme == "unix":
+        if not self.host:
             return "localhost"
         if self.port == _DEFAULT_PORTS.get(self.scheme):
             return f"[{self.host}]" if ":" in self.host else self.host
@@ -45,7 +56,10 @@ class TargetUrl(NamedTuple):
 
 
 def parse_target(target: str, path: str = "") -> TargetUrl:
-    """Take ``http(s)://HOST[:PORT]``, ``grpc(s)://HOST:PORT``, ``tcp://HOST:PORT`` or ``unix:/PATH`` apart.
+    """Take a target apart.
+
+    It is one of ``http(s)://HOST[:PORT]``, ``grpc(s)://HOST:PORT``, ``tcp://HOST:PORT``, ``unix:/PATH``,
+    ``asgi:MODULE:ATTRIBUTE``, ``wsgi:MODULE:ATTRIBUTE`` and ``app:NAME``. Nothing is imported.
 
     The scheme is in lower case: policies and factories go by how a target begins, and must not be misled.
 
@@ -64,6 +78,8 @@ def parse_target(target: str, path: str = "") -> TargetUrl:
         raise mistake(path, _LOWER_CASE, got=given)
     if scheme == "unix":
         return _unix(target, path)
+    if scheme in IN_PROCESS_SCHEMES:
+        return _application(scheme, target, path)
     parts = split_url(target, path, expected=_TARGET)
     if parts.scheme in _PORT_REQUIRED and parts.hostname and not parts.port:
         raise mistake(path, f'a target with a port, such as "{parts.scheme}://{parts.hostname}:50051"', got=target)
@@ -79,6 +95,22 @@ def parse_target(target: str, path: str = "") -> TargetUrl:
 def is_tcp(target: str) -> bool:
     """Whether a target, which ``parse_target`` takes, speaks whatever its visitors do."""
     return target.startswith("tcp:")
+
+
+def is_in_process(target: str) -> bool:
+    """Whether a target, which ``parse_target`` takes, is an application in the client's own process."""
+    return target.partition(":")[0] in IN_PROCESS_SCHEMES
+
+
+def _application(scheme: str, target: str, path: str) -> TargetUrl:
+    application = target[len(scheme) + 1 :]
+    if scheme == _REGISTERED:
+        if not _NAME.fullmatch(application):
+            raise mistake(path, 'the name of an application given in code, such as "app:shop"', got=target)
+    elif not _APPLICATION.fullmatch(application):
+        expected = f'a module and an attribute of it, such as "{scheme}:shop.main:app", or with a factory "...:make()"'
+        raise mistake(path, expected, got=target)
+    return TargetUrl(scheme, application=application)
 
 
 def _unix(target: str, path: str) -> TargetUrl:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel.adapters.http.websocket_assembly import MessageAssembly
 from tunnel.adapters.http.websocket_reader import PIECE_BYTES, WebSocketReader
 from tunnel.adapters.http.websocket_writer import WebSocketWriter
 from tunnel.domain.envelopes import WebSocketFrame
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.mux.pieces import split
+from tunnel.domain.websocket_assembly import MessageAssembly
 
 TEXT, BINARY, CONTINUATION, CLOSE = 1, 2, 0, 8
 

@@ -90,8 +90,8 @@ MISTAKES = [
         'upstreams."my app".targets[1]: expected a host name or a whole IP address, got "http://10.1:80"',
     ),
     (
-        {"app": UpstreamSettings(targets=("asgi:shop.main:app",))},
-        'upstreams.app.targets[0]: the scheme "asgi:" of a target is not built yet in this version',
+        {"app": UpstreamSettings(targets=("asgi:shop.main",))},
+        'upstreams.app.targets[0]: expected a module and an attribute of it, such as "asgi:shop.main:app"',
     ),
     ({"": DB}, 'upstreams."": expected a name of 1 to 128 printable characters'),
 ]

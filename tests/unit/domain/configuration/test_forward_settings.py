@@ -118,3 +118,9 @@ def test_operators_choice_permits_every_target() -> None:
     for target in ("http://10.0.0.7", "unix:/run/app.sock", "tcp://db.internal.test:5432", "http://[::1]:80"):
         OPERATORS_CHOICE.check(target)
     assert OPERATORS_CHOICE.permits("db.internal.test", 5432, "10.0.0.7")
+
+
+def test_forward_upstream_in_the_servers_process_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        decode_server_settings(tomllib.loads(SERVER.replace("http://10.0.0.7:80", "asgi:shop.main:app")))
+    assert caught.value.key_path == "forward.upstreams.app.targets[0]"

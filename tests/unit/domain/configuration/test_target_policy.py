@@ -85,6 +85,7 @@ def test_no_pattern_permits_nothing() -> None:
         (["127.0.0.0/8:80"], "http://localhost"),
         (["unix:/run/app.sock"], "unix:/run/app.sock"),
         (["asgi:shop.main:app"], "asgi:shop.main:app"),
+        (["app:shop"], "app:shop"),
     ],
 )
 def test_snapshot_check_lets_pass_what_could_be_permitted(patterns: list[str], target: str) -> None:
@@ -101,6 +102,9 @@ def test_snapshot_check_lets_pass_what_could_be_permitted(patterns: list[str], t
         (["unix:/run/app.sock"], "unix:/run/../etc", 'p: "unix:/run/../etc" must be listed literally in allow_targets'),
         (LOOPBACK_TARGETS, "asgi:os:system", 'p: "asgi:os:system" must be listed literally in allow_targets'),
         (LOOPBACK_TARGETS, "wsgi:os:system", 'p: "wsgi:os:system" must be listed literally in allow_targets'),
+        (LOOPBACK_TARGETS, "app:shop", 'p: "app:shop" must be listed literally in allow_targets'),
+        (["asgi:shop:app"], "asgi:shop:app()", 'p: "asgi:shop:app()" must be listed literally in allow_targets'),
+        (["app:shop"], "asgi:shop:app", 'p: "asgi:shop:app" must be listed literally in allow_targets'),
     ],
 )
 def test_snapshot_check_refuses_what_never_could(patterns: list[str], target: str, message: str) -> None:
@@ -124,6 +128,8 @@ def test_snapshot_check_refuses_what_never_could(patterns: list[str], target: st
         "[::1",
         "a.*.test",
         "[fd00::/8]/8",
+        "asgi:shop",
+        "app:3000",
     ],
 )
 def test_malformed_pattern_is_refused(pattern: str) -> None:

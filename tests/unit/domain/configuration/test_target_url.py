@@ -17,6 +17,10 @@ from tunnel.domain.errors import ConfigurationError
         ("http://[::1]:81", TargetUrl("http", "::1", 81), "[::1]:81"),
         ("https://[::1]", TargetUrl("https", "::1", 443), "[::1]"),
         ("unix:/run/app.sock", TargetUrl("unix", socket_path="/run/app.sock"), "localhost"),
+        ("asgi:shop.main:app", TargetUrl("asgi", application="shop.main:app"), "localhost"),
+        ("wsgi:shop:site.app", TargetUrl("wsgi", application="shop:site.app"), "localhost"),
+        ("asgi:shop:make()", TargetUrl("asgi", application="shop:make()"), "localhost"),
+        ("app:shop", TargetUrl("app", application="shop"), "localhost"),
     ],
 )
 def test_target_is_taken_apart(target: str, expected: TargetUrl, authority: str) -> None:
@@ -28,6 +32,25 @@ def test_target_is_taken_apart(target: str, expected: TargetUrl, authority: str)
 def test_scheme_of_a_target_is_in_lower_case(target: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^p: expected a scheme in lower case, such as \"http:\", got"):
         parse_target(target, "p")
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("asgi:shop", 'a module and an attribute of it, such as "asgi:shop.main:app"'),
+        ("asgi://shop:app", 'a module and an attribute of it, such as "asgi:shop.main:app"'),
+        ("wsgi:shop:app?", 'a module and an attribute of it, such as "wsgi:shop.main:app"'),
+        ("asgi:shop:app(1)", 'a module and an attribute of it, such as "asgi:shop.main:app"'),
+        ("asgi:../shop:app", 'a module and an attribute of it, such as "asgi:shop.main:app"'),
+        ("ASGI:shop:app", 'a scheme in lower case, such as "http:"'),
+        ("app:3000", 'the name of an application given in code, such as "app:shop"'),
+        ("app:", 'the name of an application given in code, such as "app:shop"'),
+    ],
+)
+def test_application_is_named_by_module_and_attribute(target: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_target(target, "p")
+    assert str(caught.value).startswith(f"p: expected {expected}")
 
 
 @pytest.mark.parametrize("target", ["http://127.0.0.1:3000/", "http://app.test/api", "https://app.test?", "http://a#"])

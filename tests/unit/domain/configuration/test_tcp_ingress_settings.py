@@ -10,6 +10,7 @@ from tunnel.domain.configuration import (
     ClientPolicy,
     GroupSnapshot,
     ServerSettings,
+    TargetUrl,
     TcpIngressSettings,
     UpstreamSettings,
     decode_server_settings,
@@ -62,7 +63,7 @@ def test_upstream_that_only_tcp_uses_is_shipped() -> None:
 
 
 def test_target_is_a_host_and_a_port() -> None:
-    assert parse_target("tcp://db.internal.test:5432") == ("tcp", "db.internal.test", 5432, "")
+    assert parse_target("tcp://db.internal.test:5432") == TargetUrl("tcp", "db.internal.test", 5432)
     assert parse_target("tcp://[::1]:22").authority == "[::1]:22"
 
 

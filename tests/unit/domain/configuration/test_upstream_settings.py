@@ -68,3 +68,25 @@ def test_mistakes_name_the_key(upstream: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         server(**upstream)
     assert str(raised.value) == f"groups.web.upstreams.app.{message}"
+
+
+@pytest.mark.parametrize("target", ["asgi:shop:app", "wsgi:shop:app", "app:shop"])
+def test_application_in_the_process_has_the_settings_of_http(target: str) -> None:
+    settings = {"targets": [target], "max_connections": 3, "connect_timeout_s": 1, "first_byte_timeout_s": 1}
+    app = server(**settings, ejection={"statuses": [500]}, balance="round_robin").groups["web"].upstreams["app"]
+    assert app.targets == (target,)
+    assert not app.tcp
+
+
+@pytest.mark.parametrize(("key", "value"), [("keepalive_s", 1), ("tls", {"verify": False}), ("host_header", "a.test")])
+def test_what_is_of_connections_has_no_meaning_for_applications_in_the_process(key: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        server(targets=["asgi:shop:app", "app:shop"], **{key: value})
+    expected = "this is of connections, and the targets are in the client's process"
+    assert str(raised.value) == f"groups.web.upstreams.app.{key}: {expected}"
+    assert server(targets=["asgi:shop:app", "https://a.test"], **{key: value})
+
+
+def test_applications_in_the_process_take_no_calls_of_grpc() -> None:
+    with pytest.raises(ConfigurationError, match="targets of gRPC or of HTTP, not of both"):
+        server(targets=["asgi:shop:app", "grpc://127.0.0.1:1"])

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close
 
-from tunnel.adapters.http.websocket_close import close_frame, closing, problem_of_close, split_close
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.websocket_close import close_frame, closing, problem_of_close, split_close
 
 
 @given(st.binary(max_size=125))
