@@ -9,6 +9,9 @@
     async with tunnel.Client(tunnel.load_client_settings("client.toml")) as client:
         await client.ready()
 
+    async with tunnel.expose(app, to="grpc://edge:7000", token=..., host="demo.example.test") as exposed:
+        print(exposed.url)
+
 Names are imported when first used, so that ``import tunnel`` costs little and loads no transport.
 """
 
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tunnel.app.client import Client
+    from tunnel.app.exposure import Exposed, expose
     from tunnel.app.server import Server
     from tunnel.app.settings import load_client_settings, load_server_settings
     from tunnel.domain.configuration import ClientSettings, ServerSettings
@@ -40,6 +44,7 @@ __all__ = [
     "ClientSettings",
     "ConfigurationError",
     "ErrorCode",
+    "Exposed",
     "LinkError",
     "ListenError",
     "RegistrationRefused",
@@ -49,6 +54,7 @@ __all__ = [
     "SessionError",
     "TunnelError",
     "__version__",
+    "expose",
     "load_client_settings",
     "load_server_settings",
 ]
@@ -58,6 +64,7 @@ _HOMES = {
     "ClientSettings": "tunnel.domain.configuration",
     "ConfigurationError": "tunnel.domain.errors",
     "ErrorCode": "tunnel.domain.errors",
+    "Exposed": "tunnel.app.exposure",
     "LinkError": "tunnel.domain.errors",
     "ListenError": "tunnel.domain.errors",
     "RegistrationRefused": "tunnel.domain.errors",
@@ -66,6 +73,7 @@ _HOMES = {
     "ServerSettings": "tunnel.domain.configuration",
     "SessionError": "tunnel.domain.errors",
     "TunnelError": "tunnel.domain.errors",
+    "expose": "tunnel.app.exposure",
     "load_client_settings": "tunnel.app.settings",
     "load_server_settings": "tunnel.app.settings",
 }

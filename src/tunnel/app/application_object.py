@@ -11,7 +11,7 @@ from tunnel.domain.configuration import parse_target
 from tunnel.domain.configuration.mistakes import alternatives, suggestion
 from tunnel.domain.errors import ConfigurationError
 
-__all__ = ["ApplicationObject", "Interface", "interface_of", "load_object"]
+__all__ = ["ApplicationObject", "Interface", "import_object", "interface_of", "load_object"]
 
 Interface: TypeAlias = Literal["asgi", "wsgi"]
 
@@ -49,7 +49,9 @@ def load_object(target: str, registered: Mapping[str, object], path: str) -> App
             of that interface.
     """
     url = parse_target(target, path)
-    found = _registered(url.application, registered, path) if url.scheme == "app" else _imported(url.application, path)
+    found = (
+        _registered(url.application, registered, path) if url.scheme == "app" else import_object(url.application, path)
+    )
     interface = interface_of(found)
     if interface is None or not callable(found):
         kind = "an application of ASGI or WSGI" if url.scheme == "app" else f"an application of {url.scheme.upper()}"
@@ -89,7 +91,12 @@ def _registered(name: str, registered: Mapping[str, object], path: str) -> objec
     return registered[name]
 
 
-def _imported(location: str, path: str) -> object:
+def import_object(location: str, path: str) -> object:
+    """What ``MODULE:ATTRIBUTE`` names, or ``MODULE:FACTORY()`` returns.
+
+    Raises:
+        ConfigurationError: There is no such thing, or importing or calling it failed.
+    """
     module_name, _, attribute = location.partition(":")
     factory = attribute.endswith("()")
     try:

@@ -341,6 +341,12 @@ class Client:
         asked = self._line.claim
         return None if asked is None else asked.grant
 
+    @property
+    def failure(self) -> str:
+        """Which server could not be used last, and why; empty when none was tried in vain since there was a link."""
+        failed = self._line.dialer.failure
+        return "" if failed is None else ": ".join(failed)
+
     # -- inside
 
     def _phase(self) -> str:

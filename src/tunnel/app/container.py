@@ -17,6 +17,9 @@ ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``. A
 
 The aggregate ``middleware`` is keyed by kind, and each of its parts returns a ``MiddlewareKind``. Packages add to it by
 an entry point of the group ``tunnel.middleware``, whose name is the kind and whose value is the class.
+
+What a client's conversations are given to first is ``front``, made of the target that chooses among its upstreams; by
+default it is that target itself. Whoever wants to watch puts ``tunnel.app.served_target`` there.
 """
 
 from __future__ import annotations
@@ -423,6 +426,10 @@ def _in_process_target(
     )
 
 
+def _unobserved(target: ProxyTarget) -> ProxyTarget:
+    return target
+
+
 def _installed_transports() -> dict[str, providers.Provider[Transport]]:
     return {
         each.name: providers.Factory(lambda each=each: each.load()())
@@ -517,6 +524,7 @@ class ClientContainer(containers.DeclarativeContainer):
     request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(_ingresses(request_ids, ledger))
     middleware: providers.Aggregate[MiddlewareKind] = _middleware(clock)
+    front: providers.Provider[Callable[[ProxyTarget], ProxyTarget]] = providers.Object(_unobserved)
     listener_tls: providers.Provider[ListenerTls] = providers.Factory(_listener_tls)
     admin: providers.Provider[AdminListener] = providers.Factory(_client_admin, counters=counters)
     process: providers.Provider[Callable[[], ProcessLoad]] = providers.Object(process_load)

@@ -26,6 +26,7 @@ from tunnel.domain.mux.multiplexer import Multiplexer
 from tunnel.domain.random_source import RandomSource
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
+from tunnel.ports.target import ProxyTarget
 from tunnel.ports.telemetry import ClaimGranted, ConnectFailed, LinkLost, Telemetry
 from tunnel.ports.transport import Link, Transport
 
@@ -71,7 +72,8 @@ class Dialer:
             come first at which its server was seen last, and for five seconds no others.
         transports: By URL scheme.
         identity: Who this client is.
-        configuration: Takes snapshots, handles conversations.
+        configuration: Takes snapshots.
+        target: Handles conversations.
         limits: Announced to the server.
         clock: Time.
         signals: Finds what tasks wait with on the running event loop.
@@ -88,6 +90,7 @@ class Dialer:
         transports: Mapping[str, Transport],
         identity: Identity,
         configuration: ClientConfiguration,
+        target: ProxyTarget,
         limits: LimitsSettings,
         clock: Clock,
         signals: Callable[[], SignalFactory],
@@ -100,6 +103,7 @@ class Dialer:
         self._transports = transports
         self._identity = identity
         self._configuration = configuration
+        self._target = target
         self._limits = limits
         self._clock = clock
         self._signals = signals
@@ -111,6 +115,8 @@ class Dialer:
         self._visit: ClientVisit | None = None
         self._draining = False
         self._lasted_s = 0.0
+        self.failure: tuple[str, str] | None = None
+        """The server that was tried last and why it could not be used; None once one could."""
 
     def dial_with(self, transports: Mapping[str, Transport]) -> None:
         """Use these for links from now on; that there is goes on."""
@@ -167,7 +173,7 @@ class Dialer:
         backoff = Backoff()
         while self._wanted:
             self._lasted_s = 0.0
-            failed = await self._round()
+            failed = self.failure = await self._round()
             if not self._wanted:
                 return
             stable = backoff.reset_if_stable(self._lasted_s)
@@ -325,7 +331,7 @@ class Dialer:
         )
         visit.tunnel = Tunnel(
             mux=mux,
-            target=self._configuration,
+            target=self._target,
             owner=visit,
             clock=self._clock,
             signals=self._signals(),

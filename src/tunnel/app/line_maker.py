@@ -88,6 +88,7 @@ class LineMaker:
                 claim=line.claim,
             ),
             configuration=line.configuration,
+            target=container.front()(line.configuration),
             limits=settings.limits,
             clock=container.clock(),
             signals=container.signals,

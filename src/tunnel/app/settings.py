@@ -45,6 +45,8 @@ __all__ = [
     "read_server_settings",
     "server_source",
     "settings_kind",
+    "token_from_environment",
+    "token_from_file",
 ]
 
 Kind = Literal["server", "client"]
@@ -215,14 +217,19 @@ def default_client_id() -> str:
 
 def _token(settings: ClientSettings, directory: Path) -> Secret:
     if settings.token_env is not None:
-        return _from_environment(settings.token_env)
+        return token_from_environment(settings.token_env)
     if settings.token_file is not None:
-        return _from_file(directory / settings.token_file)
+        return token_from_file(directory / settings.token_file)
     assert settings.token is not None
     return settings.token
 
 
-def _from_environment(variable: str) -> Secret:
+def token_from_environment(variable: str) -> Secret:
+    """The token that an environment variable holds.
+
+    Raises:
+        ConfigurationError: It is not set, or empty.
+    """
     token = os.environ.get(variable)
     if not token:
         state = "is not set" if token is None else "is empty"
@@ -230,7 +237,12 @@ def _from_environment(variable: str) -> Secret:
     return Secret(token)
 
 
-def _from_file(path: Path) -> Secret:
+def token_from_file(path: Path) -> Secret:
+    """The token that a file holds, without line ends behind it.
+
+    Raises:
+        ConfigurationError: It cannot be read, or holds something else; never with what it holds.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_TOKEN_BYTES + 1)

@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "demo": "run server, client and a sample application on this machine and show what came back",
     "server": "run a server",
     "client": "run a client",
+    "expose": "let visitors of a server reach applications of this machine",
     "check": "check a configuration file without starting anything",
     "explain": "say which rules of a server's file a request falls under, and why not under others",
     "token": "make tokens",

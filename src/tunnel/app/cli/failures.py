@@ -8,7 +8,7 @@ from typing import Final
 from tunnel.app.cli.output import write_error
 from tunnel.domain.errors import ConfigurationError, RegistrationRefused, TunnelError
 
-__all__ = ["FAILED", "MISCONFIGURED", "OK", "REFUSED", "report"]
+__all__ = ["FAILED", "MISCONFIGURED", "OK", "REFUSED", "report", "told"]
 
 OK: Final = 0
 FAILED: Final = 1
@@ -25,20 +25,29 @@ def report(error: Exception) -> int:
     Returns:
         The exit code that belongs to the error.
     """
+    reason, code = told(error)
+    write_error(f"tunnel: {reason}")
+    return code
+
+
+def told(error: Exception) -> tuple[str, int]:
+    """The reason that ``report`` gives for an error, in one line, and its exit code.
+
+    Raises:
+        Exception: ``error`` itself, when it is of a kind that we did not foresee.
+    """
     leaves = list(_leaves(error))
     for kind, code in ((ConfigurationError, MISCONFIGURED), (RegistrationRefused, REFUSED)):
         for leaf in leaves:
             if isinstance(leaf, kind):
-                return _report(leaf, code)
+                return _reason(leaf), code
     if not all(isinstance(leaf, TunnelError | OSError) for leaf in leaves):
         raise error
-    return _report(leaves[0], FAILED)
+    return _reason(leaves[0]), FAILED
 
 
-def _report(error: Exception, code: int) -> int:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    write_error(f"tunnel: {reason}")
-    return code
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:
