@@ -12,7 +12,7 @@ from e2e_processes import Process, address_of
 from e2e_topologies import TRANSPORTS
 from e2e_visitor import fetch, run
 
-ROWS = 21
+ROWS = 22
 DEMO_S = 90.0
 WITHOUT_THE_APPLICATION = {
     "unknown host: 404 route_not_found",
@@ -20,6 +20,7 @@ WITHOUT_THE_APPLICATION = {
     "TCP: each line comes back",
     "TCP: an answer after the visitor's last word",
     "TCP: 4 MiB there and back at once",
+    "exposed ASGI application, by its claimed host",
 }
 ROW = r"^  (\S.*?)  +\d+  +\d*  +(ok|FAILED: expected .*, got .*)$"
 

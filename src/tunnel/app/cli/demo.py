@@ -15,6 +15,7 @@ from typing import Final
 
 from tunnel.app.cli import demo_app
 from tunnel.app.cli.demo_calls import CALL_VISITS
+from tunnel.app.cli.demo_expose import EXPOSED_NAME, advice, exposed_visit
 from tunnel.app.cli.demo_process import DemoProcess, DidNotStart, running
 from tunnel.app.cli.demo_table import Table
 from tunnel.app.cli.demo_tcp import TCP_VISITS, echoing
@@ -95,8 +96,8 @@ class _Demo:
     def __init__(self, transports: Sequence[str], *, once: bool) -> None:
         self._transports: Final = transports
         self._once: Final = once
-        visits = (*VISITS, *CALL_VISITS, *TCP_VISITS)
-        self._table: Final = Table((visit.name for visit in visits), write, colour=_on_a_terminal())
+        names = [*(visit.name for visit in (*VISITS, *CALL_VISITS, *TCP_VISITS)), EXPOSED_NAME]
+        self._table: Final = Table(names, write, colour=_on_a_terminal())
         self._rows = 0
         self._failed_rows: list[str] = []
         self._early_ends: list[str] = []
@@ -121,18 +122,18 @@ class _Demo:
         calls = f"grpc://{await application.said(_TAKING_CALLS)}"
         echo = await stack.enter_async_context(echoing())
         plan = Plan(directory, url, calls, stack.enter_context(refusing_port()), echo)
-        addresses = {}
+        tunnels = {}
         for transport in self._transports:
             async with AsyncExitStack() as scope:
                 tunnel = await scope.enter_async_context(running_tunnel(transport, plan))
                 await self._visit(transport, tunnel, application)
                 if not self._once:
-                    addresses[transport] = tunnel.address
+                    tunnels[transport] = tunnel
                     stack.push_async_callback(scope.pop_all().aclose)
         self._note_end(application)
         code = self._sum_up()
         if not self._once:
-            await self._stay(addresses)
+            await self._stay(tunnels)
         return code
 
     async def _visit(self, transport: str, tunnel: DemoTunnel, application: DemoProcess) -> None:
@@ -143,6 +144,7 @@ class _Demo:
             *((visit, tunnel.address) for visit in VISITS),
             *((visit, tunnel.calls) for visit in CALL_VISITS),
             *((visit, tunnel.tcp_address) for visit in TCP_VISITS),
+            (exposed_visit(tunnel.server, tunnel.token), tunnel.address),
         ]
         for visit, address in visits:
             outcome = await pay(visit, address)
@@ -172,11 +174,13 @@ class _Demo:
             write(f"  {line}")
         return FAILED if self._failed_rows or self._early_ends else OK
 
-    async def _stay(self, addresses: Mapping[str, str]) -> None:
+    async def _stay(self, tunnels: Mapping[str, DemoTunnel]) -> None:
         write("")
         write("Send requests of your own, and end this with Ctrl-C:")
-        for transport, address in addresses.items():
-            write(f"  curl -i http://{address}/    # over {transport}")
+        for transport, tunnel in tunnels.items():
+            write(f"  curl -i http://{tunnel.address}/    # over {transport}")
+        for line in advice(tunnels):
+            write(line)
         self.staying = True
         await self.enough.wait()
 

@@ -61,6 +61,8 @@ class DemoTunnel(NamedTuple):
         address: ``HOST:PORT`` for visitors.
         calls: ``HOST:PORT`` for gRPC calls.
         tcp_address: Likewise, for visitors of the TCP service.
+        server: What clients dial, a URL.
+        token: What they show.
         processes: The server and the client; none when both are in this process.
         log: The last lines of this process's own log; empty when they are elsewhere.
     """
@@ -68,6 +70,8 @@ class DemoTunnel(NamedTuple):
     address: str
     calls: str
     tcp_address: str
+    server: str
+    token: str
     processes: tuple[DemoProcess, ...]
     log: deque[str]
 
@@ -108,7 +112,7 @@ async def _in_processes(transport: str, plan: Plan) -> AsyncIterator[DemoTunnel]
         client_file = _write(plan, f"client-{transport}.toml", client_toml(transport, url, token))
         async with running(f"client over {transport}", "-m", "tunnel", "client", "--config", client_file) as client:
             await client.said(r"^ready client=(\S+)")
-            yield DemoTunnel(address, calls, tcp_address, (server, client), deque())
+            yield DemoTunnel(address, calls, tcp_address, url, token, (server, client), deque())
 
 
 @asynccontextmanager
@@ -132,7 +136,7 @@ async def _in_this_process(transport: str, plan: Plan) -> AsyncIterator[DemoTunn
             reason = f"was not ready within {READY_S:.0f} s"
             raise DidNotStart(f"client over {transport}", reason, tuple(log.lines)) from exc
         http, calls, echo = (server.addresses[f"ingress.{name}"] for name in ("http", "grpc", "tcp-echo"))
-        yield DemoTunnel(http, calls, echo, (), log.lines)
+        yield DemoTunnel(http, calls, echo, url, token, (), log.lines)
 
 
 class _LastLines(io.StringIO):
@@ -168,6 +172,7 @@ upstream = "echo"
 [auth.tokens.demo]
 sha256 = "{token_sha256}"
 groups = ["demo"]
+hosts = ["*.localhost"]
 
 [[rules]]
 host = "127.0.0.1"
