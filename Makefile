@@ -20,13 +20,16 @@ export PIP_REQUIRE_VIRTUALENV := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check full soak simulate bench proto format clean
+.PHONY: help demo demo-stay test check full soak simulate bench proto format clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(RUNTIME) ## run a server, a client and a sample application once and show what came back (ARGS="--transport grpc")
 	$(BIN)/tunnel demo --once $(ARGS)
+
+demo-stay: $(RUNTIME) ## the same, and leave it running, to expose an application of your own through it
+	$(BIN)/tunnel demo --transport websocket $(ARGS)
 
 test: $(INSTALLED) ## run the tests (ARGS="-k session")
 	$(PYTEST) $(ARGS)
