@@ -19,7 +19,7 @@ from tunnel.app.cli.expose_board import Board, Exposition, Line
 from tunnel.app.cli.expose_report import Report
 from tunnel.app.cli.expose_screen import Screen
 from tunnel.app.cli.expose_service import View
-from tunnel.ports.telemetry import ConnectFailed, Event, LinkLost, TunnelReady
+from tunnel.ports.telemetry import ClaimGranted, ConnectFailed, Event, LinkLost, TunnelReady
 
 __all__ = ["LiveView"]
 
@@ -59,7 +59,9 @@ class LiveView(Report, View):
 
     def hides(self, event: Event) -> bool:
         # Until the terminal is taken over, only the log tells why that takes long.
-        return isinstance(event, TunnelReady) or (self._begun.is_set() and isinstance(event, LinkLost | ConnectFailed))
+        return isinstance(event, TunnelReady | ClaimGranted) or (
+            self._begun.is_set() and isinstance(event, LinkLost | ConnectFailed)
+        )
 
     def ready(self, expositions: tuple[Exposition, ...]) -> None:
         for each in expositions:

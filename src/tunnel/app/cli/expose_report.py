@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from tunnel.app.cli.expose_board import Exposition, Line
-from tunnel.ports.telemetry import Event, TunnelReady
+from tunnel.ports.telemetry import ClaimGranted, Event, TunnelReady
 
 __all__ = ["JsonReport", "PlainReport", "Report"]
 
@@ -55,7 +55,7 @@ class PlainReport(Report):
         self._quiet: Final = quiet
 
     def hides(self, event: Event) -> bool:
-        return self._quiet and isinstance(event, TunnelReady)
+        return self._quiet and isinstance(event, TunnelReady | ClaimGranted)
 
     def ready(self, expositions: tuple[Exposition, ...]) -> None:
         for each in expositions:
