@@ -11,8 +11,9 @@ The aggregates ``transports`` and ``targets`` are keyed by URL scheme, ``listene
 their configuration table; one of their parts is replaced by ``container.transports.providers["ws"].override(...)``,
 parts are added by ``set_providers``. Packages add to ``transports`` by an entry point of the group
 ``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
-``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the listeners,
-ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``.
+``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the
+listeners, ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``, HTTP ingresses that let links
+in with ``links``.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from tunnel.ports.admin import AdminListener
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.ingress import Ingress
+from tunnel.ports.ingress_links import IngressLinks
 from tunnel.ports.inspection import ClientInspection, ProcessLoad, ServerInspection
 from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget, UpstreamTarget
@@ -99,7 +101,14 @@ def _grpc_listener(settings: GrpcTransportSettings, tls: ListenerTls | None = No
 def _websocket_listener(settings: WebSocketTransportSettings, tls: ListenerTls | None = None) -> Listener:
     from tunnel.adapters.websocket.listener import WebSocketListener
 
+    assert settings.listen is not None
     return WebSocketListener(settings.listen, ssl_context=None if tls is None else tls.context)
+
+
+def _ingress_links() -> IngressLinks:
+    from tunnel.adapters.websocket.ingress_links import WebSocketIngressLinks
+
+    return WebSocketIngressLinks()
 
 
 def _memory_listener(settings: MemoryTransportSettings, network: MemoryNetwork) -> Listener:
@@ -113,13 +122,19 @@ def _request_ids() -> RequestIds:
 
 
 def _ingress_options(
-    settings: HttpIngressSettings | None, limits: LimitsSettings, request_ids: RequestIds, telemetry: Telemetry
+    settings: HttpIngressSettings | None,
+    limits: LimitsSettings,
+    request_ids: RequestIds,
+    telemetry: Telemetry,
+    links: IngressLinks | None,
 ) -> IngressSettings:
     from tunnel.adapters.http.forwarded import Forwarder
     from tunnel.adapters.http.ingress_types import IngressSettings
 
     if settings is None:
-        return IngressSettings(max_headers=limits.max_headers, request_ids=request_ids, telemetry=telemetry)
+        return IngressSettings(
+            max_headers=limits.max_headers, request_ids=request_ids, telemetry=telemetry, links=links
+        )
     return IngressSettings(
         forwarder=Forwarder(settings.forwarded, settings.trusted_proxies),
         max_body_bytes=settings.max_body_bytes,
@@ -130,6 +145,7 @@ def _ingress_options(
         request_ids=None if settings.request_id == "off" else request_ids,
         telemetry=telemetry,
         keep_request_ids=settings.request_id == "keep",
+        links=links,
     )
 
 
@@ -139,13 +155,14 @@ def _http_ingress(
     request_ids: RequestIds,
     ledger: Ledger,
     tls: ListenerTls | None = None,
+    links: IngressLinks | None = None,
 ) -> Ingress:
     from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 
     return UvicornIngress(
         settings.listen,
         name="http",
-        settings=_ingress_options(settings, limits, request_ids, ledger),
+        settings=_ingress_options(settings, limits, request_ids, ledger, links),
         ssl_context=None if tls is None else tls.context,
     )
 
@@ -176,10 +193,11 @@ def _asgi_ingress(
     limits: LimitsSettings,
     request_ids: RequestIds,
     ledger: Ledger,
+    links: IngressLinks | None = None,
 ) -> Callable[..., Any]:
     from tunnel.adapters.http.ingress_asgi import AsgiIngress
 
-    return AsgiIngress(target, settings=_ingress_options(settings, limits, request_ids, ledger))
+    return AsgiIngress(target, settings=_ingress_options(settings, limits, request_ids, ledger, links))
 
 
 def _access_log(settings: AccessLogSettings, random: RandomSource) -> AccessLog:
@@ -327,6 +345,7 @@ class ServerContainer(containers.DeclarativeContainer):
         websocket=providers.Factory(_websocket_listener),
         memory=providers.Factory(_memory_listener, network=network),
     )
+    ingress_links: providers.Provider[IngressLinks] = providers.Factory(_ingress_links)
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(
         http=providers.Factory(_http_ingress, request_ids=request_ids, ledger=ledger),
         grpc=providers.Factory(_grpc_ingress, request_ids=request_ids, ledger=ledger),
