@@ -11,19 +11,20 @@ The aggregates ``transports`` and ``targets`` are keyed by URL scheme, ``listene
 their configuration table; one of their parts is replaced by ``container.transports.providers["ws"].override(...)``,
 parts are added by ``set_providers``. Packages add to ``transports`` by an entry point of the group
 ``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
-``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the
-listeners, ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``, HTTP ingresses that let links
-in with ``links``.
+``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, those of these and of
+``grpc`` and ``ws`` with ``proxies``, by URLs of servers, when there is one to go through. Listeners, ingresses and
+admin ports that have TLS are called with their ``ListenerTls`` as ``tls``, and HTTP ingresses that let links in with
+``links``.
 """
 
 from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dependency_injector import containers, providers
 
@@ -70,8 +71,11 @@ if TYPE_CHECKING:
         UpstreamSettings,
         WebSocketTransportSettings,
     )
+    from tunnel.domain.configuration.proxies import Proxy
 
 __all__ = ["ClientContainer", "ServerContainer"]
+
+_NONE: Final[Mapping[str, Proxy]] = {}
 
 PROCESS_RECEIVE_BYTES = 1024 * MIB
 """Credit that all tunnels of one server or client may have promised to their peers together. Sessions that peers open
@@ -232,16 +236,16 @@ def _authenticator(settings: AuthSettings) -> Authenticator:
     return TokenAuthenticator(settings.tokens)
 
 
-def _grpc_transport() -> Transport:
+def _grpc_transport(proxies: Mapping[str, Proxy] = _NONE) -> Transport:
     from tunnel.adapters.grpc.transport import GrpcTransport
 
-    return GrpcTransport()
+    return GrpcTransport(proxies=proxies)
 
 
-def _websocket_transport() -> Transport:
+def _websocket_transport(proxies: Mapping[str, Proxy] = _NONE) -> Transport:
     from tunnel.adapters.websocket.transport import WebSocketTransport
 
-    return WebSocketTransport()
+    return WebSocketTransport(proxies=proxies)
 
 
 def _client_tls(settings: ClientTlsSettings | None, telemetry: Telemetry) -> OpensslClientTls:
@@ -253,18 +257,22 @@ def _client_tls(settings: ClientTlsSettings | None, telemetry: Telemetry) -> Ope
     return tls
 
 
-def _grpcs_transport(settings: ClientTlsSettings | None = None, *, telemetry: Telemetry) -> Transport:
+def _grpcs_transport(
+    settings: ClientTlsSettings | None = None, *, telemetry: Telemetry, proxies: Mapping[str, Proxy] = _NONE
+) -> Transport:
     from tunnel.adapters.grpc.transport import GrpcTransport
 
     tls = _client_tls(settings, telemetry)
-    return GrpcTransport(tls=tls.complete_material, server_name=tls.server_name)
+    return GrpcTransport(tls=tls.complete_material, server_name=tls.server_name, proxies=proxies)
 
 
-def _wss_transport(settings: ClientTlsSettings | None = None, *, telemetry: Telemetry) -> Transport:
+def _wss_transport(
+    settings: ClientTlsSettings | None = None, *, telemetry: Telemetry, proxies: Mapping[str, Proxy] = _NONE
+) -> Transport:
     from tunnel.adapters.websocket.transport import WebSocketTransport
 
     tls = _client_tls(settings, telemetry)
-    return WebSocketTransport(ssl_context=tls.context, server_name=tls.server_name)
+    return WebSocketTransport(ssl_context=tls.context, server_name=tls.server_name, proxies=proxies)
 
 
 def _memory_transport(network: MemoryNetwork) -> Transport:

@@ -41,4 +41,4 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     *_LIMITS,
 )
 
-PLANNED_CLIENT_KEYS: Final = PlannedKeys("links", "entry", "fallback", "proxy", "upstreams.*.health", *_LIMITS)
+PLANNED_CLIENT_KEYS: Final = PlannedKeys("links", "entry", "fallback", "upstreams.*.health", *_LIMITS)
