@@ -112,9 +112,13 @@ class LinksOnUvicorn(_OnePort):
             started()
             return
         await self._server.startup(sockets=[self._socket.dup()])
-        started()
-        await self._server.main_loop()
-        await self._server.shutdown()
+        try:
+            started()
+            await self._server.main_loop()
+            await self._server.shutdown()
+        finally:
+            for each in self._server.servers:
+                each.close()
 
     def _leave(self) -> None:
         self._server.should_exit = True

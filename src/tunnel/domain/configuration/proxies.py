@@ -7,11 +7,12 @@ What is configured, in this order:
 3. Otherwise the environment decides. Where a variable comes in both spellings the one in small letters counts.
    ``NO_PROXY`` lists what is reached without: names, which stand for what is below them too, with or without a leading
    dot; addresses and networks; any of these with a port; ``*`` for everything.
-   Servers with TLS: ``HTTPS_PROXY``, then ``ALL_PROXY``. Others: ``HTTPS_PROXY``, ``HTTP_PROXY``, then ``ALL_PROXY``,
-   for either way the proxy is asked for a connection and sees nothing of what it carries.
+   Servers with TLS: ``HTTPS_PROXY``, then ``ALL_PROXY``. Others: ``HTTPS_PROXY``, ``HTTP_PROXY``, then ``ALL_PROXY``;
+   the first of these leads the way, as every proxy is asked with CONNECT.
 
-The libraries below have rules of their own, which differ: one knows no ``ALL_PROXY``, the other no names in capitals;
-one takes ``NO_PROXY`` for ends of text, so that ``ample.test`` stands for ``example.test``. So neither is asked.
+The libraries below have rules of their own, which differ. Neither knows ``ALL_PROXY``. gRPC knows no names in capitals,
+and no ``*`` in ``NO_PROXY``, but networks; websockets knows capitals and ``*``, but no networks, and variables of its own,
+as gRPC does. So neither is asked.
 """
 
 from __future__ import annotations
