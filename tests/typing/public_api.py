@@ -49,6 +49,7 @@ async def client(given: tunnel.ClientSettings, other: tunnel.ServerSettings) -> 
 def twins(server_settings: tunnel.ServerSettings, client_settings: tunnel.ClientSettings) -> None:
     with blocking.Server(server_settings) as served, blocking.Client(client_settings) as dialled:
         assert_type(served, blocking.Server)
+        assert_type(served, tunnel.blocking.Server)
         assert_type(served.addresses, dict[str, str])
         assert_type(served.reload(server_settings), int)
         assert_type(dialled, blocking.Client)

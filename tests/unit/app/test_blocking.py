@@ -70,6 +70,13 @@ def test_a_server_and_a_client_run_in_threads_of_their_own() -> None:
         server.wait_closed(timeout_s=10)
 
 
+def test_they_are_had_from_the_package_alone() -> None:
+    code = "import sys, tunnel; assert 'anyio' not in sys.modules; print(tunnel.blocking.Server.__module__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.stdout == "tunnel.app.blocking\n", done.stderr
+
+
 def test_they_run_inside_a_running_loop() -> None:
     async def notebook() -> dict[str, str]:
         with blocking.Server(server_settings()) as server:

@@ -11,8 +11,8 @@ What is configured, in this order:
    the first of these leads the way, as every proxy is asked with CONNECT.
 
 The libraries below have rules of their own, which differ. Neither knows ``ALL_PROXY``. gRPC knows no names in capitals,
-and no ``*`` in ``NO_PROXY``, but networks; websockets knows capitals and ``*``, but no networks, and variables of its own,
-as gRPC does. So neither is asked.
+and no ``*`` in ``NO_PROXY``, but networks; websockets knows capitals and ``*``, but no networks. Each has variables of
+its own. So neither is asked.
 """
 
 from __future__ import annotations
