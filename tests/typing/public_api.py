@@ -15,7 +15,7 @@ from tunnel.domain.registry import RegistrySnapshot
 def settings() -> None:
     assert_type(tunnel.load_server_settings("server.toml"), tunnel.ServerSettings)
     assert_type(tunnel.load_client_settings("client.toml"), tunnel.ClientSettings)
-    tunnel.ClientSettings("web", ("ws://127.0.0.1:7001",))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    tunnel.ClientSettings("web", ("ws://127.0.0.1:7001",))  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
     tunnel.ClientSettings(group="web")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     read = tunnel.load_client_settings("client.toml")
     read.group = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]

@@ -129,6 +129,8 @@ def _asked(settings: ClientSettings, before: ClientLine | None) -> AskedClaim | 
     asked = settings.claim.claim()
     earlier = None if before is None else before.claim
     return AskedClaim(asked, earlier.grant if earlier is not None and earlier.asked == asked else None)
+
+
 def _proxies(scheme: str, settings: ClientSettings) -> dict[str, Proxy]:
     """Through which proxies servers are reached, by their URLs; those reached directly are left out."""
     found: dict[str, Proxy] = {}

@@ -78,10 +78,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def __post_init__(self) -> None:
         if isinstance(self.token, str):
             msgspec.structs.force_setattr(self, "token", Secret(self.token))
-        self._check_service()
         if isinstance(self.proxy, str):
             msgspec.structs.force_setattr(self, "proxy", Secret(self.proxy))
-        check_name(self.group, "group", what="a name")
+        self._check_service()
         if self.client_id is not None:
             check_name(self.client_id, "client_id", what="a name")
         self._check_credential()

@@ -52,9 +52,7 @@ MISTAKES = [
     ('group = "web"', 'group = ""', 'group: expected a name of 1 to 128 printable characters, got ""'),
     ('"laptop-1"', '"a\\nb"', 'client_id: expected a name of 1 to 128 printable characters, got "a\\nb"'),
     ("servers =", "server =", 'server: unknown key; expected one of "admin", "allow_targets", "claim", "client_id", '
-     '"group", "insecure", "limits", "servers", "tls", "token", "token_env", "token_file", "upstreams"; '
-    ("servers =", "server =", 'server: unknown key; expected one of "admin", "allow_targets", "client_id", "group", '
-     '"insecure", "limits", "proxy", "servers", "tls", "token", "token_env", "token_file", "upstreams"; '
+     '"group", "insecure", "limits", "proxy", "servers", "tls", "token", "token_env", "token_file", "upstreams"; '
      'did you mean "servers"?'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', "[]", 'servers: expected at least one URL such as '
      '"grpc://127.0.0.1:7000", got an empty list'),
