@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tunnel import blocking as blocking
     from tunnel.app.client import Client
     from tunnel.app.exposure import Exposed, expose
     from tunnel.app.server import Server
@@ -86,6 +87,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         value = version("hextunnel")
+    elif name == "blocking":
+        value = import_module("tunnel.blocking")
     elif name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
     else:

@@ -11,9 +11,11 @@ The aggregates ``transports`` and ``targets`` are keyed by URL scheme, ``listene
 their configuration table; one of their parts is replaced by ``container.transports.providers["ws"].override(...)``,
 parts are added by ``set_providers``. Packages add to ``transports`` by an entry point of the group
 ``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
-``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, and the listeners,
-ingresses and admin ports that have TLS with their ``ListenerTls`` as ``tls``. A client's ``targets`` of ``asgi``,
-``wsgi`` and ``app`` are called with the ``Applications`` that run in the process.
+``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, those of these and of
+``grpc`` and ``ws`` with ``proxies``, by URLs of servers, when there is one to go through. Listeners, ingresses and
+admin ports that have TLS are called with their ``ListenerTls`` as ``tls``, and HTTP ingresses that let links in with
+``links``. A client's ``targets`` of ``asgi``, ``wsgi`` and ``app`` are called with the ``Applications`` that run in the
+process.
 
 The aggregate ``middleware`` is keyed by kind, and each of its parts returns a ``MiddlewareKind``. Packages add to it by
 an entry point of the group ``tunnel.middleware``, whose name is the kind and whose value is the class.
@@ -26,10 +28,10 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dependency_injector import containers, providers
 
@@ -52,6 +54,7 @@ from tunnel.ports.application import Application
 from tunnel.ports.authenticator import Authenticator
 from tunnel.ports.clock import Clock
 from tunnel.ports.ingress import Ingress
+from tunnel.ports.ingress_links import IngressLinks
 from tunnel.ports.inspection import ClientInspection, ProcessLoad, ServerInspection
 from tunnel.ports.middleware import MiddlewareKind
 from tunnel.ports.signal import SignalFactory
@@ -80,8 +83,11 @@ if TYPE_CHECKING:
         UpstreamSettings,
         WebSocketTransportSettings,
     )
+    from tunnel.domain.configuration.proxies import Proxy
 
 __all__ = ["ClientContainer", "ServerContainer"]
+
+_NONE: Final[Mapping[str, Proxy]] = {}
 
 PROCESS_RECEIVE_BYTES = 1024 * MIB
 """Credit that all tunnels of one server or client may have promised to their peers together. Sessions that peers open
@@ -111,7 +117,14 @@ def _grpc_listener(settings: GrpcTransportSettings, tls: ListenerTls | None = No
 def _websocket_listener(settings: WebSocketTransportSettings, tls: ListenerTls | None = None) -> Listener:
     from tunnel.adapters.websocket.listener import WebSocketListener
 
+    assert settings.listen is not None
     return WebSocketListener(settings.listen, ssl_context=None if tls is None else tls.context)
+
+
+def _ingress_links() -> IngressLinks:
+    from tunnel.adapters.websocket.ingress_links import WebSocketIngressLinks
+
+    return WebSocketIngressLinks()
 
 
 def _memory_listener(settings: MemoryTransportSettings, network: MemoryNetwork) -> Listener:
@@ -129,13 +142,19 @@ def _hop_token() -> bytes:
 
 
 def _ingress_options(
-    settings: HttpListenerSettings | None, limits: LimitsSettings, request_ids: RequestIds, telemetry: Telemetry
+    settings: HttpListenerSettings | None,
+    limits: LimitsSettings,
+    request_ids: RequestIds,
+    telemetry: Telemetry,
+    links: IngressLinks | None,
 ) -> IngressSettings:
     from tunnel.adapters.http.forwarded import Forwarder
     from tunnel.adapters.http.ingress_types import IngressSettings
 
     if settings is None:
-        return IngressSettings(max_headers=limits.max_headers, request_ids=request_ids, telemetry=telemetry)
+        return IngressSettings(
+            max_headers=limits.max_headers, request_ids=request_ids, telemetry=telemetry, links=links
+        )
     return IngressSettings(
         forwarder=Forwarder(settings.forwarded, settings.trusted_proxies),
         max_body_bytes=settings.max_body_bytes,
@@ -146,6 +165,7 @@ def _ingress_options(
         request_ids=None if settings.request_id == "off" else request_ids,
         telemetry=telemetry,
         keep_request_ids=settings.request_id == "keep",
+        links=links,
     )
 
 
@@ -155,13 +175,14 @@ def _http_ingress(
     request_ids: RequestIds,
     ledger: Ledger,
     tls: ListenerTls | None = None,
+    links: IngressLinks | None = None,
 ) -> Ingress:
     from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 
     return UvicornIngress(
         settings.listen,
         name="http",
-        settings=_ingress_options(settings, limits, request_ids, ledger),
+        settings=_ingress_options(settings, limits, request_ids, ledger, links),
         ssl_context=None if tls is None else tls.context,
     )
 
@@ -192,10 +213,11 @@ def _asgi_ingress(
     limits: LimitsSettings,
     request_ids: RequestIds,
     ledger: Ledger,
+    links: IngressLinks | None = None,
 ) -> Callable[..., Any]:
     from tunnel.adapters.http.ingress_asgi import AsgiIngress
 
-    return AsgiIngress(target, settings=_ingress_options(settings, limits, request_ids, ledger))
+    return AsgiIngress(target, settings=_ingress_options(settings, limits, request_ids, ledger, links))
 
 
 def _access_log(settings: AccessLogSettings, random: RandomSource) -> AccessLog:
@@ -230,16 +252,16 @@ def _authenticator(settings: AuthSettings) -> Authenticator:
     return TokenAuthenticator(settings.tokens)
 
 
-def _grpc_transport() -> Transport:
+def _grpc_transport(proxies: Mapping[str, Proxy] = _NONE) -> Transport:
     from tunnel.adapters.grpc.transport import GrpcTransport
 
-    return GrpcTransport()
+    return GrpcTransport(proxies=proxies)
 
 
-def _websocket_transport() -> Transport:
+def _websocket_transport(proxies: Mapping[str, Proxy] = _NONE) -> Transport:
     from tunnel.adapters.websocket.transport import WebSocketTransport
 
-    return WebSocketTransport()
+    return WebSocketTransport(proxies=proxies)
 
 
 def _client_tls(settings: ClientTlsSettings | None, telemetry: Telemetry) -> OpensslClientTls:
@@ -251,18 +273,22 @@ def _client_tls(settings: ClientTlsSettings | None, telemetry: Telemetry) -> Ope
     return tls
 
 
-def _grpcs_transport(settings: ClientTlsSettings | None = None, *, telemetry: Telemetry) -> Transport:
+def _grpcs_transport(
+    settings: ClientTlsSettings | None = None, *, telemetry: Telemetry, proxies: Mapping[str, Proxy] = _NONE
+) -> Transport:
     from tunnel.adapters.grpc.transport import GrpcTransport
 
     tls = _client_tls(settings, telemetry)
-    return GrpcTransport(tls=tls.complete_material, server_name=tls.server_name)
+    return GrpcTransport(tls=tls.complete_material, server_name=tls.server_name, proxies=proxies)
 
 
-def _wss_transport(settings: ClientTlsSettings | None = None, *, telemetry: Telemetry) -> Transport:
+def _wss_transport(
+    settings: ClientTlsSettings | None = None, *, telemetry: Telemetry, proxies: Mapping[str, Proxy] = _NONE
+) -> Transport:
     from tunnel.adapters.websocket.transport import WebSocketTransport
 
     tls = _client_tls(settings, telemetry)
-    return WebSocketTransport(ssl_context=tls.context, server_name=tls.server_name)
+    return WebSocketTransport(ssl_context=tls.context, server_name=tls.server_name, proxies=proxies)
 
 
 def _memory_transport(network: MemoryNetwork) -> Transport:
@@ -479,6 +505,7 @@ class ServerContainer(containers.DeclarativeContainer):
         websocket=providers.Factory(_websocket_listener),
         memory=providers.Factory(_memory_listener, network=network),
     )
+    ingress_links: providers.Provider[IngressLinks] = providers.Factory(_ingress_links)
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(_ingresses(request_ids, ledger))
     targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
     middleware: providers.Aggregate[MiddlewareKind] = _middleware(clock)

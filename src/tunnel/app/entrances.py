@@ -43,6 +43,11 @@ class Entrances:
         """Where they listen, by name."""
         return {name: each.address for name, each in self._current.items()}
 
+    def address(self, name: str) -> str:
+        """Where the one of this name listens; empty when there is none."""
+        found = self._current.get(name)
+        return "" if found is None else found.address
+
     def views(self) -> tuple[ListenerView, ...]:
         """Each of them, for those who look at it."""
         return tuple(

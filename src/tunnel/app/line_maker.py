@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -13,6 +14,8 @@ from tunnel.app.client_line import ClientLine
 from tunnel.app.container import ClientContainer
 from tunnel.app.dialer import Dialer, Identity
 from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSettings, parse_target
+from tunnel.domain.configuration.addresses import parse_server_url
+from tunnel.domain.configuration.proxies import PROXIED_SCHEMES, Proxy, proxy_towards
 from tunnel.domain.configuration.target_url import IN_PROCESS_SCHEMES
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.identity import ClientId, GroupId, InstanceId
@@ -22,6 +25,7 @@ from tunnel.ports.transport import Transport
 __all__ = ["LineMaker"]
 
 _TLS_SCHEMES: Final = frozenset({"grpcs", "wss"})
+
 
 _INSTANCE_ID_BYTES: Final = 16
 
@@ -103,7 +107,8 @@ class LineMaker:
         """What the servers are dialled with, by scheme, with the certificates that are in the files now.
 
         Raises:
-            ConfigurationError: No transport serves a server's scheme, or a file that TLS needs is missing or wrong.
+            ConfigurationError: No transport serves a server's scheme, a file that TLS needs is missing or wrong, or a
+                proxy that is to be used cannot be.
         """
         schemes = dict.fromkeys(url.partition(":")[0] for url in settings.servers)
         return {scheme: self._transport(scheme, settings) for scheme in schemes}
@@ -114,7 +119,10 @@ class LineMaker:
             schemes = ", ".join(sorted(known))
             raise ConfigurationError(f'no transport is known for "{scheme}://", only for {schemes}', key_path="servers")
         given = (settings.tls,) if scheme in _TLS_SCHEMES else ()
-        transport: Transport = self._container.transports(scheme, *given)
+        proxies = {} if scheme not in PROXIED_SCHEMES else _proxies(scheme, settings)
+        # A maker of others that goes through none need not know of proxies.
+        named = {"proxies": proxies} if proxies else {}
+        transport: Transport = self._container.transports(scheme, *given, **named)
         return transport
 
     def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
@@ -130,3 +138,15 @@ def _asked(settings: ClientSettings, before: ClientLine | None) -> AskedClaim | 
     asked = settings.claim.claim()
     earlier = None if before is None else before.claim
     return AskedClaim(asked, earlier.grant if earlier is not None and earlier.asked == asked else None)
+
+
+def _proxies(scheme: str, settings: ClientSettings) -> dict[str, Proxy]:
+    """Through which proxies servers are reached, by their URLs; those reached directly are left out."""
+    found: dict[str, Proxy] = {}
+    for url in settings.servers:
+        server = parse_server_url(url, "servers")
+        if server.scheme == scheme:
+            proxy = proxy_towards(scheme, server.host, server.port, setting=settings.proxy, environment=os.environ)
+            if proxy is not None:
+                found[url] = proxy
+    return found

@@ -40,7 +40,9 @@ from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import ServerId
+from tunnel.domain.link_entry import LINK_PATH
 from tunnel.domain.registry import Registry, RegistrySnapshot
+from tunnel.ports.ingress_links import IngressLinks
 
 __all__ = ["Server"]
 
@@ -119,9 +121,10 @@ class Server:
             budget=self.container.budget(),
             forward=ForwardTargets(self._forward, self._telemetry),
         )
-        self.ingress = MountedIngress(self.container.asgi_ingress(self._target, settings.ingress.http, settings.limits))
+        self._ingress_links: IngressLinks | None = None
+        self.ingress = MountedIngress(self._mounted(settings))
         """An ASGI application to mount elsewhere; works while the context is entered. It follows ``[ingress.http]`` in
-        all but ``listen``."""
+        all but ``listen``, and lets links in too with ``[transports.websocket] on_ingress``."""
         self._entrances = Entrances(self._background, self._telemetry)
         self._inspection = InspectedServer(
             ServerParts(
@@ -237,7 +240,7 @@ class Server:
             check_succession(self.settings, settings)
             version = self.version + 1
             prepared = await prepare_aside(settings, version=version, previous=self._snapshots)
-            mounted = self.container.asgi_ingress(self._target, settings.ingress.http, settings.limits)
+            mounted = self._mounted(settings)
             authenticator = self._authenticator
             if settings.auth != self.settings.auth:
                 authenticator = self.container.authenticator(settings.auth)
@@ -313,6 +316,24 @@ class Server:
     def _published(self, group: str) -> None:
         self._target.arrived(group)
 
+    def _mounted(self, settings: ServerSettings) -> Callable[..., Any]:
+        application: Callable[..., Any] = self.container.asgi_ingress(
+            self._target, settings.ingress.http, settings.limits, **self._links_on_ingress(settings)
+        )
+        return application
+
+    def _links_on_ingress(self, settings: ServerSettings) -> dict[str, IngressLinks]:
+        """What to add to the arguments of HTTP ingresses, which stay while settings change: so this is one for life."""
+        websocket = settings.transports.websocket
+        if websocket is None or not websocket.on_ingress:
+            return {}
+        if self._ingress_links is None:
+            self._ingress_links = self.container.ingress_links()
+        return {"links": self._ingress_links}
+
+    def _links_address(self) -> str:
+        return self._entrances.address("ingress.http") + LINK_PATH
+
     def _made(self, settings: ServerSettings) -> dict[str, Entrance]:
         """Entrances as configured, neither bound nor started.
 
@@ -330,8 +351,8 @@ class Server:
         listeners = self.container.listeners
         for name in listeners.providers:
             table = getattr(settings.transports, name, None)
-            if table is not None:
-                place = getattr(table, "listen", None) or table.name
+            place = getattr(table, "listen", None) or getattr(table, "name", None)
+            if place is not None:
                 tls = found.get(f"transports.{name}")
                 made[f"transport.{name}"] = TransportEntrance(
                     name,
@@ -341,14 +362,23 @@ class Server:
                     service=self._links,
                     tls=tls,
                 )
+        links = self._links_on_ingress(settings)
+        for each in links.values():
+            made["transport.websocket-ingress"] = TransportEntrance(
+                "websocket-ingress",
+                LINK_PATH,
+                settings=settings.transports.websocket,
+                listener=each.listener(self._links_address),
+                service=self._links,
+            )
         http = settings.ingress.http
         if http is not None:
             tls = found.get("ingress.http")
             made["ingress.http"] = IngressEntrance(
                 "http",
                 http.listen,
-                settings=(http, settings.limits, tls and tls.material),
-                ingress=self.container.ingresses("http", http, settings.limits, **given(tls)),
+                settings=(http, settings.limits, tls and tls.material, links),
+                ingress=self.container.ingresses("http", http, settings.limits, **given(tls), **links),
                 target=self._target,
                 tls=tls,
             )

@@ -13,9 +13,12 @@ __all__ = [
     "SERVER_OPTIONS",
     "SERVICE",
     "TRANSPORT_METADATA",
+    "Options",
     "ingress_options",
     "upstream_options",
 ]
+
+Options: TypeAlias = tuple[tuple[str, int | str], ...]
 
 SERVICE: Final = "tunnel.v1.TunnelService"
 REGISTER: Final = "Register"
@@ -47,12 +50,13 @@ _COMMON: Final = (
     ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
 )
 
-CHANNEL_OPTIONS: Final = (
+CHANNEL_OPTIONS: Final[Options] = (
     *_COMMON,
     # A connection of its own for each link, with its own state of backoff.
     ("grpc.use_local_subchannel_pool", 1),
     # A stream that was retried behind our back would lose frames.
     ("grpc.enable_retries", 0),
+    # gRPC's own idea of the environment; which proxy leads to a server is decided elsewhere.
     ("grpc.enable_http_proxy", 0),
     # Saves the DNS query for a service configuration in TXT records.
     ("grpc.service_config_disable_resolution", 1),
@@ -68,8 +72,6 @@ SERVER_OPTIONS: Final = (
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 60_000),
 )
-
-Options: TypeAlias = tuple[tuple[str, int | str], ...]
 
 _VISITOR_SILENT_MS: Final = 60_000
 """A visitor with calls under way that is silent for this long is asked whether it is there."""

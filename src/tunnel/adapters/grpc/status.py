@@ -9,6 +9,7 @@ from typing import Final
 
 from grpc import StatusCode
 
+from tunnel.adapters.grpc.proxy import proxy_words
 from tunnel.adapters.grpc.tls import plain_words
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError
 
@@ -49,7 +50,10 @@ def end_of(code: StatusCode, details: str | None) -> LinkError:
 
 def unusable(code: StatusCode, details: str | None) -> LinkError:
     """Why no link came to be, by the status of its call."""
-    return LinkError(_REFUSALS.get(code, LinkEnd.UNREACHABLE), _reason(code, plain_words(details or "")))
+    return LinkError(
+        _REFUSALS.get(code, LinkEnd.UNREACHABLE),
+        _reason(code, proxy_words(details or "") or plain_words(details or "")),
+    )
 
 
 def status_of(end: LinkEnd) -> StatusCode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,15 +11,19 @@ import grpc.aio
 
 from tunnel.adapters.grpc.client_stream import BytesCall, ClientStream
 from tunnel.adapters.grpc.link import GrpcLink
-from tunnel.adapters.grpc.options import CHANNEL_OPTIONS, PROXY, SERVICE, TRANSPORT_METADATA
+from tunnel.adapters.grpc.options import CHANNEL_OPTIONS, PROXY, SERVICE, TRANSPORT_METADATA, Options
+from tunnel.adapters.grpc.proxy import through
 from tunnel.adapters.grpc.status import unusable
 from tunnel.adapters.grpc.tls import channel_credentials
+from tunnel.domain.configuration.proxies import Proxy
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import PeerInfo
 from tunnel.domain.tls_material import TlsMaterial
 from tunnel.ports.transport import Transport
 
 __all__ = ["GrpcTransport"]
+
+_DIRECTLY: Final[Mapping[str, Proxy]] = {}
 
 _STATUS_GRACE_S: Final = 0.05
 """A refusal's empty initial metadata may come just before its status; a server that does not mark its own is given
@@ -34,18 +39,24 @@ class GrpcTransport(Transport):
     Args:
         tls: What to prove and whom to trust; None: plain text.
         server_name: The name to verify; None: the URL's host.
+        proxies: Through which HTTP proxies servers are reached, by their URLs; others are reached directly.
     """
 
-    def __init__(self, *, tls: TlsMaterial | None = None, server_name: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        tls: TlsMaterial | None = None,
+        server_name: str | None = None,
+        proxies: Mapping[str, Proxy] = _DIRECTLY,
+    ) -> None:
         self._scheme = "grpc" if tls is None else "grpcs"
         self._credentials = None if tls is None else channel_credentials(tls)
-        self._options: tuple[tuple[str, int | str], ...] = CHANNEL_OPTIONS
-        if server_name is not None:
-            self._options = (*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", server_name))
+        self._server_name = server_name
+        self._proxies = proxies
 
     async def connect(self, url: str, *, timeout_s: float) -> GrpcLink:
         target = _target(url, self._scheme)
-        channel = self._channel(target)
+        channel = self._channel(target, self._proxies.get(url))
         call: BytesCall = channel.stream_stream(f"/{SERVICE}/{PROXY}", None, None)(None, wait_for_ready=False)
         try:
             async with asyncio.timeout(timeout_s):
@@ -58,10 +69,18 @@ class GrpcTransport(Transport):
             raise
         return GrpcLink(ClientStream(channel, call), PeerInfo(self._scheme, target))
 
-    def _channel(self, target: str) -> grpc.aio.Channel:
+    def _channel(self, target: str, proxy: Proxy | None) -> grpc.aio.Channel:
+        server_name = self._server_name
+        options: Options = CHANNEL_OPTIONS
+        if proxy is not None:
+            server_name = server_name or target.rpartition(":")[0].strip("[]")
+            options = (*options, *through(proxy, target))
+        dialled = target if proxy is None else proxy.authority
         if self._credentials is None:
-            return grpc.aio.insecure_channel(target, options=self._options)
-        return grpc.aio.secure_channel(target, self._credentials, options=self._options)
+            return grpc.aio.insecure_channel(dialled, options=options)
+        if server_name is not None:
+            options = (*options, ("grpc.ssl_target_name_override", server_name))
+        return grpc.aio.secure_channel(dialled, self._credentials, options=options)
 
 
 async def _accepted(call: BytesCall) -> None:

@@ -26,6 +26,7 @@ from anyio import create_task_group
 from tunnel.adapters.http.ingress_asgi_response import AsgiResponse
 from tunnel.adapters.http.ingress_asgi_websocket import AsgiWebSocket
 from tunnel.adapters.http.ingress_head import Unsupported, Upload, protocol_asked, read_head, refusal
+from tunnel.adapters.http.ingress_link import check_link
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_stream import AsgiStream
 from tunnel.adapters.http.ingress_target import RequestTarget, read_target
@@ -34,6 +35,7 @@ from tunnel.adapters.http.websocket_handshake import passing
 from tunnel.domain.envelopes import Headers, HttpRequest, HttpResponse
 from tunnel.domain.error_statuses import HTTP_STATUS
 from tunnel.domain.errors import SessionError
+from tunnel.domain.link_entry import LINK_PATH
 from tunnel.domain.problem import problem
 from tunnel.ports.target import ProxyTarget
 
@@ -87,6 +89,8 @@ class AsgiIngress:
         response = AsgiResponse(scope, send, request_id)
         try:
             head, upload = _read_scope(scope, headers, peer, settings)
+            if settings.links is not None and _is_link_path(scope):
+                check_link(head, upload, settings.links)
             if upload is Upload.SWITCH:
                 raise Unsupported("WebSocket is not supported here")
         except SessionError as error:
@@ -135,7 +139,8 @@ class AsgiIngress:
     async def _serve_websocket(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         await receive()  # websocket.connect
         settings = self._settings
-        scope = _without_upgrade(scope)
+        links = settings.links if _is_link_path(scope) else None
+        asked, scope = scope, _without_upgrade(scope)
         client = scope.get("client")
         peer = client[0] if client else ""
         request_id, headers = settings.identify(tuple(chain.from_iterable(scope["headers"])), peer)
@@ -143,9 +148,14 @@ class AsgiIngress:
             refused: HttpResponse | None = None
             try:
                 head, _ = _read_scope(scope, headers, peer, settings)
+                if links is not None:
+                    check_link(head, Upload.SWITCH, links)
             except SessionError as error:
                 head, refused = HttpRequest("GET", protocol="websocket"), refusal(error, request_id=request_id)
                 self._service.refused(error, refused.status, head, request_id=request_id, peer=peer)
+            if links is not None and refused is None:
+                await links.serve_asgi(asked, receive, send)
+                return
             stream = AsgiWebSocket(
                 passing(head),
                 scope,
@@ -197,6 +207,13 @@ def _read_target(scope: Scope) -> RequestTarget:
         return RequestTarget(path, query)
     # Some servers give a URL as it came, others only its path.
     return read_target(path if query is None else path + b"?" + query, scope["method"].encode())
+
+
+def _is_link_path(scope: Scope) -> bool:
+    """Whether this is where links come in: below the path where this is mounted, if it is."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path") or ""
+    return path in (LINK_PATH, root + LINK_PATH)
 
 
 def _raw_path(scope: Scope) -> bytes:

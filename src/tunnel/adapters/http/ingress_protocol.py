@@ -47,6 +47,7 @@ from tunnel.adapters.http.ingress_head import (
     read_head,
     refusal,
 )
+from tunnel.adapters.http.ingress_link import check_link, link_handshake
 from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_target import read_target
@@ -56,10 +57,13 @@ from tunnel.adapters.http.ingress_wire import render_head
 from tunnel.adapters.http.ingress_workers import RequestWorkers
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.link_entry import LINK_PATH
 from tunnel.domain.problem import problem
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
+
+    from tunnel.ports.ingress_links import IngressLinks
 
 __all__ = ["IngressProtocol"]
 
@@ -85,6 +89,8 @@ _UNKNOWN: Final = HttpRequest("", b"")
 """The head of what is no request."""
 
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
+
+_LINK_PATH: Final = LINK_PATH.encode()
 
 
 class _Part(Enum):
@@ -168,6 +174,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         """Of a WebSocket handshake that has been read; there is no request after it."""
         self._early = b""
         """What came after it."""
+        self._link: tuple[IngressLinks, bytes] | None = None
+        """Who is to take over the connection, and the handshake, if it asks for a link."""
         self._departure: Departure | None = None
         self._moved = False
         """Something was written since this was last cleared."""
@@ -294,6 +302,9 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 peer=self._peer,
                 settings=settings,
             )
+            if settings.links is not None and head.path == _LINK_PATH:
+                check_link(head, upload, settings.links)
+                self._link = settings.links, link_handshake(fields)
         except SessionError as error:
             # Whatever else a target may be, it may hold a password.
             path = self._url.partition(b"?")[0] if self._url[:1] == b"/" else b""
@@ -424,6 +435,10 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._departure.close()
         self._running = self._latest = None
         self.server_state.connections.discard(self)
+        del self.parser  # it holds this, and is held by it
+        if self._link is not None:
+            self._hand_over_link(*self._link)
+            return
         visitor = WebSocketVisitor(
             self.transport,
             head=exchange.head,
@@ -437,7 +452,12 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self.transport.set_protocol(visitor)
         visitor.begin()
         self.transport.resume_reading()
-        del self.parser  # it holds this, and is held by it
+
+    def _hand_over_link(self, links: IngressLinks, handshake: bytes) -> None:
+        if links.accepting:
+            links.take(self.transport, handshake=handshake, early=self._early)
+        else:
+            self.transport.close()  # they ended while an answer to an earlier request was under way
 
     async def _serve(self, exchange: Exchange) -> None:
         exchange.given = True

@@ -13,6 +13,7 @@ import msgspec
 from tunnel.adapters.http.forwarded import Forwarder
 from tunnel.domain.envelopes import Headers
 from tunnel.domain.request_ids import RequestIds
+from tunnel.ports.ingress_links import IngressLinks
 from tunnel.ports.telemetry import Telemetry
 
 __all__ = [
@@ -45,6 +46,8 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
         telemetry: Told of requests that are refused before any target sees them; None: nobody is.
         keep_request_ids: Whether a request may come with a name of its own. From the forwarder's trusted proxies it may
             in any case.
+        links: Take over what asks for a link at ``LINK_PATH``, which no target hears of then; None: it is a path like
+            any other.
     """
 
     max_body_bytes: int | None = None
@@ -56,6 +59,7 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True):
     telemetry: Telemetry | None = None
     request_ids: RequestIds | None = None
     keep_request_ids: bool = True
+    links: IngressLinks | None = None
 
     def identify(self, headers: Headers, peer: str) -> tuple[bytes, Headers]:
         """The name of a request, empty where none are given, and its fields with it.

@@ -16,6 +16,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from tunnel.domain.limits import MAX_FRAME_BYTES
+from tunnel.domain.link_entry import LINK_SUBPROTOCOL
 
 __all__ = [
     "CLOSE_TIMEOUT_S",
@@ -28,7 +29,7 @@ __all__ = [
     "tls_options",
 ]
 
-SUBPROTOCOL: Final = Subprotocol("tunnel.v1")
+SUBPROTOCOL: Final = Subprotocol(LINK_SUBPROTOCOL)
 
 CLOSE_TIMEOUT_S: Final = 0.8
 """How long the peer may take to answer a close: a link's ``aclose`` has to return within a second."""

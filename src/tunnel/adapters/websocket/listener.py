@@ -13,14 +13,14 @@ import anyio
 from websockets.asyncio.server import ServerConnection, serve
 
 from tunnel.adapters.websocket.address import format_address, parse_address
-from tunnel.adapters.websocket.connection import ServerFlow, connection_options, quiet_logger, tls_options
+from tunnel.adapters.websocket.connection import Flow, ServerFlow, connection_options, quiet_logger, tls_options
 from tunnel.adapters.websocket.link import WebSocketLink
 from tunnel.domain.certificate import Certificate, parse_certificate
 from tunnel.domain.errors import ListenError
 from tunnel.domain.identity import PeerInfo
 from tunnel.ports.transport import LinkService, Listener
 
-__all__ = ["WebSocketListener"]
+__all__ = ["WebSocketListener", "certificate_of"]
 
 HANDSHAKE_S: Final = 10.0
 """For TLS, and again for the whole opening handshake, so that silent connections do not pile up."""
@@ -112,7 +112,7 @@ class WebSocketListener(Listener):
     async def _serve_connection(self, service: LinkService, connection: ServerConnection) -> None:
         assert isinstance(connection, ServerFlow)
         scheme = "ws" if self._ssl_context is None else "wss"
-        peer = PeerInfo(scheme, format_address(connection.remote_address), _certificate_of(connection))
+        peer = PeerInfo(scheme, format_address(connection.remote_address), certificate_of(connection))
         link = WebSocketLink(connection, peer)
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._tasks.add(task)
@@ -125,7 +125,7 @@ class WebSocketListener(Listener):
             link.abort()
 
 
-def _certificate_of(connection: ServerFlow) -> Certificate | None:
+def certificate_of(connection: Flow) -> Certificate | None:
     """The certificate that was verified of the client, if it was asked for one."""
     tls = connection.wire.get_extra_info("ssl_object")
     der = tls.getpeercert(binary_form=True) if tls is not None else None

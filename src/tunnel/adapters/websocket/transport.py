@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidMessage, InvalidURI, WebSocketException
@@ -17,12 +19,16 @@ from tunnel.adapters.websocket.connection import (
     tls_options,
 )
 from tunnel.adapters.websocket.link import WebSocketLink
+from tunnel.adapters.websocket.proxy import connect_through
+from tunnel.domain.configuration.addresses import parse_server_url
+from tunnel.domain.configuration.proxies import Proxy
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import PeerInfo
 from tunnel.ports.transport import Transport
 
 __all__ = ["WebSocketTransport"]
 
+_DIRECTLY: Final[Mapping[str, Proxy]] = {}
 
 _REJECTED: Final = {
     10: "the server's certificate has expired",
@@ -46,13 +52,21 @@ class WebSocketTransport(Transport):
     Args:
         ssl_context: For TLS; None: plain text.
         server_name: The name to ask for and to verify; None: the URL's host.
+        proxies: Through which proxies servers are reached, by their URLs; others are reached directly.
     """
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None = None, server_name: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        proxies: Mapping[str, Proxy] = _DIRECTLY,
+    ) -> None:
         self._logger = quiet_logger("client")
         self._scheme = "ws" if ssl_context is None else "wss"
         self._ssl_context = ssl_context
         self._server_name = server_name
+        self._proxies = proxies
 
     async def connect(self, url: str, *, timeout_s: float) -> WebSocketLink:
         if url.partition(":")[0] != self._scheme:
@@ -61,19 +75,24 @@ class WebSocketTransport(Transport):
         if self._server_name is not None:
             tls["server_hostname"] = self._server_name
         try:
-            connection = await _ConnectHere(
-                url,
-                **connection_options(),
-                **tls,
-                open_timeout=timeout_s,
-                proxy=None,
-                user_agent_header=None,
-                logger=self._logger,
-                create_connection=ClientFlow,
-            )
+            async with asyncio.timeout(timeout_s):
+                connection = await _ConnectHere(
+                    url,
+                    **connection_options(),
+                    **tls,
+                    **await _way(url, self._proxies.get(url)),
+                    open_timeout=None,
+                    user_agent_header=None,
+                    logger=self._logger,
+                    create_connection=ClientFlow,
+                )
         except InvalidURI as exc:
             # Its words repeat the URL, which may hold a password.
             raise LinkError(LinkEnd.UNREACHABLE, "not a WebSocket URL") from exc
+        except ImportError as exc:
+            raise LinkError(LinkEnd.UNREACHABLE, "SOCKS proxies need the package hextunnel[socks]") from exc
+        except TimeoutError as exc:
+            raise LinkError(LinkEnd.UNREACHABLE, f"timed out after {timeout_s:g} s") from exc
         except (OSError, WebSocketException, ValueError, OverflowError) as exc:
             raise LinkError(LinkEnd.UNREACHABLE, _reason(exc, tls=self._ssl_context is not None)) from exc
         assert isinstance(connection, ClientFlow)
@@ -82,6 +101,16 @@ class WebSocketTransport(Transport):
             await link.aclose()
             raise LinkError(LinkEnd.UNREACHABLE, f"the server does not speak {SUBPROTOCOL}")
         return link
+
+
+async def _way(url: str, proxy: Proxy | None) -> dict[str, Any]:
+    """Options of ``connect`` that say how the server is reached."""
+    if proxy is None:
+        return {"proxy": None}
+    if proxy.scheme == "socks5":
+        return {"proxy": proxy.revealed_url()}
+    server = parse_server_url(url)
+    return {"proxy": None, "sock": await connect_through(proxy, server.host, server.port)}
 
 
 def _reason(error: Exception, *, tls: bool) -> str:

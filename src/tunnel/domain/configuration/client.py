@@ -19,6 +19,7 @@ from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import check_addresses
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.planned import PLANNED_CLIENT_KEYS
+from tunnel.domain.configuration.proxies import NO_PROXY, PROXIED_SCHEMES, parse_proxy, proxy_towards
 from tunnel.domain.configuration.secret import Secret
 from tunnel.domain.configuration.tls import ClientTlsSettings, check_client_tls, check_tls_succession, is_loopback
 from tunnel.domain.errors import ConfigurationError
@@ -52,6 +53,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             Their targets need not be in ``allow_targets``.
         tls: For servers that begin with ``grpcs:`` or ``wss:``.
         insecure: Permits plain text to servers that are not on this machine. The token then travels in clear.
+        proxy: Through which servers that are not on this machine are reached: ``http://[USER:PASSWORD@]HOST:PORT`` or,
+            by WebSocket only, ``socks5://...``; ``none``: directly. None: as the environment has it. A plain text is
+            wrapped.
         limits: Announced to the server.
         admin: Where operators look inside; None: nowhere.
         entry: Where conversations enter that the server is to serve.
@@ -72,6 +76,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     upstreams: Mapping[str, UpstreamSettings] = {}
     tls: ClientTlsSettings = ClientTlsSettings()
     insecure: bool = False
+    proxy: Secret | None = None
     limits: LimitsSettings = LimitsSettings()
     admin: AdminSettings | None = None
     entry: EntrySettings = EntrySettings()
@@ -80,6 +85,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def __post_init__(self) -> None:
         if isinstance(self.token, str):
             msgspec.structs.force_setattr(self, "token", Secret(self.token))
+        if isinstance(self.proxy, str):
+            msgspec.structs.force_setattr(self, "proxy", Secret(self.proxy))
         self._check_service()
         if self.client_id is not None:
             check_name(self.client_id, "client_id", what="a name")
@@ -88,6 +95,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise mistake("servers", 'at least one URL such as "grpc://127.0.0.1:7000"', got=self.servers)
         for index, url in enumerate(self.servers):
             self._check_server(url, f"servers[{index}]")
+        self._check_proxy()
         check_client_tls(self.tls, "tls")
         check_routes((), self.upstreams, "")
         if self.claim is not None:
@@ -124,6 +132,15 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if server.scheme in ("grpc", "ws") and not self.insecure and not is_loopback(server.host):
             expected = f'"{server.scheme}s://", or "insecure = true": the token would travel in clear'
             raise mistake(path, expected, got=url)
+
+    def _check_proxy(self) -> None:
+        if self.proxy is None or self.proxy.reveal() == NO_PROXY:
+            return
+        parse_proxy(self.proxy.reveal(), "proxy")
+        for url in self.servers:
+            server = parse_server_url(url)
+            if server.scheme in PROXIED_SCHEMES:
+                proxy_towards(server.scheme, server.host, server.port, setting=self.proxy, environment={})
 
     def _check_credential(self) -> None:
         given = [name for name in _CREDENTIALS if getattr(self, name) is not None]

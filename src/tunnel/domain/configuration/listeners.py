@@ -51,12 +51,15 @@ class WebSocketTransportSettings(msgspec.Struct, frozen=True, kw_only=True, forb
     """``[transports.websocket]``: clients dial ``ws://``, with TLS ``wss://``.
 
     Args:
-        listen: ``HOST:PORT``; port 0 lets the system choose.
-        tls: None: plain text, which carries clients' tokens in clear.
+        listen: ``HOST:PORT``; port 0 lets the system choose. None: it has no listener of its own, only ``on_ingress``.
+        on_ingress: Whether links come in at ``/.well-known/tunnel`` of ``[ingress.http]`` too, and of the application
+            that is mounted elsewhere. No rule hears of that path then.
+        tls: Of its own listener. None: plain text, which carries clients' tokens in clear.
         insecure: Asks for plain text on an address that is not loopback.
     """
 
-    listen: str
+    listen: str | None = None
+    on_ingress: bool = False
     tls: ListenerTlsSettings | None = None
     insecure: bool = False
 
@@ -160,9 +163,10 @@ def check_listeners(
     if transports.memory:
         check_name(transports.memory.name, "transports.memory.name", what="a name")
     check_addresses(_addresses(transports, ingress, admin))
-    for name, transport in (("grpc", transports.grpc), ("websocket", transports.websocket)):
-        if transport is not None:
-            _check_transport_tls(transport, f"transports.{name}")
+    if transports.grpc:
+        _check_transport_tls(transports.grpc, (transports.grpc.listen,), "transports.grpc")
+    if transports.websocket:
+        _check_websocket(transports.websocket, ingress.http)
     if ingress.http:
         if ingress.http.public_url is not None:
             check_origin(ingress.http.public_url, "ingress.http.public_url")
@@ -195,7 +199,7 @@ def _addresses(
 ) -> Iterator[tuple[str, str]]:
     if transports.grpc:
         yield "transports.grpc.listen", transports.grpc.listen
-    if transports.websocket:
+    if transports.websocket and transports.websocket.listen is not None:
         yield "transports.websocket.listen", transports.websocket.listen
     if ingress.http:
         yield "ingress.http.listen", ingress.http.listen
@@ -207,12 +211,36 @@ def _addresses(
         yield "admin.listen", admin.listen
 
 
-def _check_transport_tls(transport: GrpcTransportSettings | WebSocketTransportSettings, where: str) -> None:
+def _check_websocket(websocket: WebSocketTransportSettings, http: HttpIngressSettings | None) -> None:
+    where = "transports.websocket"
+    if websocket.listen is None:
+        if not websocket.on_ingress:
+            raise mistake(f"{where}.listen", 'an address "HOST:PORT", or "on_ingress = true"')
+        if websocket.tls is not None:
+            raise mistake(f"{where}.tls", 'no such key without "listen": on the ingress its own "tls" counts')
+    plain = [websocket.listen] if websocket.listen is not None else []
+    if websocket.on_ingress and http is not None and http.tls is None:
+        plain.append(http.listen)
+    _check_transport_tls(websocket, tuple(plain), where)
+
+
+def _check_transport_tls(
+    transport: GrpcTransportSettings | WebSocketTransportSettings, listens: tuple[str, ...], where: str
+) -> None:
+    """Refuse plain text that nobody asked for.
+
+    Args:
+        transport: Of the listeners.
+        listens: Their addresses: of its own, which ``tls`` is for, and of an ingress without TLS.
+        where: Key path.
+    """
+    own = transport.listen if transport.tls is not None else None
     if transport.tls is not None:
         check_listener_tls(transport.tls, f"{where}.tls")
-        if transport.insecure:
-            raise mistake(f"{where}.insecure", 'false or no such key, as "tls" is given', got=True)
-    elif not transport.insecure and not is_loopback(parse_listen(transport.listen).host):
+    plain = [listen for listen in listens if listen != own]
+    if own is not None and transport.insecure and not plain:
+        raise mistake(f"{where}.insecure", 'false or no such key, as "tls" is given', got=True)
+    if not transport.insecure and not all(is_loopback(parse_listen(listen).host) for listen in plain):
         expected = '"tls", or "insecure = true": tokens would travel in clear, since this address is not loopback'
         raise mistake(f"{where}.insecure", expected)
 

@@ -38,9 +38,4 @@ PLANNED_SERVER_KEYS: Final = PlannedKeys(
     *_LIMITS,
 )
 
-PLANNED_CLIENT_KEYS: Final = PlannedKeys(
-    "links",
-    "proxy",
-    "upstreams.*.health",
-    *_LIMITS,
-)
+PLANNED_CLIENT_KEYS: Final = PlannedKeys("links", "upstreams.*.health", *_LIMITS)

@@ -95,7 +95,7 @@ def check_succession(before: ServerSettings, after: ServerSettings) -> None:
         ("admin", before.admin, after.admin),
     )
     for where, old, new in pairs:
-        if old is not None and new is not None and old.listen == new.listen:
+        if old is not None and new is not None and old.listen is not None and old.listen == new.listen:
             # gRPC decides once for each port whether it asks for certificates.
             check_tls_succession(old.tls, new.tls, f"{where}.tls", asks_for_good=where.endswith(".grpc"))
 

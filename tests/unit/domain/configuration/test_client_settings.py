@@ -53,7 +53,7 @@ MISTAKES = [
     ('"laptop-1"', '"a\\nb"', 'client_id: expected a name of 1 to 128 printable characters, got "a\\nb"'),
     ("servers =", "server =", 'server: unknown key; expected one of "admin", "allow_targets", "claim", "client_id", '
      '"entry", "fallback", '
-     '"group", "insecure", "limits", "servers", "tls", "token", "token_env", "token_file", "upstreams"; '
+     '"group", "insecure", "limits", "proxy", "servers", "tls", "token", "token_env", "token_file", "upstreams"; '
      'did you mean "servers"?'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', "[]", 'servers: expected at least one URL such as '
      '"grpc://127.0.0.1:7000", got an empty list'),
@@ -92,7 +92,6 @@ def test_mistake_is_one_exact_line(right: str, wrong: str, message: str) -> None
 PLANNED = [
     ("links = 1", "links"),
     ('[upstreams.app]\ntargets = ["http://a"]\nhealth = {}', "upstreams.app.health"),
-    ('proxy = "none"', "proxy"),
 ]
 
 
