@@ -167,8 +167,9 @@ class Scene(msgspec.Struct, frozen=True):
         handler: The upstream's part.
         act: What else is done to the server or to the client.
         disturb: What befalls the link; only while recording, as a player does that by itself.
-        leaves: How many seconds after the first envelope the visitor leaves; None: it stays.
+        leaves: Whether the visitor leaves once it was given something.
         claims: Whether the client claims a host instead of joining a group.
+        target: The upstream's address; ``handler`` answers there.
         limits: Of both sides.
     """
 
@@ -179,18 +180,25 @@ class Scene(msgspec.Struct, frozen=True):
     disturb: Callable[[Stage], Awaitable[None]] | None = None
     leaves: bool = False
     claims: bool = False
+    target: str = "http://127.0.0.1:3000"
     limits: dict[str, Any] = {}
 
     def server(self, world: World) -> Server:
         if self.claims:
             return granting(world, **self.limits)
-        return world.server(groups={"web": group()}, **self.limits)
+        upstreams = {"app": UpstreamSettings(targets=(self.target,))}
+        web = group(upstreams=upstreams)
+        if self.target.startswith("tcp:"):
+            # Listeners name the upstreams of TCP; rules do not.
+            web = msgspec.structs.replace(web, rules=())
+        return world.server(groups={"web": web}, **self.limits)
 
     def client(self, world: World, upstream: ActingUpstream) -> Client:
         if self.claims:
             return claiming(world, "app.laptop.test", client_id="one", upstream=upstream, **self.limits)  # type: ignore[arg-type]
         container = world.client_container()
-        container.targets.providers["http"].override(providers.Callable(lambda *_: upstream))
+        scheme = self.target.partition(":")[0]
+        container.targets.providers[scheme].override(providers.Callable(lambda *_: upstream))
         return world.client(container=container, **self.limits)
 
     async def visit(self, stage: Stage) -> None:
@@ -391,6 +399,7 @@ SCENES: Final[dict[str, Scene]] = {
         "A unary call whose caller says all in one envelope.",
         ((GrpcFrame(GrpcFrameType.WHOLE, "shop.v1.Orders", "Get", metadata=(b"x-tag", b"1"), data=b"a question"), ()),),
         _unary,
+        target="grpc://127.0.0.1:50051",
     ),
     "grpc-streamed": Scene(
         "A call with messages both ways, one of them in two frames, and a status that is not OK.",
@@ -408,6 +417,7 @@ SCENES: Final[dict[str, Scene]] = {
             ),
         ),
         _chat,
+        target="grpc://127.0.0.1:50051",
     ),
     "websocket": Scene(
         "Text, a fragmented binary message, and a close with code and reason.",
@@ -430,6 +440,7 @@ SCENES: Final[dict[str, Scene]] = {
         "The visitor ends its direction; the upstream answers after that, and ends its own.",
         ((TcpOpen("app", peer="192.0.2.1"), (BodyChunk(b"shout "), BodyChunk(b"this", end=True))),),
         _half_closing,
+        target="tcp://127.0.0.1:22",
     ),
     "claim": Scene(
         "A client that claims a host instead of joining a group.",
