@@ -41,7 +41,7 @@ _OTHER_OPERATOR: dict[type[ast.AST], type[ast.AST]] = {
     ast.Continue: ast.Break,
 }
 
-_NO_BEHAVIOUR = ("annotation", "returns", "decorator_list", "type_params", "bases", "keywords_of_class")
+_NO_BEHAVIOUR = ("annotation", "returns", "decorator_list", "type_params", "bases")
 _NAMES_WITHOUT_BEHAVIOUR = ("__all__", "__slots__")
 
 
@@ -83,7 +83,8 @@ def _sites(node: ast.AST, path: _Path) -> Iterator[tuple[_Path, ast.expr | ast.s
     if isinstance(node, ast.expr | ast.stmt):
         yield path, node
     for name, value in ast.iter_fields(node):
-        if name in _NO_BEHAVIOUR:
+        if name in _NO_BEHAVIOUR or (name == "keywords" and isinstance(node, ast.ClassDef)):
+            # Among the latter is what makes values frozen, which the type checker sees to.
             continue
         if isinstance(value, ast.AST):
             yield from _sites(value, (*path, (name, None)))

@@ -70,5 +70,3 @@ def test_recorded_bytes_say_what_is_written_beside_them(name: str, codec: str) -
 
 def test_every_scene_has_a_recording() -> None:
     assert names() == sorted(SCENES)
-
-

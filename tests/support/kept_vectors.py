@@ -33,7 +33,9 @@ def present() -> dict[str, str]:
     }
     for name in names():
         steps = load(name).steps
-        found[f"recordings/{name}"] = _digest(*(step.encodings[codec] for step in steps for codec in sorted(step.encodings)))
+        found[f"recordings/{name}"] = _digest(
+            *(step.encodings[codec] for step in steps for codec in sorted(step.encodings))
+        )
     return found
 
 

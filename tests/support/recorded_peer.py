@@ -13,6 +13,7 @@ that today's limits and window updates give.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -52,8 +53,11 @@ from tunnel.ports.transport import Link
 
 __all__ = ["Incompatible", "RecordedPeer"]
 
-_DEADLINE_S = 60.0
+_DEADLINE_S = 20.0
+"""Of virtual time; no recorded conversation takes as long."""
 _PATIENCE_S = 1.0
+_SOON_S = 1.0
+"""Acknowledgements come within 50 ms, whatever else is said."""
 
 Rewrite = Callable[[bytes], bytes]
 
@@ -87,13 +91,16 @@ class RecordedPeer:
         self._frames: list[Frame] = []
         self._have: Counter[str] = Counter()
         self._need: Counter[str] = Counter()
-        self._needed_acks: set[int] = set()
         self._window = 0
+        self._own_window = 0
+        self._taken: Counter[int] = Counter()
+        self._given: Counter[int] = Counter()
         self._spent: Counter[int] = Counter()
         self._granted: Counter[int] = Counter()
         self._sent: list[Frame] = []
         self._received = 0
         self._acknowledged = 0
+        self._acked = 0
         self._told_received: int | None = None
         self._pongs: list[int] = []
         self._registered: RegisterResponse | None = None
@@ -119,7 +126,7 @@ class RecordedPeer:
             await self._write([step for step in self._recording.steps if step.link == number])
             if last:
                 self.played.set()
-                await self._until(lambda: self._ended is not None, "", forever=True)
+                await self._until(lambda: self._ended is not None, "", math.inf)
             else:
                 # Whatever is said from here on is lost with the link.
                 tasks.cancel_scope.cancel()
@@ -154,9 +161,11 @@ class RecordedPeer:
             self._received = frame.seq
         if frame.ack > max((each.seq for each in self._sent), default=0):
             raise Incompatible(f"frame {frame.ack} was acknowledged and never sent")
+        self._acked = max(self._acked, frame.ack)
         self._frames.append(frame)
         for envelope in frame.envelopes:
             self._have += _progress(envelope)
+            self._charge(envelope)
             match envelope.payload:
                 case UnknownPayload(why):
                     raise Incompatible(f"session {envelope.session_id} got what cannot be read: {why}")
@@ -177,6 +186,17 @@ class RecordedPeer:
                     self._granted[envelope.session_id] += bytes_
                 case _:
                     pass
+
+    def _charge(self, envelope: Envelope) -> None:
+        """Count what an envelope costs against the credit that the recorded peer gave.
+
+        Raises:
+            Incompatible: It is more than that.
+        """
+        number = envelope.session_id
+        self._taken[number] += getattr(envelope.payload, "cost", 0)
+        if number and self._taken[number] > self._own_window + self._given[number]:
+            raise Incompatible(f"{self._recording.name}: session {number} was sent more than its credit")
 
     # -- out
 
@@ -202,9 +222,17 @@ class RecordedPeer:
                 self._sent.append(frame)
                 for envelope in frame.envelopes:
                     self._spent[envelope.session_id] += getattr(envelope.payload, "cost", 0)
+                    if isinstance(envelope.payload, WindowUpdate):
+                        self._given[envelope.session_id] += envelope.payload.bytes
+            for envelope in frame.envelopes:
+                if isinstance(envelope.payload, Register | RegisterResponse):
+                    self._own_window = envelope.payload.limits.session_window_bytes
             if not step.lost:
                 await self._send(frame)
         await self._until(self._has_come, "")
+        if self._ended is None and steps[-1].link == self.links:
+            everything = max((each.seq for each in self._sent), default=0)
+            await self._until(lambda: self._acked == everything or self._ended is not None, "acknowledgement", _SOON_S)
 
     def _read_step(self, step: Step) -> Frame:
         data = step.encodings[self._codec]
@@ -224,19 +252,12 @@ class RecordedPeer:
             await self._send(frame)
 
     async def _send(self, frame: Frame) -> None:
-        envelopes = tuple(
-            Envelope(each.session_id, each.kind, self._echoed(each.payload)) for each in frame.envelopes
-        )
+        envelopes = tuple(Envelope(each.session_id, each.kind, self._echoed(each.payload)) for each in frame.envelopes)
         ack = self._received if any(each.session_id for each in envelopes) else 0
         try:
-            await self._link.send(self._decode(self._encode_any(Frame(envelopes, ack, frame.seq))))
+            await self._link.send(Frame(envelopes, ack, frame.seq))
         except LinkError as exc:
             self._ended = self._ended or exc
-
-    def _encode_any(self, frame: Frame) -> bytes:
-        # What nobody knows cannot be written; it was read from bytes already.
-        known = tuple(each for each in frame.envelopes if not isinstance(each.payload, UnknownPayload))
-        return self._encode(Frame(known, frame.ack, frame.seq))
 
     def _echoed(self, payload: Payload | UnknownPayload) -> Payload | UnknownPayload:
         match payload:
@@ -278,8 +299,9 @@ class RecordedPeer:
             if number and more
         )
 
-    async def _until(self, condition: Callable[[], bool], what: str, *, forever: bool = False) -> None:
-        with anyio.move_on_after(None if forever else _DEADLINE_S) as scope:
+    async def _until(self, condition: Callable[[], bool], what: str, within_s: float = _DEADLINE_S) -> None:
+        forever = within_s == math.inf
+        with anyio.move_on_after(within_s) as scope:
             while not condition():
                 if self._ended is not None and not forever:
                     break
@@ -321,9 +343,9 @@ def _progress(envelope: Envelope) -> Counter[str]:
     name = f"session {envelope.session_id}"
     count: Counter[str] = Counter()
     match envelope.payload:
-        case Ping() | Pong() | WindowUpdate() | UnknownPayload():
+        case Ping() | WindowUpdate() | UnknownPayload():
             return count
-        case Register() | RegisterResponse() | ConfigApplied() | ConfigRejected() | GoAway() | Close():
+        case Pong() | Register() | RegisterResponse() | ConfigApplied() | ConfigRejected() | GoAway() | Close():
             count[type(envelope.payload).__name__] += 1
         case ConfigSyncResponse(more=more):
             count["ConfigSyncResponse"] += not more

@@ -7,10 +7,10 @@ from typing import Any
 import anyio
 import msgspec
 from support.app_kit import World, until
+from support.golden_vectors import CODECS
 from support.recorded_peer import Incompatible, RecordedPeer, Rewrite
 from support.recorder import outcome
 from support.recordings import Recording, said
-from support.golden_vectors import CODECS
 from support.scenes import SCENES, ActingUpstream, Stage
 
 from tunnel.adapters.grpc._generated import tunnel_pb2
@@ -29,8 +29,11 @@ _DEFAULTS = {kind: msgspec.structs.fields(payload) for payload, kind in KIND_OF.
 
 
 class _OlderServer(LinkService):
-    def __init__(self, peer: RecordedPeer) -> None:
+    """Plays the links of a recorded server, and keeps what went wrong."""
+
+    def __init__(self, peer: RecordedPeer, failures: list[Incompatible]) -> None:
         self._peer = peer
+        self._failures = failures
         self._links = 0
 
     async def proxy(self, link: Link) -> None:
@@ -38,7 +41,10 @@ class _OlderServer(LinkService):
         if self._links > self._peer.links:
             # The recorded server was gone by then.
             return
-        await self._peer.play(link, self._links)
+        try:
+            await self._peer.play(link, self._links)
+        except* Incompatible as group:
+            self._failures.extend(_leaves(group))
 
     async def register(self, request: Any, peer: Any) -> Any:
         raise NotImplementedError
@@ -58,21 +64,12 @@ async def replay_client(
     scene = SCENES[recording.name]
     world, upstream = World(), ActingUpstream(scene.handler)
     peer = RecordedPeer(recording, side="server", codec=codec, pace_s=pace_s, rewrite=rewrite)
-    service = _OlderServer(peer)
     failures: list[Incompatible] = []
-
-    async def proxy(link: Link) -> None:
-        try:
-            await service.proxy(link)
-        except* Incompatible as group:
-            failures.extend(_leaves(group))
-
     listener = MemoryListener("edge", world.network)
     with anyio.move_on_after(_DEADLINE_S):
         async with anyio.create_task_group() as tasks:
             started = anyio.Event()
-            watched = _Watched(proxy)
-            tasks.start_soon(listener.serve, watched, started.set)
+            tasks.start_soon(listener.serve, _OlderServer(peer, failures), started.set)
             await started.wait()
             async with scene.client(world, upstream) as client:
                 stage = Stage(world, None, client, upstream, [])
@@ -83,14 +80,6 @@ async def replay_client(
                     await until(lambda: not upstream.running)
             tasks.cancel_scope.cancel()
     _compare(recording, "client", failures, peer, outcome(stage)[1], recording.upstream)
-
-
-class _Watched(_OlderServer):
-    def __init__(self, proxy: Any) -> None:
-        self._proxy = proxy
-
-    async def proxy(self, link: Link) -> None:
-        await self._proxy(link)
 
 
 async def replay_server(
@@ -136,7 +125,10 @@ def _tunnels(server: Any) -> list[Any]:
 
 
 def _leaves(group: BaseExceptionGroup[Incompatible]) -> list[Incompatible]:
-    return [leaf for each in group.exceptions for leaf in (_leaves(each) if isinstance(each, BaseExceptionGroup) else [each])]
+    leaves: list[Incompatible] = []
+    for each in group.exceptions:
+        leaves += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return leaves
 
 
 def _compare(

@@ -38,10 +38,9 @@ __all__ = ["SCENES", "ActingUpstream", "Heard", "Pause", "Scene", "Stage", "Visi
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """Go on once ``count`` envelopes have come, or the conversation is over."""
+    """Go on once something has come, and ``data_bytes`` of content with it."""
 
     data_bytes: int = 0
-    head: bool = True
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -76,7 +75,7 @@ class Visitor(Stream):
             match self._lines[0] if self._lines else None:
                 case None:
                     await anyio.sleep_forever()
-                case Heard(data_bytes) as wanted:
+                case Heard() as wanted:
                     await until(lambda wanted=wanted: self.sent and self.data_bytes >= wanted.data_bytes)
                     self._lines.pop(0)
                 case Pause(delay_s):
@@ -208,7 +207,11 @@ class Scene(msgspec.Struct, frozen=True):
         for head, lines in self.visits:
             visitor = Visitor(head, lines)
             stage.visitors.append(visitor)
-            target = GroupRoute(server._target, "web", server.container.ledger()) if isinstance(head, TcpOpen) else server._target
+            target = (
+                GroupRoute(server._target, "web", server.container.ledger())
+                if isinstance(head, TcpOpen)
+                else server._target
+            )
             async with anyio.create_task_group() as tasks:
                 if self.leaves:
                     tasks.start_soon(self._leave, visitor, tasks.cancel_scope)
