@@ -395,6 +395,12 @@ SCENES: Final[dict[str, Scene]] = {
         _count,
         limits=_SMALL,
     ),
+    "http-pieces": Scene(
+        "A body larger than the window, said at once and echoed: split into pieces of a quarter of a window.",
+        ((_POST, (BodyChunk(b"x" * 20_000, end=True),)),),
+        _echo,
+        limits=_SMALL,
+    ),
     "http-error": Scene("The upstream cannot be reached: error before any answer.", ((_GET, ()),), _fail),
     "http-broken-off": Scene("The upstream fails in the middle of its answer.", ((_GET, ()),), _break_off),
     "http-visitor-leaves": Scene("The visitor leaves: its session is reset.", ((_GET, ()),), _linger, leaves=True),
