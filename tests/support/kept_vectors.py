@@ -2,7 +2,7 @@
 
 Run as a program, this adds to the list what is not in it yet::
 
-    PYTHONPATH=tests python tests/support/kept_vectors.py
+    PYTHONPATH=src:tests python tests/support/kept_vectors.py
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The files and their notation are described in tests/contract/recordings/README.md. Run as a program, this records the
 scenes that have no file yet::
 
-    python tests/support/recordings.py
+    PYTHONPATH=src:tests python tests/support/recordings.py
 
 It never changes a file that is there: such a file is an older peer.
 """
@@ -33,7 +33,6 @@ class Step(msgspec.Struct):
         link: Number of the link, from 1.
         sender: ``client`` or ``server``.
         lost: Whether the link was gone before it arrived.
-        frame: As read today; None before it is read.
         encodings: The bytes by codec.
         text: What it says, as the file has it.
     """
