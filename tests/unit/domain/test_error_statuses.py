@@ -22,6 +22,7 @@ STATUSES = {
     "superseded": (502, 14),
     "cancelled": (502, 1),
     "internal": (500, 13),
+    "loop_detected": (508, 9),
 }
 
 
