@@ -29,7 +29,7 @@ from tunnel.domain.envelopes import (
 )
 from tunnel.domain.errors import ConfigurationError, ErrorCode, RegistrationRefused
 from tunnel.domain.limits import Limits
-from tunnel.domain.mux import acknowledgement, multiplexer, outbound, windows
+from tunnel.domain.mux import acknowledgement, multiplexer, outbound, retention, windows
 
 Change = Callable[[Any], Any]
 
@@ -174,6 +174,10 @@ def no_pongs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbound.Outbound, "pong", lambda *_: None)
 
 
+def sends_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention.Retention, "attached", lambda *_: None)
+
+
 @dataclass(frozen=True)
 class Case:
     """A change, the recording that finds it, and the words in which.
@@ -265,6 +269,12 @@ CASES = [
     Case("acknowledgement-dropped", never_acknowledges, "http-early-response", replay_server, "waits for acknowledg"),
     Case("credit-not-returned", never_returns_credit, "http-credit", replay_client, "waits for credit"),
     Case("credit-ignored", ignores_credit, "http-pieces", replay_server, "session 2 was sent more than its credit"),
+    Case(
+        "nothing-sent-again-by-the-server", sends_nothing_again, "resume", replay_server, "waits for session 2: bytes"
+    ),
+    Case(
+        "nothing-sent-again-by-the-client", sends_nothing_again, "resume-answer", replay_client, "waits for session 2"
+    ),
     Case("pings-unanswered", no_pongs, "config-push", replay_server, r"waits for Pong \(0 of"),
 ]
 

@@ -55,7 +55,9 @@ __all__ = ["Incompatible", "RecordedPeer"]
 
 _DEADLINE_S = 20.0
 """Of virtual time; no recorded conversation takes as long."""
-_PATIENCE_S = 1.0
+_STALLED_S = 1.5
+"""How long a link is stalled before it is cut, so that today's end says something that is lost."""
+
 _SOON_S = 1.0
 """Acknowledgements come within 50 ms, whatever else is said."""
 
@@ -131,7 +133,7 @@ class RecordedPeer:
                 # Whatever is said from here on is lost with the link.
                 tasks.cancel_scope.cancel()
         if not last:
-            await anyio.sleep(_PATIENCE_S)
+            await anyio.sleep(_STALLED_S)
             link.abort()
 
     def heard(self) -> dict[str, object]:
@@ -157,10 +159,10 @@ class RecordedPeer:
             if frame.seq <= self._received:
                 return
             if frame.seq != self._received + 1:
-                raise Incompatible(f"frame {frame.seq} came after {self._received}")
+                raise Incompatible(f"{self._recording.name}: frame {frame.seq} came after {self._received}")
             self._received = frame.seq
         if frame.ack > max((each.seq for each in self._sent), default=0):
-            raise Incompatible(f"frame {frame.ack} was acknowledged and never sent")
+            raise Incompatible(f"{self._recording.name}: frame {frame.ack} was acknowledged and never sent")
         self._acked = max(self._acked, frame.ack)
         self._frames.append(frame)
         for envelope in frame.envelopes:
@@ -168,7 +170,9 @@ class RecordedPeer:
             self._charge(envelope)
             match envelope.payload:
                 case UnknownPayload(why):
-                    raise Incompatible(f"session {envelope.session_id} got what cannot be read: {why}")
+                    raise Incompatible(
+                        f"{self._recording.name}: session {envelope.session_id} was sent what it cannot read: {why}"
+                    )
                 case Ping(nonce):
                     self._pongs.append(nonce)
                 case Register() as register:
@@ -242,7 +246,7 @@ class RecordedPeer:
         for envelope in frame.envelopes:
             # On the tunnel itself, unknown kinds are passed over.
             if isinstance(envelope.payload, UnknownPayload) and envelope.session_id:
-                raise Incompatible(f"a recorded frame cannot be read: {envelope.payload.why}")
+                raise Incompatible(f"{self._recording.name}: a recorded frame cannot be read: {envelope.payload.why}")
         return frame
 
     async def _resend(self) -> None:

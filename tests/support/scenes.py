@@ -276,6 +276,12 @@ async def _slow(stream: Stream) -> None:
     await stream.send(BodyChunk(b"two", end=True))
 
 
+async def _late(stream: Stream) -> None:
+    await stream.send(HttpResponse(200, (), b"one"))
+    await anyio.sleep(1)
+    await stream.send(BodyChunk(b"two", end=True))
+
+
 async def _unary(stream: Stream) -> None:
     await stream.send(GrpcFrame(GrpcFrameType.METADATA, metadata=(b"x-initial", b"1")))
     await stream.send(GrpcFrame(GrpcFrameType.DATA, data=b"an answer"))
@@ -467,6 +473,12 @@ SCENES: Final[dict[str, Scene]] = {
         "The link is lost under a conversation; another resumes the tunnel, and both ends send again what was lost.",
         ((_POST, (BodyChunk(b"one"), Heard(3), Pause(1), BodyChunk(b"two"), Heard(6), BodyChunk(b"!", end=True))),),
         _echo,
+        disturb=_cut,
+    ),
+    "resume-answer": Scene(
+        "The link is lost under an answer: what the client has said is sent again.",
+        ((_GET, ()),),
+        _late,
         disturb=_cut,
     ),
     "server-goes-away": Scene(
