@@ -24,7 +24,7 @@ from tunnel.adapters.grpc import codec as protobuf
 from tunnel.domain import messagepack
 from tunnel.domain.envelopes import KIND_OF, Envelope, Frame, Kind, Payload, UnknownPayload
 
-__all__ = ["CODECS", "FOLDER", "Vector", "decoded", "hex_text", "unhex", "vectors"]
+__all__ = ["CODECS", "FOLDER", "Vector", "decoded", "hex_text", "json_text", "unhex", "vectors"]
 
 FOLDER = Path(__file__).parents[1] / "contract" / "golden"
 
@@ -154,15 +154,16 @@ def decoded(frame: Frame) -> Frame:
     )
 
 
-def _json(value: Any, indent: int = 0) -> str:
+def json_text(value: Any, indent: int = 0) -> str:
+    """``value`` on as few lines as fit, an entry on each where they do not."""
     line = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or (indent + len(line) <= _WIDTH and not _has_vectors(value)):
         return line
     inner = indent + 2
     if isinstance(value, dict):
-        parts = [f"{json.dumps(key)}: {_json(each, inner)}" for key, each in value.items()]
+        parts = [f"{json.dumps(key)}: {json_text(each, inner)}" for key, each in value.items()]
         return "{" + _lines(parts, inner) + "\n" + " " * indent + "}"
-    parts = [_json(each, inner) for each in value]
+    parts = [json_text(each, inner) for each in value]
     if not any(isinstance(each, dict | list) for each in value):
         parts = _filled(parts, _WIDTH - inner)
     return "[" + _lines(parts, inner) + "\n" + " " * indent + "]"
@@ -195,7 +196,7 @@ def fill(path: Path) -> None:
         if plain["check"] == "both":
             for codec, (encode, _) in CODECS.items():
                 plain.setdefault(codec, hex_text(encode(frame_of(plain["frame"]))))
-    path.write_text(_json(content) + "\n")
+    path.write_text(json_text(content) + "\n")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,14 @@ def test_requests_of_long_ago_allow_nothing() -> None:
     assert spent(budget, 10_020.0) == 3
 
 
+def test_what_requests_have_earned_fades_within_ten_seconds() -> None:
+    budget = RetryBudget(0.0)
+    budget.requests = 100
+    assert budget.spend(0.0)
+    # Half of the twenty is left after half of the time, beside the three of every second.
+    assert spent(budget, 5.0) == 3 + 10
+
+
 STEPS = st.lists(st.tuples(st.floats(0, 20), st.integers(0, 200), st.integers(0, 60)), min_size=1, max_size=30)
 
 

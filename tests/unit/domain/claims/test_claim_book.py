@@ -93,6 +93,25 @@ def test_caps_count_claims_and_not_tunnels() -> None:
     assert code_of(claims.check, B, Claim("w.test")) is ErrorCode.OVERLOADED
 
 
+def test_cap_of_a_principal_can_be_raised_and_lowered() -> None:
+    claims = book(max_claims_per_principal=1)
+    claims.hold(A, X, ONE)
+    claims.limit(max_claims=100, max_claims_per_principal=2)
+    claims.hold(A, Y, TWO)
+    claims.limit(max_claims=100, max_claims_per_principal=1)
+    assert code_of(claims.check, A, Claim("z.test")) is ErrorCode.OVERLOADED
+
+
+def test_releasing_counts_the_claims_of_a_principal_down_by_one() -> None:
+    claims = book(max_claims_per_principal=3)
+    for number, tunnel_id in enumerate((ONE, TWO, THREE)):
+        claims.hold(A, Claim(f"{number}.test"), tunnel_id)
+    claims.release(TWO)
+    claims.check(A, Y)
+    claims.hold(A, Y, TWO)
+    assert code_of(claims.check, A, Claim("z.test")) is ErrorCode.OVERLOADED
+
+
 @pytest.mark.parametrize(
     ("path", "prefix"),
     [

@@ -80,6 +80,15 @@ def test_what_is_not_covered_is_forbidden(hosts: tuple[str, ...], asked: Claim, 
     assert (caught.value.code, caught.value.reason) == (ErrorCode.FORBIDDEN, reason)
 
 
+def test_host_below_a_wildcard_may_be_as_long_as_a_host_can_be() -> None:
+    label = len(random_label(random.Random(7)))
+    suffix = "a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * (253 - label - 1 - 3 * 64)
+
+    claim = granted(principal(f"*.{suffix}"), Claim(), random.Random(7))
+
+    assert len(claim.host) == 253
+
+
 def test_wildcard_that_leaves_no_room_for_a_label_is_forbidden() -> None:
     suffix = ".".join(["a" * 60] * 4)
 

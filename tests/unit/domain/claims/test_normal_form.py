@@ -8,6 +8,8 @@ from tunnel.domain.claims.claim import Claim, group_label
 from tunnel.domain.claims.normal_form import MAX_PREFIX_CHARACTERS, normal_claim
 from tunnel.domain.errors import ConfigurationError
 
+LONGEST_HOST = ".".join(["a" * 63] * 3 + ["b" * 61])
+
 
 @pytest.mark.parametrize(
     ("host", "path_prefix", "claim"),
@@ -17,6 +19,7 @@ from tunnel.domain.errors import ConfigurationError
         ("xn--bcher-kva.test", "/pkg.Service", Claim("xn--bcher-kva.test", "/pkg.Service")),
         ("a_b-c.test", "/~u/(v)", Claim("a_b-c.test", "/~u/(v)")),
         (None, "/api", Claim("", "/api")),
+        (LONGEST_HOST, "/", Claim(LONGEST_HOST, "")),
         ("a.test", "/" + "x" * (MAX_PREFIX_CHARACTERS - 1), Claim("a.test", "/" + "x" * (MAX_PREFIX_CHARACTERS - 1))),
     ],
 )

@@ -169,3 +169,15 @@ def test_peer_may_fill_its_own_limit_and_half_of_what_all_share() -> None:
 def test_releasing_more_than_was_reserved_is_impossible() -> None:
     with pytest.raises(AssertionError):
         Budget(100).release(1)
+
+
+def test_small_windows_have_small_chunks_and_growing_ones_larger_up_to_the_largest() -> None:
+    small = SendWindow(Limits(session_window_bytes=8 * KIB))
+    large = SendWindow(Limits(session_window_bytes=4 * MAX_CHUNK_COST))
+
+    assert (small.chunk_cost, large.chunk_cost) == (2 * KIB, MAX_CHUNK_COST)
+    assert (small.returned, large.returned) == (False, False)
+    small.granted(8 * KIB)
+    assert (small.chunk_cost, small.returned) == (4 * KIB, True)
+    small.granted(16 * MAX_CHUNK_COST)
+    assert small.chunk_cost == MAX_CHUNK_COST

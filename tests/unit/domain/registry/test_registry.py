@@ -144,6 +144,58 @@ def test_generation_tells_of_changes() -> None:
     assert registry.generation == generations[-1]
 
 
+def test_generation_grows_with_every_step_down() -> None:
+    registry = Registry[str]()
+    admit(registry, "t1")
+    registry.publish(TunnelId("t1"))
+    generations = [registry.generation]
+    for step in (registry.detach, registry.publish, registry.drain):
+        step(TunnelId("t1"))
+        generations.append(registry.generation)
+    assert generations == sorted(set(generations))
+
+
+def test_detaching_and_draining_what_is_not_published_grow_the_generation_by_one() -> None:
+    registry = Registry[str]()
+    admit(registry, "t1")
+    before = registry.generation
+    registry.detach(TunnelId("t1"))
+    assert registry.generation == before + 1
+    registry.drain(TunnelId("t1"))
+    assert registry.generation == before + 2
+
+
+def test_other_cap_on_links_holds_from_then_on() -> None:
+    registry = Registry[str](max_links=2)
+    admit(registry, "t1")
+    admit(registry, "t2")
+    registry.limit_links(1)
+    with pytest.raises(RegistrationRefused):
+        admit(registry, "t3")
+    registry.limit_links(3)
+    admit(registry, "t3")
+    assert len(registry.tunnels()) == 3
+
+
+def test_siblings_are_the_other_tunnels_of_the_client() -> None:
+    registry = Registry[str]()
+    for tunnel_id in ("t1", "t2", "t3"):
+        admit(registry, tunnel_id)
+    admit(registry, "other", client_id="phone")
+    assert [each.tunnel_id for each in registry.siblings(TunnelId("t2"))] == ["t1", "t3"]
+    assert registry.siblings(TunnelId("other")) == ()
+    assert registry.siblings(TunnelId("unknown")) == ()
+
+
+def test_members_are_a_part_of_all_clients_in_order() -> None:
+    registry = Registry[str]()
+    for name in ("a", "b", "c"):
+        admit(registry, f"{name}1", client_id=name)
+        admit(registry, f"{name}2", client_id=name)
+    found = registry.members(1, 1)
+    assert [[each.tunnel_id for each in tunnels] for tunnels in found] == [["b1", "b2"]]
+
+
 @pytest.mark.rule("H23")
 def test_another_instance_supersedes_at_once() -> None:
     registry = Registry[str]()
@@ -377,6 +429,25 @@ def test_tunnels_that_are_equally_busy_take_turns() -> None:
         registry.publish(TunnelId(tunnel_id))
     [member] = registry.candidates("web")
     assert sorted(member.pick().tunnel_id for _ in range(6)) == ["t1", "t1", "t2", "t2", "t3", "t3"]
+
+
+def test_turn_goes_on_to_the_next_tunnel() -> None:
+    registry = Registry[str]()
+    for tunnel_id in ("t1", "t2", "t3"):
+        admit(registry, tunnel_id)
+        registry.publish(TunnelId(tunnel_id))
+    [member] = registry.candidates("web")
+    assert [member.pick().tunnel_id for _ in range(4)] == ["t2", "t3", "t1", "t2"]
+
+
+def test_tunnel_passed_over_is_not_picked() -> None:
+    registry = Registry[str]()
+    for tunnel_id in ("t1", "t2", "t3"):
+        admit(registry, tunnel_id)
+        registry.publish(TunnelId(tunnel_id))
+    [member] = registry.candidates("web")
+    passed_over = [each for each in member.published if each.tunnel_id == "t2"]
+    assert {member.pick(passed_over).tunnel_id for _ in range(6)} == {"t1", "t3"}
 
 
 def test_least_busy_tunnel_is_picked_wherever_the_turn_is() -> None:

@@ -1,0 +1,379 @@
+"""An older client or server: one end of a recorded conversation, played against the other end of today.
+
+A recorded frame is sent as soon as what the recorded peer had received by then has been received from today's end: so
+many bytes, heads and ends of each session, however they are batched. What a peer only echoes, it echoes of today's:
+
+1. ``ack``, and ``received`` when resuming: the highest ``seq`` that came.
+2. Pongs, by the nonces that came.
+3. The tunnel's id and resume token, a configuration's hash and version, as today's server told them.
+
+Frames that today's end says it has not received are sent again when the tunnel is resumed. Data waits for the credit
+that today's limits and window updates give.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+
+import anyio
+import msgspec
+from support.golden_vectors import CODECS
+from support.recordings import Recording, Step, said
+
+from tunnel.domain.envelopes import (
+    KIND_OF,
+    BodyChunk,
+    Close,
+    ConfigApplied,
+    ConfigRejected,
+    ConfigSyncResponse,
+    Envelope,
+    Error,
+    Frame,
+    GoAway,
+    GrpcFrame,
+    HttpRequest,
+    HttpResponse,
+    Payload,
+    Ping,
+    Pong,
+    Register,
+    RegisterResponse,
+    StopSending,
+    TcpOpen,
+    Trailers,
+    UnknownPayload,
+    WebSocketFrame,
+    WindowUpdate,
+)
+from tunnel.domain.errors import LinkError
+from tunnel.ports.transport import Link
+
+__all__ = ["Incompatible", "RecordedPeer"]
+
+_DEADLINE_S = 20.0
+"""Of virtual time; no recorded conversation takes as long."""
+_STALLED_S = 1.5
+"""How long a link is stalled before it is cut, so that today's end says something that is lost."""
+
+_SOON_S = 1.0
+"""Acknowledgements come within 50 ms, whatever else is said."""
+
+Rewrite = Callable[[bytes], bytes]
+
+
+class Incompatible(AssertionError):
+    """Today's end does not get on with the recorded peer; says what it waited for, or what it could not read."""
+
+
+class RecordedPeer:
+    """Plays one side of ``recording``.
+
+    Args:
+        recording: What to play.
+        side: ``client`` or ``server``: which end is played.
+        codec: In which encoding.
+        pace_s: Seconds between frames it takes in; the longer, the more today's end batches.
+        rewrite: Applied to the bytes of each recorded frame, for peers of yet other versions.
+    """
+
+    def __init__(
+        self, recording: Recording, *, side: str, codec: str, pace_s: float = 0.0, rewrite: Rewrite | None = None
+    ) -> None:
+        self._recording = recording
+        self._side = side
+        self._encode, self._decode = CODECS[codec]
+        self._codec = codec
+        self._pace_s = pace_s
+        self._rewrite = rewrite
+        self._link: Link
+        self._news = anyio.Event()
+        self._frames: list[Frame] = []
+        self._have: Counter[str] = Counter()
+        self._need: Counter[str] = Counter()
+        self._window = 0
+        self._own_window = 0
+        self._taken: Counter[int] = Counter()
+        self._given: Counter[int] = Counter()
+        self._spent: Counter[int] = Counter()
+        self._granted: Counter[int] = Counter()
+        self._sent: list[Frame] = []
+        self._received = 0
+        self._acknowledged = 0
+        self._acked = 0
+        self._told_received: int | None = None
+        self._pongs: list[int] = []
+        self._registered: RegisterResponse | None = None
+        self._config: tuple[int, str] = (0, "")
+        self._ended: LinkError | None = None
+        self.links = max(step.link for step in recording.steps)
+        self.played = anyio.Event()
+        """Set once all was said and heard."""
+
+    # -- what is asked for
+
+    async def play(self, link: Link, number: int) -> None:
+        """Play what was recorded on one link, and after the last one go on answering until the link ends.
+
+        Raises:
+            Incompatible: Something did not come, or could not be read.
+        """
+        self._link = link
+        self._ended = None
+        last = number == self.links
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._read, last)
+            await self._write([step for step in self._recording.steps if step.link == number])
+            if last:
+                self.played.set()
+                await self._until(lambda: self._ended is not None, "", math.inf)
+            else:
+                # Whatever is said from here on is lost with the link.
+                tasks.cancel_scope.cancel()
+        if not last:
+            await anyio.sleep(_STALLED_S)
+            link.abort()
+
+    def heard(self) -> dict[str, object]:
+        """What today's end said, by session."""
+        return said(self._frames)
+
+    # -- in
+
+    async def _read(self, last: bool) -> None:
+        while True:
+            try:
+                frame = await self._link.receive()
+            except LinkError as exc:
+                self._ended = exc
+                self._tell()
+                return
+            self._take(self._decode(self._encode(frame)))
+            self._tell()
+            await anyio.sleep(self._pace_s)
+
+    def _take(self, frame: Frame) -> None:
+        if frame.seq:
+            if frame.seq <= self._received:
+                return
+            if frame.seq != self._received + 1:
+                raise Incompatible(f"{self._recording.name}: frame {frame.seq} came after {self._received}")
+            self._received = frame.seq
+        if frame.ack > max((each.seq for each in self._sent), default=0):
+            raise Incompatible(f"{self._recording.name}: frame {frame.ack} was acknowledged and never sent")
+        self._acked = max(self._acked, frame.ack)
+        self._frames.append(frame)
+        for envelope in frame.envelopes:
+            self._have += _progress(envelope)
+            self._charge(envelope)
+            match envelope.payload:
+                case UnknownPayload(why):
+                    raise Incompatible(
+                        f"{self._recording.name}: session {envelope.session_id} was sent what it cannot read: {why}"
+                    )
+                case Ping(nonce):
+                    self._pongs.append(nonce)
+                case Register() as register:
+                    self._window = register.limits.session_window_bytes
+                    if register.resume is not None:
+                        self._told_received = register.resume.received
+                case RegisterResponse() as response:
+                    self._window = response.limits.session_window_bytes
+                    self._registered = response
+                    self._config = (0, response.config_hash)
+                    self._told_received = response.received if response.resumed else None
+                case ConfigSyncResponse(version, hash_):
+                    self._config = (version, hash_)
+                case WindowUpdate(bytes_):
+                    self._granted[envelope.session_id] += bytes_
+                case _:
+                    pass
+
+    def _charge(self, envelope: Envelope) -> None:
+        """Count what an envelope costs against the credit that the recorded peer gave.
+
+        Raises:
+            Incompatible: It is more than that.
+        """
+        number = envelope.session_id
+        self._taken[number] += getattr(envelope.payload, "cost", 0)
+        if number and self._taken[number] > self._own_window + self._given[number]:
+            raise Incompatible(f"{self._recording.name}: session {number} was sent more than its credit")
+
+    # -- out
+
+    async def _write(self, steps: list[Step]) -> None:
+        resent = False
+        for step in steps:
+            frame = self._read_step(step)
+            if step.sender != self._side:
+                if not step.lost:
+                    for envelope in frame.envelopes:
+                        self._need += _progress(envelope)
+                continue
+            if _is_only_echo(frame):
+                continue
+            if frame.seq and not resent and self._told_received is not None and step.link > 1:
+                await self._resend()
+                resent = True
+            if frame.seq and any(each.seq == frame.seq for each in self._sent):
+                continue
+            await self._until(self._has_come, "")
+            await self._until(lambda frame=frame: self._affords(frame), "credit")
+            if frame.seq:
+                self._sent.append(frame)
+                for envelope in frame.envelopes:
+                    self._spent[envelope.session_id] += getattr(envelope.payload, "cost", 0)
+                    if isinstance(envelope.payload, WindowUpdate):
+                        self._given[envelope.session_id] += envelope.payload.bytes
+            for envelope in frame.envelopes:
+                if isinstance(envelope.payload, Register | RegisterResponse):
+                    self._own_window = envelope.payload.limits.session_window_bytes
+            if not step.lost:
+                await self._send(frame)
+        await self._until(self._has_come, "")
+        if self._ended is None and steps[-1].link == self.links:
+            everything = max((each.seq for each in self._sent), default=0)
+            await self._until(lambda: self._acked == everything or self._ended is not None, "acknowledgement", _SOON_S)
+
+    def _read_step(self, step: Step) -> Frame:
+        data = step.encodings[self._codec]
+        if self._rewrite is not None and step.sender == self._side:
+            data = self._rewrite(data)
+        frame = self._decode(data)
+        for envelope in frame.envelopes:
+            # On the tunnel itself, unknown kinds are passed over.
+            if isinstance(envelope.payload, UnknownPayload) and envelope.session_id:
+                raise Incompatible(f"{self._recording.name}: a recorded frame cannot be read: {envelope.payload.why}")
+        return frame
+
+    async def _resend(self) -> None:
+        await self._until(lambda: self._told_received is not None, "what was received")
+        received = self._told_received or 0
+        for frame in [each for each in self._sent if each.seq > received]:
+            await self._send(frame)
+
+    async def _send(self, frame: Frame) -> None:
+        envelopes = tuple(Envelope(each.session_id, each.kind, self._echoed(each.payload)) for each in frame.envelopes)
+        ack = self._received if any(each.session_id for each in envelopes) else 0
+        try:
+            await self._link.send(Frame(envelopes, ack, frame.seq))
+        except LinkError as exc:
+            self._ended = self._ended or exc
+
+    def _echoed(self, payload: Payload | UnknownPayload) -> Payload | UnknownPayload:
+        match payload:
+            case Register(resume=resume) if resume is not None and self._registered is not None:
+                return msgspec.structs.replace(
+                    payload,
+                    resume=msgspec.structs.replace(
+                        resume,
+                        tunnel_id=self._registered.tunnel_id,
+                        resume_token=self._registered.resume_token,
+                        received=self._received,
+                    ),
+                    config_hash=self._config[1],
+                )
+            case RegisterResponse(resumed=True):
+                return msgspec.structs.replace(payload, received=self._received)
+            case ConfigApplied(version) | ConfigRejected(version):
+                told, hash_ = self._config
+                return msgspec.structs.replace(payload, version=told if version else 0, hash=hash_)
+            case _:
+                return payload
+
+    # -- waiting
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+    def _has_come(self) -> bool:
+        return all(self._have[key] >= count for key, count in self._need.items())
+
+    def _affords(self, frame: Frame) -> bool:
+        cost: Counter[int] = Counter()
+        for envelope in frame.envelopes:
+            cost[envelope.session_id] += getattr(envelope.payload, "cost", 0)
+        return all(
+            self._spent[number] + more <= self._window + self._granted[number]
+            for number, more in cost.items()
+            if number and more
+        )
+
+    async def _until(self, condition: Callable[[], bool], what: str, within_s: float = _DEADLINE_S) -> None:
+        forever = within_s == math.inf
+        with anyio.move_on_after(within_s) as scope:
+            while not condition():
+                if self._ended is not None and not forever:
+                    break
+                news = self._news
+                await self._answer()
+                if news is self._news:
+                    await news.wait()
+            else:
+                await self._answer()
+                return
+        why = "it did not come in time" if scope.cancelled_caught else f"the link ended: {self._ended}"
+        missing = ", ".join(
+            f"{key} ({self._have[key]} of {count})" for key, count in self._need.items() if self._have[key] < count
+        )
+        raise Incompatible(
+            f"{self._recording.name}: the recorded {self._side} waits for {missing or what or 'nothing'}; {why}"
+        )
+
+    async def _answer(self) -> None:
+        """Acknowledge, and answer pings, as every peer does by itself."""
+        pongs, self._pongs = self._pongs, []
+        if not pongs and self._acknowledged == self._received:
+            return
+        self._acknowledged = self._received
+        envelopes = tuple(Envelope(0, KIND_OF[Pong], Pong(nonce)) for nonce in pongs)
+        try:
+            await self._link.send(Frame(envelopes, self._received))
+        except LinkError as exc:
+            self._ended = self._ended or exc
+
+
+def _is_only_echo(frame: Frame) -> bool:
+    """Whether a peer says this by itself: acknowledgements and pongs."""
+    return not frame.seq and all(isinstance(each.payload, Pong) for each in frame.envelopes)
+
+
+def _progress(envelope: Envelope) -> Counter[str]:
+    """What an envelope adds to its session, whatever pieces it is said in."""
+    name = f"session {envelope.session_id}"
+    count: Counter[str] = Counter()
+    match envelope.payload:
+        case Ping() | WindowUpdate() | UnknownPayload():
+            return count
+        case Pong() | Register() | RegisterResponse() | ConfigApplied() | ConfigRejected() | GoAway() | Close():
+            count[type(envelope.payload).__name__] += 1
+        case ConfigSyncResponse(more=more):
+            count["ConfigSyncResponse"] += not more
+        case Error(code) if not envelope.session_id:
+            count[f"Error {code}"] += 1
+        case Error(code):
+            count[f"{name}: error {code}"] += 1
+        case StopSending():
+            count[f"{name}: stop_sending"] += 1
+        case payload:
+            if isinstance(payload, HttpRequest | HttpResponse | TcpOpen):
+                count[f"{name}: head"] += 1
+            count[f"{name}: bytes"] += payload.carried_bytes
+            count[f"{name}: end"] += payload.end
+            if isinstance(payload, BodyChunk | Trailers | GrpcFrame | WebSocketFrame):
+                count[f"{name}: messages"] += _messages(payload)
+    return +count
+
+
+def _messages(payload: BodyChunk | Trailers | GrpcFrame | WebSocketFrame) -> int:
+    match payload:
+        case GrpcFrame(more=more):
+            return not more
+        case WebSocketFrame(fin=fin):
+            return fin
+        case _:
+            return 0

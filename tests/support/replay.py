@@ -1,0 +1,212 @@
+"""Recordings replayed: today's server or client, with the other end played as it was recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import msgspec
+from support.app_kit import World, until
+from support.golden_vectors import CODECS
+from support.recorded_peer import Incompatible, RecordedPeer, Rewrite
+from support.recorder import outcome
+from support.recordings import Recording, said
+from support.scenes import SCENES, ActingUpstream, Stage
+
+from tunnel.adapters.grpc._generated import tunnel_pb2
+from tunnel.adapters.memory.listener import MemoryListener
+from tunnel.domain.envelopes import KIND_OF
+from tunnel.ports.transport import Link, LinkService
+
+__all__ = ["later", "replay_client", "replay_server", "terser"]
+
+_DEADLINE_S = 120.0
+_UNKNOWN_KIND = 99
+_UNKNOWN_FIELD = b"\xba\x3e\x03new"
+"""Field 999 of any message, three bytes long."""
+
+_DEFAULTS = {kind: msgspec.structs.fields(payload) for payload, kind in KIND_OF.items()}
+
+
+class _OlderServer(LinkService):
+    """Plays the links of a recorded server, and keeps what went wrong."""
+
+    def __init__(self, peer: RecordedPeer, failures: list[Incompatible]) -> None:
+        self._peer = peer
+        self._failures = failures
+        self._links = 0
+
+    async def proxy(self, link: Link) -> None:
+        self._links += 1
+        if self._links > self._peer.links:
+            # The recorded server was gone by then.
+            return
+        try:
+            await self._peer.play(link, self._links)
+        except* Incompatible as group:
+            self._failures.extend(_leaves(group))
+
+    async def register(self, request: Any, peer: Any) -> Any:
+        raise NotImplementedError
+
+    async def config_sync(self, request: Any, peer: Any) -> Any:
+        raise NotImplementedError
+
+
+async def replay_client(
+    recording: Recording, *, codec: str, pace_s: float = 0.0, rewrite: Rewrite | None = None
+) -> None:
+    """Today's client, and the recorded server.
+
+    Raises:
+        Incompatible: They do not get on.
+    """
+    scene = SCENES[recording.name]
+    world, upstream = World(), ActingUpstream(scene.handler)
+    peer = RecordedPeer(recording, side="server", codec=codec, pace_s=pace_s, rewrite=rewrite)
+    failures: list[Incompatible] = []
+    listener = MemoryListener("edge", world.network)
+    with anyio.move_on_after(_DEADLINE_S):
+        async with anyio.create_task_group() as tasks:
+            started = anyio.Event()
+            tasks.start_soon(listener.serve, _OlderServer(peer, failures), started.set)
+            await started.wait()
+            async with scene.client(world, upstream) as client:
+                stage = Stage(world, None, client, upstream, [])
+                if scene.act is not None:
+                    tasks.start_soon(scene.act, stage)
+                await until(lambda: failures or peer.played.is_set(), within_s=_DEADLINE_S)
+                if not failures:
+                    await until(lambda: not upstream.running)
+            tasks.cancel_scope.cancel()
+    _compare(recording, "client", failures, peer, outcome(stage)[1], recording.upstream)
+
+
+async def replay_server(
+    recording: Recording, *, codec: str, pace_s: float = 0.0, rewrite: Rewrite | None = None
+) -> None:
+    """Today's server, and the recorded client.
+
+    Raises:
+        Incompatible: They do not get on.
+    """
+    scene = SCENES[recording.name]
+    world, upstream = World(), ActingUpstream(scene.handler)
+    peer = RecordedPeer(recording, side="client", codec=codec, pace_s=pace_s, rewrite=rewrite)
+    failures: list[Incompatible] = []
+
+    async def dial() -> None:
+        try:
+            for number in range(1, peer.links + 1):
+                await peer.play(world.network.dial("edge"), number)
+        except* Incompatible as group:
+            failures.extend(_leaves(group))
+
+    stage = Stage(world, None, None, upstream, [])
+    with anyio.move_on_after(_DEADLINE_S):
+        async with scene.server(world) as server, anyio.create_task_group() as tasks:
+            stage.server = server
+            tasks.start_soon(dial)
+            await until(lambda: failures or any(each.published for each in _tunnels(server)), within_s=_DEADLINE_S)
+            if not failures:
+                if scene.act is not None:
+                    tasks.start_soon(scene.act, stage)
+                async with anyio.create_task_group() as visits:
+                    visits.start_soon(scene.visit, stage)
+                    await until(lambda: failures or peer.played.is_set(), within_s=_DEADLINE_S)
+                    if failures:
+                        visits.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
+    _compare(recording, "server", failures, peer, outcome(stage)[0], recording.visitor)
+
+
+def _tunnels(server: Any) -> list[Any]:
+    return [tunnel for client in server.clients().clients for tunnel in client.tunnels]
+
+
+def _leaves(group: BaseExceptionGroup[Incompatible]) -> list[Incompatible]:
+    leaves: list[Incompatible] = []
+    for each in group.exceptions:
+        leaves += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return leaves
+
+
+def _compare(
+    recording: Recording, today: str, failures: list[Incompatible], peer: RecordedPeer, got: Any, expected: Any
+) -> None:
+    if failures:
+        raise failures[0]
+    if not peer.played.is_set():
+        raise Incompatible(f"{recording.name}: today's {today} and the recorded peer wait for each other")
+    if got != expected:
+        raise Incompatible(f"{recording.name}: the application behind today's {today} got {got}, not {expected}")
+    _, decode = CODECS["messagepack"]
+    frames = [decode(step.encodings["messagepack"]) for step in recording.steps if step.sender == today]
+    if (heard := peer.heard()) != (recorded := said(frames)):
+        raise Incompatible(f"{recording.name}: today's {today} said {heard}, the one recorded {recorded}")
+
+
+# -- peers of other versions
+
+
+def terser(data: bytes) -> bytes:
+    """A MessagePack frame as an earlier version writes it, which has no fields but those it needs."""
+    envelopes, ack, seq = msgspec.msgpack.decode(data)
+    shorter = [[session, kind, _without_defaults(kind, payload)] for session, kind, payload in envelopes]
+    return msgspec.msgpack.encode([shorter, ack, seq])
+
+
+def _without_defaults(kind: int, payload: list[Any]) -> list[Any]:
+    fields = _DEFAULTS[kind]
+    while len(payload) > 1:
+        default = fields[len(payload) - 2].default
+        if default is msgspec.NODEFAULT or msgspec.to_builtins(default) != msgspec.to_builtins(payload[-1]):
+            break
+        payload = payload[:-1]
+    return payload
+
+
+def later(codec: str) -> Rewrite:
+    """What a later version writes: fields, messages of the tunnel and capabilities that nobody knows yet."""
+    return _later_messagepack if codec == "messagepack" else _later_protobuf
+
+
+def _later_messagepack(data: bytes) -> bytes:
+    envelopes, ack, seq = msgspec.msgpack.decode(data)
+    longer = [[session, kind, _longer(kind, payload), "new"] for session, kind, payload in envelopes]
+    if _may_be_joined(envelopes, seq):
+        longer.append([0, _UNKNOWN_KIND, [_UNKNOWN_KIND, "new"], "new"])
+    return msgspec.msgpack.encode([longer, ack, seq, "new"])
+
+
+def _longer(kind: int, payload: list[Any]) -> list[Any]:
+    fields = _DEFAULTS[kind]
+    payload = [*payload, *[{"new": 1}] * (len(payload) - 1 >= len(fields))]
+    for index, each in enumerate(fields, start=1):
+        if each.name == "capabilities":
+            payload[index] = [*payload[index], "time-travel"]
+    return payload
+
+
+def _later_protobuf(data: bytes) -> bytes:
+    frame = tunnel_pb2.TunnelFrame.FromString(data)
+    joined = _may_be_joined([[0 if not each.session_id else 1, _kind(each)] for each in frame.envelopes], frame.seq)
+    for envelope in frame.envelopes:
+        message = getattr(envelope, envelope.WhichOneof("payload"))
+        if "capabilities" in message.DESCRIPTOR.fields_by_name:
+            message.capabilities.append("time-travel")
+        message.MergeFromString(_UNKNOWN_FIELD)
+        envelope.MergeFromString(_UNKNOWN_FIELD)
+    if joined:
+        frame.envelopes.add().MergeFromString(_UNKNOWN_FIELD)
+    return frame.SerializeToString() + _UNKNOWN_FIELD
+
+
+def _kind(envelope: Any) -> int:
+    return envelope.DESCRIPTOR.fields_by_name[envelope.WhichOneof("payload")].number
+
+
+def _may_be_joined(envelopes: list[Any], seq: int) -> bool:
+    """Whether the frame is one of the tunnel's own after the handshake, to which another message may be added."""
+    handshake = {KIND_OF[each] for each in KIND_OF if each.__name__ in ("Register", "RegisterResponse")}
+    return not seq and bool(envelopes) and not handshake & {each[1] for each in envelopes}

@@ -1,0 +1,87 @@
+"""What was said in a conversation, whatever pieces it was said in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from tunnel.domain.envelopes import (
+    BodyChunk,
+    GrpcFrame,
+    GrpcFrameType,
+    HttpRequest,
+    HttpResponse,
+    SessionPayload,
+    TcpOpen,
+    Trailers,
+    WebSocketFrame,
+    WebSocketOpcode,
+)
+
+__all__ = ["plain", "transcript"]
+
+_LEAST_REPEATED_BYTES = 32
+_ABOUT_FRAMING = ("body", "end", "more", "data", "type")
+
+
+def plain(value: Any, *without: str) -> Any:
+    """``value`` as JSON has it: structs by the names of their fields, those with their defaults left out."""
+    match value:
+        case msgspec.Struct():
+            named = ((field, getattr(value, field.name)) for field in msgspec.structs.fields(value))
+            return {
+                field.name: plain(each) for field, each in named if field.name not in without and each != field.default
+            }
+        case bytes() if len(value) >= _LEAST_REPEATED_BYTES and len(set(value)) == 1:
+            return {"repeat": plain(value[:1]), "times": len(value)}
+        case bytes():
+            return "".join(chr(each) if 32 <= each < 127 and each != 92 else f"\\x{each:02x}" for each in value)
+        case tuple() | list():
+            return [plain(each) for each in value]
+        case _:
+            return value
+
+
+def transcript(payloads: Iterable[SessionPayload]) -> list[Any]:
+    """The heads, data, message boundaries and ends among ``payloads``; data that came in pieces is one."""
+    said: list[Any] = []
+    for payload in payloads:
+        for item in _items(payload):
+            if isinstance(item, bytes):
+                if not item:
+                    continue
+                if said and isinstance(said[-1], bytes):
+                    said[-1] += item
+                    continue
+            said.append(item)
+    return [plain(item) if isinstance(item, bytes) else item for item in said]
+
+
+def _items(payload: SessionPayload) -> list[Any]:
+    end = ["end"] if payload.end else []
+    match payload:
+        case HttpRequest() | HttpResponse():
+            return [{"head": plain(payload, *_ABOUT_FRAMING)}, payload.body, *end]
+        case TcpOpen():
+            return [{"head": plain(payload, *_ABOUT_FRAMING)}, *end]
+        case BodyChunk():
+            return [payload.data, *end]
+        case Trailers():
+            return [{"trailers": plain(payload.headers)}, *end]
+        case GrpcFrame(type=GrpcFrameType.DATA):
+            return [payload.data, *([] if payload.more else ["message"])]
+        case GrpcFrame(type=GrpcFrameType.WHOLE):
+            return [{"metadata": plain(payload, *_ABOUT_FRAMING)}, payload.data, "message", *end]
+        case GrpcFrame():
+            name = GrpcFrameType(payload.type).name.lower()
+            return [{name: plain(payload, *_ABOUT_FRAMING)}, *end]
+        case WebSocketFrame(opcode=WebSocketOpcode.CLOSE):
+            return [{"close": plain(payload.payload)}, *end]
+        case WebSocketFrame():
+            kind = WebSocketOpcode(payload.opcode).name.lower()
+            begins = [] if kind == "continuation" else [kind]
+            return [*begins, payload.payload, *(["message"] if payload.fin else [])]
+        case _:
+            return [{type(payload).__name__: plain(payload)}]
