@@ -223,7 +223,7 @@ class SimWorld:
         client = clients[request.number % len(clients)]
         # What an entry does on a socket, without the socket.
         entry: Callable[..., Awaitable[None]] = self._entries.asgi_ingress(
-            client._entries._target, None, client.settings.limits
+            client._entries._target("http"), None, client.settings.limits
         )
         return entry
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Final, NoReturn, Protocol, cast
 
 from tunnel.app.cli.failures import report
-from tunnel.app.cli.output import write
+from tunnel.app.cli.output import settle, write
 from tunnel.domain.errors import TunnelError
 
 __all__ = ["main"]
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report(error)
     except KeyboardInterrupt:
         return 130
+    finally:
+        settle()
 
 
 def _run(arguments: list[str]) -> int:
