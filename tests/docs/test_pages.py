@@ -1,0 +1,34 @@
+"""Every block on every page does what the page says it does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.pages.terminal import Terminal
+from support.pages.walk import walk
+
+ROOT = Path(__file__).parents[2]
+FULL = os.environ.get("TUNNEL_FULL") == "1"
+WALKED_IN_A_CLONE = {"README.md", "docs/tutorial.md"}
+PAGES = sorted(
+    str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if "```" in page.read_text()
+)
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if page not in WALKED_IN_A_CLONE])
+def test_page_does_what_it_shows(
+    name: str, tmp_path: Path, terminal_in: Callable[[Path], Terminal], scratch: Path
+) -> None:
+    directory = tmp_path / "reader"
+    directory.mkdir()
+    walk(ROOT / name, name, terminal_in(directory), scratch, full=FULL)
+
+
+@pytest.mark.parametrize("name", sorted(WALKED_IN_A_CLONE))
+def test_page_does_what_it_shows_to_a_newcomer(
+    name: str, checkout: Path, terminal_in: Callable[[Path], Terminal], scratch: Path
+) -> None:
+    walk(ROOT / name, name, terminal_in(checkout), scratch, full=FULL)
