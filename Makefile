@@ -17,10 +17,14 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV := 1
 
+# Strict: a warning, such as of a link that leads nowhere, is an error (but none with --quiet, which loses warnings).
+# The variable turns off an announcement.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check full soak simulate bench proto format clean
+.PHONY: help demo test check docs full soak simulate bench proto format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,13 +35,17 @@ demo: $(RUNTIME) ## run a server, a client and a sample application once and sho
 test: $(INSTALLED) ## run the tests (ARGS="-k session")
 	$(PYTEST) $(ARGS)
 
-check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, generated code, tests
+check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, generated code, documentation, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_proto.py --check
+	$(MKDOCS)
 	$(PYTEST)
+
+docs: $(INSTALLED) ## build the documentation as a site into build/site, with every link checked
+	$(MKDOCS)
 
 full: $(INSTALLED) ## the tests at full length: minutes of throttled links, thousands of examples
 	TUNNEL_FULL=1 $(PYTEST) $(ARGS)
@@ -73,5 +81,5 @@ $(RUNTIME): pyproject.toml
 # --group came with pip 25.1, and a fresh environment may hold an older one.
 $(INSTALLED): $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --group dev --group docs
 	@touch $@

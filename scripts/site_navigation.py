@@ -13,6 +13,7 @@ from typing import Any, Final
 
 _DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 _HEADING: Final = re.compile(r"^# (.+)$", re.MULTILINE)
+_KEY: Final = re.compile(r"<td><code>[^<]+</code>")
 _OUTSIDE: Final = re.compile(r"\[([^\]]+)\]\((?P<target>(?:\.\./)+[^)#\s]+)[^)]*\)")
 
 
@@ -31,6 +32,12 @@ def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:
         return link[0] if (here / link["target"]).resolve().is_relative_to(_DOCS) else link[1]
 
     return _OUTSIDE.sub(inside, markdown)
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Let long keys in tables break after their dots, and leave out what reStructuredText puts before examples."""
+    html = _KEY.sub(lambda cell: cell[0].replace(".", ".<wbr>"), html)
+    return html.replace("<p>::</p>", "")
 
 
 def _filled(entries: list[Any], sections: dict[str, list[Any]]) -> list[Any]:
