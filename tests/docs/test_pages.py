@@ -13,9 +13,7 @@ from support.pages.walk import walk
 ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("TUNNEL_FULL") == "1"
 WALKED_IN_A_CLONE = {"README.md", "docs/tutorial.md"}
-PAGES = sorted(
-    str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if "```" in page.read_text()
-)
+PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if "```" in page.read_text())
 
 
 @pytest.mark.parametrize("name", [page for page in PAGES if page not in WALKED_IN_A_CLONE])

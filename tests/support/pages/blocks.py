@@ -18,11 +18,13 @@ _FENCE: Final = re.compile(
         ^(?P=indent)(?P=ticks)[ ]*$""",
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
-_REMARK: Final = re.compile(r"<!--\s*test:\s*(?P<verb>\w+)[ ]*(?P<argument>[^\n]*?)\s*(?:\n(?P<body>.*?))?-->", re.DOTALL)
+_REMARK: Final = re.compile(
+    r"<!--\s*test:\s*(?P<verb>\w+)[ ]*(?P<argument>[^\n]*?)\s*(?:\n(?P<body>.*?))?-->", re.DOTALL
+)
 _TITLE: Final = re.compile(r'title="([^"]+)"')
 
 _WITH_ARGUMENT: Final = {"skip", "stays", "exit", "given"}
-_VERBS: Final = _WITH_ARGUMENT | {"append", "wrong", "full", "output", "said", "before", "typed"}
+_VERBS: Final = _WITH_ARGUMENT | {"append", "wrong", "full", "interrupted", "output", "said", "before", "typed"}
 _COMMANDS: Final = {"sh", "console", "bash"}
 _SETTINGS: Final = {"toml", "yaml"}
 
@@ -153,7 +155,7 @@ def _claim(language: str, titled: bool, remarks: Mapping[str, str], where: str, 
         return Claim.SHOWN
     if "said" in remarks:
         return Claim.SAID
-    if "output" in remarks:
+    if "output" in remarks or "interrupted" in remarks:
         return Claim.OUTPUT
     if titled:
         return Claim.FILE

@@ -144,5 +144,7 @@ def reader_environment(programs: Path) -> dict[str, str]:
     Args:
         programs: Folder in which ``python3`` and ``tunnel`` are found first.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT and not name.startswith("PYTEST")}
+    kept = {
+        name: value for name, value in os.environ.items() if name not in _LEFT_OUT and not name.startswith("PYTEST")
+    }
     return kept | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "120"}

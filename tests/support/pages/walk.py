@@ -16,7 +16,9 @@ from support.pages.terminal import Terminal
 __all__ = ["walk"]
 
 
-def walk(path: Path, name: str, terminal: Terminal, scratch: Path, *, full: bool = False) -> None:
+def walk(
+    path: Path, name: str, terminal: Terminal, scratch: Path, ports: PagePorts | None = None, *, full: bool = False
+) -> None:
     """Walk a page to its end; what it left running is stopped then.
 
     Args:
@@ -24,13 +26,14 @@ def walk(path: Path, name: str, terminal: Terminal, scratch: Path, *, full: bool
         name: What it is called in messages.
         terminal: Where its commands are typed.
         scratch: Empty directory for what belongs to the walk and not to the page.
+        ports: For a page whose files are there already; None: exchanged for those that the page names.
         full: Whether to run what takes long, too.
 
     Raises:
         PageError: The page promises what does not happen.
     """
     blocks = blocks_of(path, name)
-    walker = _Walker(blocks, terminal, scratch, full=full)
+    walker = _Walker(blocks, terminal, scratch, ports or _ports_of(blocks), full=full)
     try:
         for block in blocks:
             walker.do(block)
@@ -40,15 +43,19 @@ def walk(path: Path, name: str, terminal: Terminal, scratch: Path, *, full: bool
         raise PageError(f"{name}: " + "\n".join(ends))
 
 
+def _ports_of(blocks: list[Block]) -> PagePorts:
+    return PagePorts(
+        text
+        for block in blocks
+        for text in (block.text, block.before, *(script for _, script in block.typed), *block.given.values())
+    )
+
+
 class _Walker:
     """How far a walk has got: what was printed last, and what the placeholders stand for."""
 
-    def __init__(self, blocks: list[Block], terminal: Terminal, scratch: Path, *, full: bool) -> None:
-        self._ports: Final = PagePorts(
-            text
-            for block in blocks
-            for text in (block.text, block.before, *(script for _, script in block.typed), *block.given.values())
-        )
+    def __init__(self, blocks: list[Block], terminal: Terminal, scratch: Path, ports: PagePorts, *, full: bool) -> None:
+        self._ports: Final = ports
         self._terminal: Final = terminal
         self._scratch: Final = scratch
         self._full: Final = full
@@ -128,10 +135,19 @@ class _Walker:
             raise PageError(f"{block.where}: does not say {text!r}:\n" + "\n".join(running.lines))
 
     def _compare(self, block: Block) -> None:
+        if "interrupted" in block.remarks:
+            self._interrupt(block)
         if self._printed is None:
             return
         if (why := differences(self._ports.exchanged(block.text), self._printed, self._names)) is not None:
             raise PageError(f"{block.where}: {why}")
+
+    def _interrupt(self, block: Block) -> None:
+        """Press Ctrl-C where something was started last; what it printed is what the block shows."""
+        running = self._terminal.running.pop()
+        if (end := running.stop()) is not None:
+            raise PageError(f"{block.where}: {end}")
+        self._printed = running.lines
 
     def _hear(self, block: Block) -> None:
         """Wait until something that goes on running says all of this."""
