@@ -24,10 +24,10 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check docs full soak simulate bench proto format clean
+.PHONY: help demo test check docs full soak simulate bench proto reference format clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(RUNTIME) ## run a server, a client and a sample application once and show what came back (ARGS="--transport grpc")
 	$(BIN)/tunnel demo --once $(ARGS)
@@ -41,6 +41,7 @@ check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, ge
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_proto.py --check
+	$(BIN)/python scripts/generate_reference.py --check
 	$(MKDOCS)
 	$(PYTEST)
 
@@ -61,6 +62,9 @@ bench: $(RUNTIME) ## measure the tunnel beside ssh -R and other ways to the same
 
 proto: $(INSTALLED) ## generate the protobuf code anew
 	$(BIN)/python scripts/generate_proto.py
+
+reference: $(INSTALLED) ## generate the tables of settings and options anew
+	$(BIN)/python scripts/generate_reference.py
 
 format: $(INSTALLED) ## format, and mend what the linter can mend
 	$(BIN)/ruff format .

@@ -1,5 +1,6 @@
 """A gRPC service that greets. Its messages are UTF-8 texts, so that the example needs no generated code."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -11,7 +12,7 @@ def greet(name: str, context: grpc.ServicerContext) -> str:
     return f"hello, {name}"
 
 
-def count_down(start: str, context: grpc.ServicerContext):
+def count_down(start: str, context: grpc.ServicerContext) -> Iterator[str]:
     for number in range(int(start), 0, -1):
         yield str(number)
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 import yaml
-
 from support.certificates import Authority
+
 from tunnel.app.cli import main
 
 __all__ = ["check_settings"]

@@ -55,7 +55,7 @@ def differences(shown: str, lines: Sequence[str], names: MutableMapping[str, str
 
 
 def found_in(shown: str, lines: Sequence[str], names: MutableMapping[str, str]) -> str | None:
-    """Look for each line of ``shown`` among ``lines``, anywhere within one; None when all are there, else one that is not."""
+    """Look for each line of ``shown`` among ``lines``, anywhere within one; the first that is not there, or None."""
     for line in _trimmed(shown.splitlines()):
         if not any(_agrees(f"...{line.strip()}...", each, names) for each in lines):
             return line
