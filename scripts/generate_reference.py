@@ -214,7 +214,21 @@ def _row(setting: Setting, cells: Sequence[str]) -> str:
         default = "required"
     else:
         default = setting.default or written or "none"
-    return _joined((key, setting.kind, default, meaning))
+    return _joined((key, setting.kind, default, _without_range(meaning, setting.kind)))
+
+
+def _without_range(meaning: str, kind: str) -> str:
+    """What a row means, without the range that its type says: rows written by hand often repeat it."""
+    bounds = kind.partition(", ")[2]
+    for form in {
+        bounds,
+        bounds.replace(",", ""),
+        bounds.replace(" to ", " - "),
+        bounds.replace(",", "").replace(" to ", " - "),
+    }:
+        if " " in form:
+            meaning = re.sub(rf"^{re.escape(form)}(?:: |; | )|[;,](?: from)? {re.escape(form)}(?=[;.]|$)", "", meaning)
+    return meaning
 
 
 def command_line_page(text: str) -> str:

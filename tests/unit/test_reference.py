@@ -53,3 +53,11 @@ def test_tree_of_errors_is_that_of_the_classes():
     exported = [getattr(tunnel, name) for name in tunnel.__all__]
     direct = [each.__name__ for each in exported if isinstance(each, type) and each.__base__ is tunnel.TunnelError]
     assert sorted(drawn) == sorted(direct)
+
+
+def test_range_is_said_once():
+    page = PAGE.replace("how often", "0.1 - 300; how often")
+
+    assert "| `limits.heartbeat_s` | seconds, 0.1 to 300 | 5 s | how often |" in generate_reference.configuration_page(
+        page
+    )
