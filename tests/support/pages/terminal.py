@@ -13,8 +13,6 @@ from typing import Final
 
 __all__ = ["Running", "Terminal", "reader_environment"]
 
-_COMMAND_S: Final = 600.0
-"""For one block that ends; the longest installs packages."""
 _HEARD_S: Final = 60.0
 _END_S: Final = 20.0
 
@@ -41,12 +39,12 @@ class Terminal:
         self._state: Final = state
         self._heard: Final = threading.Condition()
 
-    def run(self, script: str) -> tuple[int, list[str]]:
+    def run(self, script: str, *, limit_s: float) -> tuple[int, list[str]]:
         """Type ``script``, wait for its end, and return the status and what was printed on either output.
 
-        The first command that fails ends it.
+        The first command that fails ends it, and so does ``limit_s``, in seconds.
         """
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "-e", "-o", "pipefail", "-c", _REMEMBER + script],
             cwd=self.directory,
             env=self.environment | {"WALK_STATE": str(self._state)},
@@ -54,12 +52,19 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_COMMAND_S,
+            start_new_session=True,
         )
+        try:
+            printed, _ = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            # What it started may hold its output open, too.
+            os.killpg(process.pid, signal.SIGKILL)
+            printed, _ = process.communicate()
+            return -signal.SIGKILL, [*printed.splitlines(), f"stopped after {limit_s:g} s; does it stay?"]
         directory, _, variables = self._state.read_text().partition("\n")
         self.directory = Path(directory)
         self.environment = dict(each.split("=", 1) for each in variables.split("\0") if each)
-        return done.returncode, done.stdout.splitlines()
+        return process.returncode, printed.splitlines()
 
     def start(self, script: str) -> Running:
         """Type ``script`` in another terminal with the same directory and environment, and go on."""

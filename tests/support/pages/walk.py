@@ -15,6 +15,11 @@ from support.pages.terminal import Terminal
 
 __all__ = ["walk"]
 
+_COMMAND_S: Final = 60.0
+"""For one block that ends."""
+_LONG_S: Final = 600.0
+"""For one that installs packages."""
+
 
 def walk(
     path: Path, name: str, terminal: Terminal, scratch: Path, ports: PagePorts | None = None, *, full: bool = False
@@ -124,7 +129,7 @@ class _Walker:
         if stays:
             self._start(block, source, self._ready(stays))
             return
-        ended, self._printed = self._terminal.run(source)
+        ended, self._printed = self._terminal.run(source, limit_s=_LONG_S if "full" in block.remarks else _COMMAND_S)
         if ended != status:
             raise PageError(f"{block.where}: ended with {ended}, not {status}:\n" + "\n".join(self._printed))
 
