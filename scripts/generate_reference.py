@@ -26,7 +26,7 @@ import msgspec
 from msgspec import inspect as shapes
 
 from tunnel.app import cli
-from tunnel.domain.configuration import ClientSettings, ServerSettings
+from tunnel.domain.configuration import ClientSettings, MiddlewareSettings, ServerSettings
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
@@ -66,6 +66,10 @@ def _settings(kind: shapes.Type, path: str) -> Iterator[tuple[str, Setting]]:
     assert isinstance(kind, shapes.StructType)
     told = dict(_ARGUMENT.findall(inspect.cleandoc(kind.cls.__doc__ or "")))
     for field in kind.fields:
+        if kind.cls is MiddlewareSettings and field.name == "options":
+            # They stand in the table itself, and each kind has its own.
+            yield f"{path}.OPTION", Setting("any", "-", False, "an option of that kind")
+            continue
         here = _as_written(f"{path}.{field.encode_name}".lstrip("."))
         yield from _below(field.type, here, field, " ".join(told.get(field.name, "").split()))
 
@@ -98,7 +102,8 @@ def _below(kind: shapes.Type, path: str, field: shapes.Field, meaning: str) -> I
 
 def _as_written(path: str) -> str:
     """Two tables that have the same keys elsewhere are listed once."""
-    path = re.sub(r"^upstreams\.", "groups.NAME.upstreams.", path)
+    path = re.sub(r"^(forward\.)?upstreams\.", "groups.NAME.upstreams.", path)
+    path = re.sub(r"^forward\.rules\[\]\.(?!groups$)", "rules[].", path)
     return path.replace("groups.NAME.rules[]", "rules[]")
 
 
@@ -272,7 +277,8 @@ def _options(name: str, parser: argparse.ArgumentParser) -> str:
         _joined(
             (
                 f"`{', '.join(action.option_strings) or action.metavar or action.dest}`",
-                shown._expand_help(action).replace("|", "\\|"),
+                # The site would take a bracket for the beginning of a link.
+                re.sub(r"[|\[]", r"\\\g<0>", shown._expand_help(action)),
             )
         )
         for action in parser._actions
