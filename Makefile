@@ -17,10 +17,14 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV := 1
 
+# Strict: a warning, such as of a link that leads nowhere, is an error (but none with --quiet, which loses warnings).
+# The variable turns off an announcement.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo demo-stay test check full mutation soak simulate bench proto format clean
+.PHONY: help demo demo-stay test check docs full mutation soak simulate bench proto reference format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,13 +38,18 @@ demo-stay: $(RUNTIME) ## the same, and leave it running, to expose an applicatio
 test: $(INSTALLED) ## run the tests (ARGS="-k session")
 	$(PYTEST) $(ARGS)
 
-check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, generated code, tests
+check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, generated code, documentation, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_proto.py --check
+	$(BIN)/python scripts/generate_reference.py --check
+	$(MKDOCS)
 	$(PYTEST)
+
+docs: $(INSTALLED) ## build the documentation as a site into build/site, with every link checked
+	$(MKDOCS)
 
 full: $(INSTALLED) ## the tests at full length: minutes of throttled links, thousands of examples
 	TUNNEL_FULL=1 $(PYTEST) $(ARGS)
@@ -59,6 +68,9 @@ bench: $(RUNTIME) ## measure the tunnel beside ssh -R and other ways to the same
 
 proto: $(INSTALLED) ## generate the protobuf code anew
 	$(BIN)/python scripts/generate_proto.py
+
+reference: $(INSTALLED) ## generate the tables of settings and options anew
+	$(BIN)/python scripts/generate_reference.py
 
 format: $(INSTALLED) ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
@@ -79,5 +91,5 @@ $(RUNTIME): pyproject.toml
 # --group came with pip 25.1, and a fresh environment may hold an older one.
 $(INSTALLED): $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --group dev --group docs
 	@touch $@

@@ -15,7 +15,7 @@ from msgspec import inspect
 
 import tunnel
 from tunnel.app.container import ServerContainer
-from tunnel.domain.configuration import ClientSettings, LimitsSettings, MiddlewareSettings, ServerSettings
+from tunnel.domain.configuration import ClientSettings, MiddlewareSettings, ServerSettings
 from tunnel.domain.envelopes import KIND_OF, Kind
 from tunnel.domain.limits import Limits
 
@@ -219,13 +219,6 @@ def test_protocol_page_lists_the_announced_limits_in_wire_order():
     announced = [(field.name, field.default) for field in msgspec.structs.fields(Limits)]
 
     assert documented[: len(announced)] == announced
-
-
-def test_configuration_page_gives_the_defaults_of_limits():
-    rows = table_rows("configuration.md", heading="## Limits, on either side")[2:]
-    documented = {name.removeprefix("limits."): quantity(default) for name, default, *_ in rows}
-
-    assert documented == {field.name: field.default for field in msgspec.structs.fields(LimitsSettings)}
 
 
 def test_middleware_page_lists_the_options_of_every_kind():
