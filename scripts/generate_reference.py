@@ -272,7 +272,8 @@ def _options(name: str, parser: argparse.ArgumentParser) -> str:
         _joined(
             (
                 f"`{', '.join(action.option_strings) or action.metavar or action.dest}`",
-                shown._expand_help(action).replace("|", "\\|"),
+                # A bar would end the cell, and brackets make a link.
+                re.sub(r"[|\[]", r"\\\g<0>", shown._expand_help(action)),
             )
         )
         for action in parser._actions
