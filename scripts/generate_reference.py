@@ -277,7 +277,7 @@ def _options(name: str, parser: argparse.ArgumentParser) -> str:
         _joined(
             (
                 f"`{', '.join(action.option_strings) or action.metavar or action.dest}`",
-                # The site would take a bracket for the beginning of a link.
+                # A bar would end the cell, and brackets make a link.
                 re.sub(r"[|\[]", r"\\\g<0>", shown._expand_help(action)),
             )
         )

@@ -21,7 +21,7 @@ __all__ = ["check_settings"]
 
 _CLIENT_KEYS: Final = {
     *("servers", "client_id", "token", "token_env", "token_file", "allow_targets", "upstreams", "entry", "fallback"),
-    *("proxy", "links"),
+    *("proxy", "links", "claim"),
 }
 _FILES: Final = ("certificate", "key", "ca", "client_ca")
 _HASH: Final = re.compile(r"<[^<>\n]*(?:hash|hex)[^<>\n]*>")
@@ -71,7 +71,8 @@ def _is_clients(table: Table) -> bool:
 def _complete_client(table: Table) -> None:
     secure = isinstance(table.get("tls"), dict)
     table.setdefault("servers", [f"{'grpcs' if secure else 'grpc'}://127.0.0.1:7000"])
-    table.setdefault("group", "web")
+    if "claim" not in table:
+        table.setdefault("group", "web")
     if not {"token", "token_env", "token_file"} & table.keys():
         table["token"] = "shown"
 
