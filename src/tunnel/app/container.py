@@ -9,13 +9,14 @@ part by overriding its provider, for example::
 
 The aggregates ``transports`` and ``targets`` are keyed by URL scheme, ``listeners`` and ``ingresses`` by the name of
 their configuration table; one of their parts is replaced by ``container.transports.providers["ws"].override(...)``,
-parts are added by ``set_providers``. Packages add to ``transports`` by an entry point of the group
-``tunnel.transports``, whose name is the scheme and whose value is a callable without arguments that returns a
-``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's ``ClientTlsSettings``, those of these and of
-``grpc`` and ``ws`` with ``proxies``, by URLs of servers, when there is one to go through. Listeners, ingresses and
-admin ports that have TLS are called with their ``ListenerTls`` as ``tls``, and HTTP ingresses that let links in with
-``links``. A client's ``targets`` of ``asgi``, ``wsgi`` and ``app`` are called with the ``Applications`` that run in the
-process.
+``set_providers`` takes all parts that there shall be, so others are added by
+``container.transports.set_providers(**container.transports.providers, own=...)``. Packages add to ``transports`` by
+an entry point of the group ``tunnel.transports``, whose name is the scheme and whose value is a callable without
+arguments that returns a ``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's
+``ClientTlsSettings``, those of these and of ``grpc`` and ``ws`` with ``proxies``, by URLs of servers, when there is
+one to go through. Listeners, ingresses and admin ports that have TLS are called with their ``ListenerTls`` as
+``tls``, and HTTP ingresses that let links in with ``links``. A client's ``targets`` of ``asgi``, ``wsgi`` and ``app``
+are called with the ``Applications`` that run in the process.
 
 The aggregate ``middleware`` is keyed by kind, and each of its parts returns a ``MiddlewareKind``. Packages add to it by
 an entry point of the group ``tunnel.middleware``, whose name is the kind and whose value is the class.
