@@ -5,17 +5,17 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
-from contract.transport_contract import TransportCapabilities, TransportContract, TransportHarness
 
 from tunnel.adapters.memory.listener import MemoryListener
 from tunnel.adapters.memory.network import MemoryNetwork
 from tunnel.adapters.memory.transport import MemoryTransport
 from tunnel.ports.transport import Link
+from tunnel.testing.transport import TransportCapabilities, TransportContract, TransportHarness
 
 
 class MemoryHarness(TransportHarness):
     scheme = "memory"
-    capabilities = TransportCapabilities(buffered_bytes=2 * 64 * 1024, quiet_s=0.01)
+    capabilities = TransportCapabilities(buffered_bytes=2 * 64 * 1024, quiet_s=0.01, addresses=False)
 
     def __init__(self) -> None:
         self.network = MemoryNetwork()

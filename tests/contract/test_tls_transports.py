@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from contract.transport_contract import TransportCapabilities, TransportContract
 from support.certificates import Authority
 from support.sockets import SocketHarness
 
@@ -15,6 +14,7 @@ from tunnel.adapters.tls.client import OpensslClientTls
 from tunnel.adapters.tls.listener import OpensslListenerTls
 from tunnel.adapters.websocket.listener import WebSocketListener
 from tunnel.adapters.websocket.transport import WebSocketTransport
+from tunnel.testing.transport import TransportCapabilities, TransportContract
 
 
 class TlsHarness(SocketHarness):

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
-from contract.transport_contract import TransportHarness
 from support.ports import unused_port
 
 from tunnel.ports.transport import Link, LinkService, Listener
+from tunnel.testing.transport import TransportHarness
 
 __all__ = ["Relay", "SocketHarness"]
 

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+import anyio
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
@@ -29,6 +30,9 @@ __all__ = ["Check", "Contract", "Rule", "RuleBroken"]
 
 EXAMPLES: Final = 25
 """Drawn examples of each check that draws: a second of an in-memory adapter, several of one with sockets."""
+
+DEADLINE_S: Final = 20.0
+"""Longest a scenario may take unless its contract says otherwise: far more than any needs."""
 
 HarnessT = TypeVar("HarnessT")
 
@@ -80,11 +84,13 @@ class Check(Generic[HarnessT]):
     Args:
         rule: Broken when the scenario fails in whatever way.
         scenario: ``async def scenario(harness)``, or ``(harness, drawn)``.
+        deadline_s: Longest the scenario may take, in seconds; a hang is a failure, never a wait.
         drawn: Where the second argument comes from; None when there is none.
     """
 
     rule: Rule
     scenario: Scenario
+    deadline_s: float
     drawn: SearchStrategy[Any] | None = None
 
     @property
@@ -117,19 +123,24 @@ class Check(Generic[HarnessT]):
         failing: list[str] = []
         try:
             if self.drawn is None:
-                run(event_loop, self.scenario, harness)
+                run(event_loop, self._in_time, harness)
             else:
                 self._try_drawn(self._once(harness, event_loop, failing), examples, drawn_anew=drawn_anew)
         except Exception as exc:
             cause = _root(exc)
-            why = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+            why = str(cause) if isinstance(cause, AssertionError) else f"{type(cause).__name__}: {cause}"
             raise RuleBroken(self.rule, self.name, why, counterexample="".join(failing[-1:])) from exc
+
+    async def _in_time(self, *arguments: Any) -> None:
+        with anyio.move_on_after(self.deadline_s) as scope:
+            await self.scenario(*arguments)
+        assert not scope.cancelled_caught, f"has not come to an end after {self.deadline_s:g} s"
 
     def _once(self, harness: HarnessT, event_loop: EventLoop, failing: list[str]) -> Callable[[Any], None]:
         # The smallest example comes last, since Hypothesis runs it once more when it has found it.
         def once(example: Any) -> None:
             try:
-                run(event_loop, self.scenario, harness, example)
+                run(event_loop, self._in_time, harness, example)
             except Exception:
                 failing.append(repr(example))
                 raise
@@ -154,10 +165,12 @@ class Contract(Generic[HarnessT]):
 
     Args:
         port: What the adapters are adapters of, ``transport``.
+        deadline_s: Longest one scenario may take, in seconds, on a slow machine.
     """
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, *, deadline_s: float = DEADLINE_S) -> None:
         self.port = port
+        self.deadline_s = deadline_s
         self._rules: dict[str, Rule] = {}
         self._checks: list[Check[HarnessT]] = []
 
@@ -192,7 +205,7 @@ class Contract(Generic[HarnessT]):
         """
 
         def add(scenario: Scenario) -> Scenario:
-            self._checks.append(Check(rule, scenario, drawn))
+            self._checks.append(Check(rule, scenario, self.deadline_s, drawn))
             return scenario
 
         return add

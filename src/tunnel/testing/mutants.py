@@ -66,7 +66,8 @@ def try_out(mutant: Mutant) -> Verdict:
 
 def table(verdicts: Iterable[Verdict]) -> str:
     """What was found, a row for each mutant, in Markdown."""
-    rows = [("mutant", "rule", "others", "shown by", "counterexample"), ("---",) * 5]
+    rows: list[tuple[str, ...]] = [("mutant", "rule", "others", "shown by", "counterexample")]
+    rows.append(("---",) * len(rows[0]))
     rows += [(verdict.mutant.name, *_cells(verdict.broken)) for verdict in verdicts]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
