@@ -19,7 +19,7 @@ from tunnel.testing.transport import TransportCapabilities, TransportContract
 
 class TlsHarness(SocketHarness):
     # As without TLS, and what OpenSSL and asyncio hold in addition.
-    capabilities = TransportCapabilities(buffered_bytes=24 * 1024 * 1024)
+    capabilities = TransportCapabilities(buffered_bytes=24 * 1024 * 1024, certificates=True)
 
     def __init__(self, server: OpensslListenerTls, client: OpensslClientTls) -> None:
         super().__init__()

@@ -6,13 +6,13 @@ The model of one direction is what was sent and not yet received, and how each e
 2. A receiver gets frames in order; it may miss possible ones, never sure ones, until something ended the link.
 3. After an orderly close all sure frames come, and then the end. After an abort or a break some may be lost, from some
    frame on.
-4. A side that closed or aborted is told so, whatever else happened.
+4. A side that closed or aborted receives nothing more. It is told so, or how the link had ended before.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 import anyio
@@ -175,7 +175,8 @@ class _Run:
         first = not self._told
         unread = bool(self._lanes[side.other].under_way)
         self._closed.add(side)
-        self._told[side] = frozenset({LinkEnd.CLOSED})
+        # Who closes what has ended already may go on saying how.
+        self._told[side] = self._told.get(side, frozenset()) | {LinkEnd.CLOSED}
         if first:
             # What a closing side leaves unread may reset the connection before its word of closing arrives.
             reset = peer_sees is LinkEnd.BROKEN or unread
@@ -201,7 +202,7 @@ class _Run:
         expect(end, *self._told[side], when=f"to the {side.value}")
 
 
-async def _cancelled(call: Callable[[], Awaitable[None]], turns: int) -> None:
+async def _cancelled(call: Callable[[], Coroutine[None, None, None]], turns: int) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(call)
         for _ in range(turns):

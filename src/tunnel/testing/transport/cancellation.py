@@ -32,9 +32,8 @@ async def receive_cancelled_at_each_point_loses_nothing(harness: TransportHarnes
         for at in count(1):
             first = 2 * at - 1
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(sender.send, chunk_frame(first))
+                tasks.start_soon(_send_two, sender, first)
                 outcome = await interrupt(receiver.receive, at=at, give_up=receiver.abort)
-                await sender.send(chunk_frame(first + 1))
             received = [frame.seq for frame in outcome.result]
             assert outcome.error is None, f"{outcome.error} after a receive was cancelled at suspension {at}"
             while not received or received[-1] < first + 1:
@@ -42,6 +41,11 @@ async def receive_cancelled_at_each_point_loses_nothing(harness: TransportHarnes
             assert received == [first, first + 1], f"{received} arrived of {[first, first + 1]}, cancelled at {at}"
             if not outcome.reached:
                 return
+
+
+async def _send_two(link: Link, first: int) -> None:
+    await link.send(chunk_frame(first))
+    await link.send(chunk_frame(first + 1))
 
 
 @TRANSPORT.shows(rules.CANCEL_RECEIVE)

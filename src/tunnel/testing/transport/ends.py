@@ -76,7 +76,9 @@ async def nothing_works_after_close(harness: TransportHarness, *, from_server: b
         closer, other = ordered(pair, from_server=from_server)
         await other.send(chunk_frame(1))
         await in_time(closer.aclose(), "closing")
-        expect(await end_of(closer.receive), LinkEnd.CLOSED, when="to a receiver that closed")
+        ends: list[LinkEnd] = []
+        await in_time(_receiving(closer, ends), "receiving after a close")
+        expect(*ends, LinkEnd.CLOSED, when="to a receiver that closed")
         expect(await end_of(lambda: closer.send(chunk_frame(1))), LinkEnd.CLOSED, when="to a sender that closed")
 
 
