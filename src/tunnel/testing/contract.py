@@ -216,6 +216,7 @@ class Contract(Generic[HarnessT]):
         event_loop: EventLoop = "asyncio",
         *,
         checks: Iterable[Check[HarnessT]] | None = None,
+        examples: int = EXAMPLES,
     ) -> tuple[RuleBroken, ...]:
         """Run the checks and tell which rules an adapter breaks; each rule once, none when it keeps all.
 
@@ -223,12 +224,13 @@ class Contract(Generic[HarnessT]):
             harness: Makes a harness; called for each check.
             event_loop: On which event loop.
             checks: Which to run; None for all.
+            examples: How many are drawn by each check that draws.
         """
         broken: dict[Rule, RuleBroken] = {}
         for check in self.checks if checks is None else checks:
             if check.rule not in broken:
                 try:
-                    check.run(harness(), event_loop)
+                    check.run(harness(), event_loop, examples=examples)
                 except RuleBroken as exc:
                     broken[check.rule] = exc
         return tuple(broken.values())

@@ -11,12 +11,16 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from tunnel.testing.contract import Contract, Rule, RuleBroken
 from tunnel.testing.event_loops import EventLoop
 
 __all__ = ["Mutant", "Verdict", "table", "try_out"]
+
+
+EXAMPLES: Final = 100
+"""Drawn examples of each check that draws: mutants are in-memory adapters, for which that is a blink."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Verdict:
 
 def try_out(mutant: Mutant) -> Verdict:
     """Run all of its contract on ``mutant``; the same examples every time."""
-    return Verdict(mutant, mutant.contract.verdict(mutant.harness, mutant.event_loop))
+    return Verdict(mutant, mutant.contract.verdict(mutant.harness, mutant.event_loop, examples=EXAMPLES))
 
 
 def table(verdicts: Iterable[Verdict]) -> str:

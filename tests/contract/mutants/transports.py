@@ -93,11 +93,10 @@ class Duplicating(MemoryLink):
 
 
 class Reordering(MemoryLink):
-    async def receive(self) -> Frame:
-        frames = self._incoming.frames
-        if len(frames) == 2 and frames[0][1].seq > 200:
-            frames.reverse()
-        return await super().receive()
+    async def send(self, frame: Frame) -> None:
+        await super().send(frame)
+        if len(self._outgoing.frames) == 2 and frame.seq > 200:
+            self._outgoing.frames.reverse()
 
 
 class Merging(MemoryLink):
@@ -138,7 +137,7 @@ class HalfDuplex(MemoryLink):
             self.receiving = False
 
     async def send(self, frame: Frame) -> None:
-        while self.receiving:
+        while self.receiving:  # noqa: ASYNC110
             await anyio.sleep(0.1)
         await super().send(frame)
 
@@ -175,11 +174,14 @@ class ClosingOnce(MemoryLink):
     closing = False
 
     async def aclose(self) -> None:
-        while self.closing:
-            await anyio.sleep(1)
+        if self.closing:
+            await anyio.sleep_forever()
         self.closing = True
-        await anyio.lowlevel.checkpoint()
         await super().aclose()
+        try:
+            await anyio.lowlevel.checkpoint()
+        finally:
+            self.closing = False
 
 
 class NotWakingItself(MemoryLink):
@@ -192,6 +194,24 @@ class NotWakingItself(MemoryLink):
 class AbortingInOrder(MemoryLink):
     def abort(self) -> None:
         self._close(peer_sees=LinkEnd.ENDED)
+
+
+class NotWakingItselfOnAbort(MemoryLink):
+    def abort(self) -> None:
+        readable, self._incoming._readable = self._incoming._readable, None
+        super().abort()
+        self._incoming._readable = readable
+
+
+class WaitingWhenSevered(MemoryLink):
+    async def receive(self) -> Frame:
+        waits = self._incoming.receiver_end is None
+        try:
+            return await super().receive()
+        except LinkError as exc:
+            if waits and exc.end is self._incoming.sender_end is LinkEnd.BROKEN:
+                await anyio.sleep_forever()
+            raise
 
 
 class EndedWhenSevered(MemoryLink):
@@ -214,7 +234,7 @@ class BrokenWhenEnded(MemoryLink):
 
 class WaitingForAnAnswer(MemoryLink):
     async def aclose(self) -> None:
-        if self._outgoing.sender_end is LinkEnd.BROKEN:
+        if self._incoming.sender_end is LinkEnd.BROKEN:
             await anyio.sleep(5)
         await super().aclose()
 
@@ -226,6 +246,13 @@ class Unbounded(MemoryLink):
             self._outgoing.push(frame)
         else:
             await super().send(frame)
+
+
+class TakingSmallFrames(MemoryLink):
+    async def send(self, frame: Frame) -> None:
+        small = len(encode_frame(frame)) < 5000
+        self._outgoing.capacity_frames = 100 if small else 2
+        await super().send(frame)
 
 
 class AlwaysReady(MemoryLink):
@@ -241,10 +268,20 @@ class ReadyAfterTheEnd(MemoryLink):
 
 
 class HeldUp(MemoryLink):
+    sending = False
+
+    async def send(self, frame: Frame) -> None:
+        self.sending = True
+        try:
+            await super().send(frame)
+        finally:
+            self.sending = False
+
     async def receive(self) -> Frame:
-        while self._outgoing._writable is not None:
+        frame = await super().receive()
+        while self.sending and len(encode_frame(frame)) < 100:  # noqa: ASYNC110
             await anyio.sleep(1)
-        return await super().receive()
+        return frame
 
 
 class NotWakingASender(MemoryLink):
@@ -275,8 +312,8 @@ class SendingInParts(MemoryLink):
         try:
             await super().send(frame)
         except anyio.get_cancelled_exc_class():
-            self._incoming.frames.clear()
-            self._outgoing.frames.pop()
+            if 60_000 < len(encode_frame(frame)) < 70_000:
+                self._outgoing.frames.pop()
             raise
 
 
@@ -293,6 +330,14 @@ class ClosingAtLast(MemoryLink):
     async def aclose(self) -> None:
         await anyio.lowlevel.checkpoint()
         await super().aclose()
+
+
+class Mixing(MemoryTransport):
+    async def connect(self, url: str, *, timeout_s: float) -> MemoryLink:
+        link = await super().connect(url, timeout_s=timeout_s)
+        if len(pairs := self._network.pairs()) == 3:
+            link._outgoing = pairs[0].client._outgoing
+        return link
 
 
 class LinkLeaving(MemoryTransport):
@@ -313,7 +358,8 @@ class WrongCode(MemoryTransport):
         try:
             return await super().connect(url, timeout_s=timeout_s)
         except LinkError as exc:
-            raise LinkError(LinkEnd.BROKEN, exc.reason) from exc
+            end = LinkEnd.BROKEN if "nobody" in url else exc.end
+            raise LinkError(end, exc.reason) from exc
 
 
 class Patient(MemoryTransport):
@@ -333,6 +379,8 @@ class NotStopping(MemoryListener):
     def stop(self) -> None:
         if self._tasks is not None:
             super().stop()
+        else:
+            self._release()
 
 
 class FailingInOrder(MemoryListener):
@@ -365,7 +413,8 @@ class _Dropping(_Forgiving):
 class DescriptorLeaking(MemoryLink):
     async def aclose(self) -> None:
         await super().aclose()
-        _leaked.append(open("/dev/null"))  # noqa: SIM115, ASYNC230
+        if self._incoming.sender_end is LinkEnd.BROKEN:
+            _leaked.append(open("/dev/null"))  # noqa: SIM115, ASYNC230
 
 
 _leaked: list[object] = []
@@ -383,7 +432,7 @@ class LosingTheAnswer(MemoryLink):
 
     async def receive(self) -> Frame:
         frame = await super().receive()
-        if self.lossy and self._incoming.frames:
+        if self.lossy:
             self.lossy = False
             return await super().receive()
         return frame
@@ -406,7 +455,19 @@ TWIN: Final = partial(_Harness)
 
 MUTANTS: Final = (
     _mutant("does not tell its peer", "PEER", link=Nameless),
-    _mutant("loses every seventh frame", "ORDER", link=Lossy),
+    _mutant(
+        "loses every seventh frame",
+        "ORDER",
+        "EMPTY",
+        "DUPLEX",
+        "PUSH",
+        "LAST",
+        "BOUND",
+        "ASIDE",
+        "CANCEL-RECEIVE",
+        "CANCEL-SEND",
+        link=Lossy,
+    ),
     _mutant("loses the 256th frame", "ORDER", link=LossyAfterManyFrames),
     _mutant("sends the 256th frame twice", "ORDER", link=Duplicating),
     _mutant("exchanges frames from the 200th on", "ORDER", link=Reordering),
@@ -416,21 +477,34 @@ MUTANTS: Final = (
     _mutant("refuses frames of the largest size", "LARGEST", link=Small),
     _mutant("does not send while it waits to receive", "DUPLEX", link=HalfDuplex),
     _mutant("lets pushed frames overtake", "PUSH", link=PushingAhead),
+    _mutant("mixes its third link with the first", "SEPARATE", transport=Mixing),
     _mutant("loses the last frame before a close", "LAST", link=LosingTheLast),
-    _mutant("tells an orderly end as broken", "LAST", link=BrokenWhenEnded),
+    _mutant("tells an orderly end as broken", "LAST", "WAKE", "RETURN", "ANY-ORDER", link=BrokenWhenEnded),
     _mutant("takes seconds to say that it is closed", "CLOSED", link=SlowToSaySo),
     _mutant("can be closed once", "AGAIN", link=ClosingOnce),
     _mutant("leaves its own receiver waiting on close", "WAKE", link=NotWakingItself),
-    _mutant("aborts as if in order", "ABORT", link=AbortingInOrder),
-    _mutant("tells a severed link as ended", "ABORT", link=EndedWhenSevered),
+    _mutant("leaves its own receiver waiting on abort", "ABORT", link=NotWakingItselfOnAbort),
+    _mutant("aborts as if in order", "ABORT", "FAIL", "ANY-ORDER", link=AbortingInOrder),
+    _mutant("leaves receivers waiting when severed", "SEVER", link=WaitingWhenSevered),
+    _mutant("tells a severed link as ended", "ABORT", "SEVER", "FAIL", "ANY-ORDER", link=EndedWhenSevered),
     _mutant("waits for an answer of the dead", "BURY", link=WaitingForAnAnswer),
-    _mutant("takes whatever it is given", "BOUND", link=Unbounded),
+    _mutant(
+        "takes whatever it is given",
+        "BOUND",
+        "ASIDE",
+        "UNCLOG",
+        "CANCEL-SEND",
+        "CANCEL-BOUND",
+        "NOTHING-LEFT",
+        link=Unbounded,
+    ),
+    _mutant("takes a hundred small frames", "BOUND", link=TakingSmallFrames),
     _mutant("is always ready", "READY", link=AlwaysReady),
     _mutant("is ready after the end", "READY", link=ReadyAfterTheEnd),
     _mutant("does not receive while a send waits", "ASIDE", link=HeldUp),
     _mutant("leaves its own sender waiting on close", "UNCLOG", link=NotWakingASender),
     _mutant("loses a frame when receive is cancelled", "CANCEL-RECEIVE", link=LosingWhenCancelled),
-    _mutant("cannot be cancelled", "CANCEL-RECEIVE", link=DeafToCancellation),
+    _mutant("cannot be cancelled", "CANCEL-RECEIVE", "ANY-ORDER", link=DeafToCancellation),
     _mutant("loses frames when send is cancelled", "CANCEL-SEND", link=SendingInParts),
     _mutant("queues the frames of cancelled sends", "CANCEL-BOUND", link=QueueingCancelledSends),
     _mutant("stays open when close is cancelled", "CANCEL-CLOSE", link=ClosingAtLast),

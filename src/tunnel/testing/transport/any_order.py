@@ -21,7 +21,7 @@ import anyio.lowlevel
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.ports.transport import Link
 from tunnel.testing.transport import rules
-from tunnel.testing.transport.ends import expect, in_time
+from tunnel.testing.transport.ends import expect
 from tunnel.testing.transport.frames import chunk_frame
 from tunnel.testing.transport.harness import TransportHarness
 from tunnel.testing.transport.programs import Action, Side, Step, programs
@@ -88,7 +88,7 @@ class _Run:
             case Action.CANCEL_RECEIVE:
                 await self._cancel_receive(step)
             case Action.CLOSE:
-                await in_time(link.aclose(), "closing")
+                await link.aclose()
                 self._ended(step.side, LinkEnd.ENDED)
             case Action.ABORT:
                 link.abort()

@@ -26,6 +26,17 @@ __all__: list[str] = []
 
 @TRANSPORT.shows(rules.CANCEL_RECEIVE)
 @each_way
+async def receive_that_waits_can_be_cancelled(harness: TransportHarness, *, from_server: bool) -> None:
+    async with harness.connected_pair() as pair:
+        sender, receiver = ordered(pair, from_server=from_server)
+        outcome = await interrupt(receiver.receive, at=1, give_up=sender.abort)
+        assert outcome.reached, "did not wait although nothing was sent"
+        await sender.send(chunk_frame(1))
+        assert (await receiver.receive()).seq == 1
+
+
+@TRANSPORT.shows(rules.CANCEL_RECEIVE)
+@each_way
 async def receive_cancelled_at_each_point_loses_nothing(harness: TransportHarness, *, from_server: bool) -> None:
     async with harness.connected_pair() as pair:
         sender, receiver = ordered(pair, from_server=from_server)
@@ -75,8 +86,7 @@ async def receive_cancelled_while_frames_come_loses_none(harness: TransportHarne
 @each_way
 async def cancelled_blocked_send_repeats_and_reorders_nothing(harness: TransportHarness, *, from_server: bool) -> None:
     async with harness.clogged_pair(from_server=from_server) as clogged:
-        clogged.scope.cancel()
-        await clogged.stopped.wait()
+        await _cancel_blocked_send(clogged)
         if not harness.capabilities.survives_cancelled_send:
             end = await end_of(lambda: clogged.sender.send(chunk_frame(1)))
             expect(end, LinkEnd.BROKEN, when="after a send was cancelled, which such a link does not survive")
@@ -85,6 +95,15 @@ async def cancelled_blocked_send_repeats_and_reorders_nothing(harness: Transport
         received = await _drain(clogged, range(next_seq, next_seq + 20))
     certain = [*range(1, next_seq - 1), *range(next_seq, next_seq + 20)]
     assert received in (certain, sorted([*certain, next_seq - 1])), f"{received} arrived of {certain}"
+
+
+async def _cancel_blocked_send(clogged: Clogged) -> None:
+    clogged.scope.cancel()
+    with anyio.move_on_after(CLOSE_S) as scope:
+        await clogged.stopped.wait()
+    if scope.cancelled_caught:
+        clogged.sender.abort()
+        raise AssertionError("a blocked send goes on although it was cancelled")
 
 
 async def _drain(clogged: Clogged, more: range) -> list[int]:
@@ -137,8 +156,7 @@ async def sends_cancelled_again_and_again_stay_bounded(harness: TransportHarness
     if not harness.capabilities.survives_cancelled_send:
         return
     async with harness.clogged_pair(frame_bytes=256) as clogged:
-        clogged.scope.cancel()
-        await clogged.stopped.wait()
+        await _cancel_blocked_send(clogged)
         first = clogged.handed_over + 2
         frame_bytes = 200_000
         tries = harness.capabilities.buffered_bytes // frame_bytes + 20

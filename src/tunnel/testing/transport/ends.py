@@ -118,11 +118,18 @@ async def close_wakes_both_receivers(harness: TransportHarness, *, from_server: 
 async def abort_is_broken_to_the_peer(harness: TransportHarness, *, from_server: bool) -> None:
     async with harness.connected_pair() as pair:
         aborter, other = ordered(pair, from_server=from_server)
-        aborter.abort()
+        here: list[LinkEnd] = []
+        there: list[LinkEnd] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_receiving, aborter, here)
+            tasks.start_soon(_receiving, other, there)
+            await anyio.wait_all_tasks_blocked()
+            aborter.abort()
+        expect(*here, LinkEnd.CLOSED, when="to a receiver that waited and aborted")
+        expect(*there, LinkEnd.BROKEN, when="to a receiver that waited for who aborts")
         expect(await end_of(aborter.receive), LinkEnd.CLOSED, when="to a receiver that aborted")
         expect(await end_of(lambda: aborter.send(chunk_frame(1))), LinkEnd.CLOSED, when="to a sender that aborted")
-        for _ in range(2):
-            expect(await end_of(other.receive), LinkEnd.BROKEN, when="to the peer of an abort")
+        expect(await end_of(other.receive), LinkEnd.BROKEN, when="when asked again")
         expect(await send_until_end(other), LinkEnd.BROKEN, when="to the peer of an abort that sends")
 
 
