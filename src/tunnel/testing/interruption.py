@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import anyio
@@ -88,32 +87,21 @@ class _Counted(Generic[T]):
         self._suspended = suspended
 
     def __await__(self) -> Generator[Any, Any, T]:
-        steps = self._call().__await__()
-        step: Callable[[], Any] = partial(next, steps)
+        steps: Any = self._call().__await__()
         number = 0
-        while True:
-            try:
-                waits_for = step()
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            number += 1
-            self._suspended(number)
-            try:
-                sent = yield waits_for
-            except BaseException as exc:  # noqa: BLE001
-                # Whatever the event loop throws, cancellation above all, belongs to the call.
-                step = partial(_thrower(steps), exc)
-            else:
-                step = partial(_sender(steps), sent)
-
-
-def _thrower(steps: Any) -> Callable[[BaseException], Any]:
-    throw: Callable[[BaseException], Any] = steps.throw
-    return throw
-
-
-def _sender(steps: Any) -> Callable[[Any], Any]:
-    # Not every iterator that awaits is a generator.
-    send: Callable[[Any], Any] | None = getattr(steps, "send", None)
-    return send if send is not None else lambda _: next(steps)
+        try:
+            waits_for = next(steps)
+            while True:
+                number += 1
+                self._suspended(number)
+                try:
+                    sent = yield waits_for
+                except BaseException as exc:  # noqa: BLE001
+                    # Whatever the event loop throws, cancellation above all, belongs to the call. No variable keeps it:
+                    # with its traceback it would keep all that the call held.
+                    waits_for = steps.throw(exc)
+                else:
+                    waits_for = steps.send(sent) if hasattr(steps, "send") else next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
