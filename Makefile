@@ -20,7 +20,7 @@ export PIP_REQUIRE_VIRTUALENV := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo demo-stay test check full soak simulate bench proto format clean
+.PHONY: help demo demo-stay test check full mutants soak simulate bench proto format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, ge
 
 full: $(INSTALLED) ## the tests at full length: minutes of throttled links, thousands of examples
 	TUNNEL_FULL=1 $(PYTEST) $(ARGS)
+
+mutants: $(INSTALLED) ## break adapters on purpose, and print which rule of their contract finds each
+	PYTHONPATH=tests $(BIN)/python -m tunnel.testing.mutants contract.mutants.transports
 
 soak: $(INSTALLED) ## twenty thousand simulated days of faults (the tests have a thousand)
 	TUNNEL_SOAK=1 $(BIN)/python -m pytest tests/simulation $(ARGS)
