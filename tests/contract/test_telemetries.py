@@ -24,7 +24,7 @@ class _Sink(logging.Handler):
         except OSError:
             self.handleError(record)
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """What the standard library prints of it is nobody's to read here."""
 
 

@@ -107,13 +107,17 @@ _members = st.lists(
 _histories = st.lists(st.tuples(_members, st.integers(1, 5)), min_size=1, max_size=6)
 
 
+def _random() -> Random:
+    return Random(_SEED)  # noqa: S311 - to be repeated
+
+
 def _keys(number: int) -> bytes:
     return b"visitor-%d" % number
 
 
 @STRATEGY.shows(MEMBER, drawn=_histories)
 async def one_of_those_present_is_chosen(harness: StrategyHarness, history: list[tuple[list[Member], int]]) -> None:
-    strategy, random = harness.make(), Random(_SEED)
+    strategy, random = harness.make(), _random()
     for members, sessions in history:
         for number in range(sessions):
             chosen = strategy.choose(members, random, _keys(number))
@@ -124,7 +128,7 @@ async def one_of_those_present_is_chosen(harness: StrategyHarness, history: list
 async def what_is_being_emptied_is_left_alone(
     harness: StrategyHarness, history: list[tuple[list[Member], int]]
 ) -> None:
-    strategy, random = harness.make(), Random(_SEED)
+    strategy, random = harness.make(), _random()
     for members, sessions in history:
         for number in range(sessions):
             chosen = strategy.choose(members, random, _keys(number))
@@ -132,7 +136,7 @@ async def what_is_being_emptied_is_left_alone(
 
 
 def _counts(harness: StrategyHarness, members: Sequence[Member]) -> Counter[str]:
-    strategy, random = harness.make(), Random(_SEED)
+    strategy, random = harness.make(), _random()
     # A sequence stays the same object while nobody changes, and keys are as many as sessions.
     return Counter(strategy.choose(members, random, _keys(number)).name for number in range(harness.choices))
 
@@ -163,7 +167,7 @@ async def candidates_get_their_shares(harness: StrategyHarness) -> None:
 @STRATEGY.shows(REPEATS, drawn=_histories)
 async def choices_can_be_repeated(harness: StrategyHarness, history: list[tuple[list[Member], int]]) -> None:
     def choices() -> list[str]:
-        strategy, random = harness.make(), Random(_SEED)
+        strategy, random = harness.make(), _random()
         return [
             strategy.choose(members, random, _keys(number)).name
             for members, sessions in history
@@ -178,7 +182,7 @@ async def choices_can_be_repeated(harness: StrategyHarness, history: list[tuple[
 async def comings_and_goings_starve_nobody(harness: StrategyHarness) -> None:
     stays, others = [Member("a"), Member("b")], [Member("a"), Member("b"), Member("c")]
     for sessions in (1, 2, 3):
-        strategy, random = harness.make(), Random(_SEED)
+        strategy, random = harness.make(), _random()
         counts = Counter(
             strategy.choose(members, random, _keys(harness.choices * turn + number)).name
             for turn in range(harness.choices // 20)
@@ -195,7 +199,7 @@ async def load_decides_or_makes_no_difference(harness: StrategyHarness, busy: in
     loaded = [replace(idle[0], in_flight=busy), *idle[1:]]
 
     def choices(members: list[Member]) -> list[str]:
-        strategy, random = harness.make(), Random(_SEED)
+        strategy, random = harness.make(), _random()
         return [strategy.choose(members, random, _keys(number)).name for number in range(60)]
 
     if harness.loaded:
@@ -210,7 +214,7 @@ async def keys_decide_or_make_no_difference(harness: StrategyHarness) -> None:
     members = [Member(name) for name in "abcd"]
 
     def choices(keys: list[bytes]) -> list[str]:
-        strategy, random = harness.make(), Random(_SEED)
+        strategy, random = harness.make(), _random()
         return [strategy.choose(members, random, key).name for key in keys]
 
     if harness.keyed:
@@ -227,7 +231,7 @@ async def keys_decide_or_make_no_difference(harness: StrategyHarness) -> None:
 async def only_keys_of_whoever_left_move(harness: StrategyHarness) -> None:
     if not harness.keyed:
         return
-    strategy, random = harness.make(), Random(_SEED)
+    strategy, random = harness.make(), _random()
     members = [Member(name) for name in "abcde"]
 
     def led_to(members: Sequence[Member]) -> dict[int, str]:

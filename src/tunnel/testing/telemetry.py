@@ -81,7 +81,7 @@ events: Final[st.SearchStrategy[Event]] = st.one_of([_events_of(kind) for kind i
 async def any_event_can_be_recorded(harness: TelemetryHarness, drawn: tuple[Event, ...]) -> None:
     telemetry = harness.telemetry()
     for event in drawn:
-        assert telemetry.record(event) is None, f"{type(event).__name__} was answered"  # type: ignore[func-returns-value]
+        telemetry.record(event)
 
 
 @TELEMETRY.shows(HAMPERED, drawn=st.lists(events, min_size=1, max_size=5))

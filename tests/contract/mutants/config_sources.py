@@ -52,7 +52,8 @@ class Lapsing(Around):
 
     async def changed(self) -> None:
         with anyio.move_on_after(2.2):
-            return await super().changed()
+            await super().changed()
+            return
         await anyio.sleep_forever()
 
 
