@@ -13,7 +13,7 @@ import grpc.aio
 
 from tunnel.testing.target import Peer
 
-_RESET = struct.pack("ii", 1, 0)
+RESET = struct.pack("ii", 1, 0)
 
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
 
@@ -37,7 +37,7 @@ async def _server(connected: Connected) -> AsyncIterator[str]:
         finally:
             if not whole:
                 # Else the system would end it in order.
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 writer.transport.abort()
             tasks.discard(task)
 
