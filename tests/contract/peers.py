@@ -32,10 +32,10 @@ async def _server(connected: Connected) -> AsyncIterator[str]:
             whole = await connected(reader, writer)
             if whole:
                 writer.close()
-        except (OSError, EOFError):
-            pass
+        except (OSError, EOFError, asyncio.CancelledError):
+            pass  # The visitor is gone, or the server is; streams log whatever leaves here.
         finally:
-            if not whole:
+            if not whole and not writer.is_closing():
                 # Else the system would end it in order.
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 writer.transport.abort()

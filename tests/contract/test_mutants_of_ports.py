@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from contract.mutants import authenticators, config_sources, strategies
+from contract.mutants import authenticators, config_sources, ingresses, strategies, targets
 
 from tunnel.testing.mutants import Mutant, table, try_out
 
-MUTANTS = (*strategies.MUTANTS, *authenticators.MUTANTS, *config_sources.MUTANTS)
+QUICK = (*strategies.MUTANTS, *authenticators.MUTANTS, *config_sources.MUTANTS)
+WITH_SOCKETS = (*targets.MUTANTS, *ingresses.MUTANTS)
+MUTANTS = (*QUICK, *WITH_SOCKETS)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize(
+    "mutant",
+    [*QUICK, *(pytest.param(mutant, marks=pytest.mark.full) for mutant in WITH_SOCKETS)],
+    ids=lambda mutant: f"{mutant.contract.port}-{mutant.name}",
+)
 def test_mutant_is_found_by_the_rule_it_names(mutant: Mutant) -> None:
     verdict = try_out(mutant)
     assert verdict.as_named, f"{mutant.rule} and {sorted(map(str, mutant.others))} were to find it:\n{table([verdict])}"

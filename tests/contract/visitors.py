@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 import grpc.aio
-
 from contract.peers import RESET
 
 from tunnel.testing.ingress import VisitFailed, Visitor

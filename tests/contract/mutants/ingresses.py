@@ -112,15 +112,17 @@ class Doubling(Around):
 
 
 class Gathering(Around):
-    """Keeps what is said to itself until something more is said."""
+    """Keeps the fourth piece to itself until something more is said."""
 
     async def handle(self, target: ProxyTarget, stream: Stream) -> None:
+        taken: list[SessionPayload] = []
         kept: list[SessionPayload] = []
 
         async def receive() -> SessionPayload:
-            while len(kept) < 2 and not (kept and kept[-1].end):
+            taken.append(kept.pop() if kept else await stream.receive())
+            if len(taken) == 4 and not taken[-1].end:
                 kept.append(await stream.receive())
-            return kept.pop(0)
+            return taken[-1]
 
         await target.handle(_seen(stream, receive=receive))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -43,6 +44,16 @@ class Seen(Stream):
         self._stream.reset(error)
 
 
+@asynccontextmanager
+async def _ungrouped() -> AsyncIterator[None]:
+    """Raises what a task of a group raised, and takes a visitor that wants no more for no failure."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if not isinstance(group.exceptions[0], SendingStopped):
+            raise group.exceptions[0] from None
+
+
 class Around(UpstreamTarget):
     """Does what its twin does; the mistakes are in what is changed of this."""
 
@@ -67,16 +78,17 @@ class Truncating(Around):
 
 
 class Gathering(Around):
-    """Keeps what is said to itself until something more is said."""
+    """Keeps the fourth piece to itself until something more is said."""
 
     async def handle(self, stream: Stream) -> None:
+        taken: list[SessionPayload] = []
         kept: list[SessionPayload] = []
 
         async def receive() -> SessionPayload:
-            kept.append(await stream.receive())
-            if len(kept) == 1 and not kept[0].end:
+            taken.append(kept.pop() if kept else await stream.receive())
+            if len(taken) == 4 and not taken[-1].end:
                 kept.append(await stream.receive())
-            return kept.pop(0)
+            return taken[-1]
 
         await self.twin.handle(Seen(stream, receive=receive))
 
@@ -96,7 +108,8 @@ class Omnivorous(Around):
     async def handle(self, stream: Stream) -> None:
         if isinstance(stream.head, TcpOpen):
             await self.twin.handle(stream)
-        await stream.send(BodyChunk(b"", end=True)) if not isinstance(stream.head, TcpOpen) else None
+        else:
+            await stream.send(BodyChunk(b"", end=True))
 
 
 class Mislabelling(Around):
@@ -148,9 +161,10 @@ class Hoarding(Around):
                 end = payload.end
                 await stream.send(payload)
 
-        async with give, take, anyio.create_task_group() as tasks:
+        async with _ungrouped(), give, take, anyio.create_task_group() as tasks:
             tasks.start_soon(pass_on)
             await self.twin.handle(Seen(stream, send=give.send))
+            give.close()
 
 
 class Greedy(Around):
@@ -166,7 +180,7 @@ class Greedy(Around):
                 end = payload.end
                 await give.send(payload)
 
-        async with give, take, anyio.create_task_group() as tasks:
+        async with _ungrouped(), give, take, anyio.create_task_group() as tasks:
             tasks.start_soon(fetch)
             await self.twin.handle(Seen(stream, receive=take.receive))
             tasks.cancel_scope.cancel()
@@ -203,10 +217,10 @@ class Polite(Around):
 
 
 class Unstoppable(Around):
-    """Goes on when it is cancelled."""
+    """Goes on for a while when it is cancelled."""
 
     async def handle(self, stream: Stream) -> None:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(4, shield=True):
             await self.twin.handle(stream)
 
 
@@ -241,8 +255,6 @@ class Littering(Around):
     litter: Final[list[Any]] = []
 
     async def aclose(self) -> None:
-        import socket
-
         await self.twin.aclose()
         self.litter.append(socket.socket())
 

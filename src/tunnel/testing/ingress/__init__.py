@@ -1,14 +1,14 @@
 """The contract of ingresses. In a dozen lines::
 
-    class SmokeHarness(IngressHarness):
-        dialect = TCP
-        buffered_bytes = 1 << 20
+class SmokeHarness(IngressHarness):
+    dialect = TCP
+    buffered_bytes = 1 << 20
 
-        def ingress(self, address: str | None = None) -> Ingress: ...
-        async def visit(self, address: str) -> Visitor: ...
+    def ingress(self, address: str | None = None) -> Ingress: ...
+    async def visit(self, address: str) -> Visitor: ...
 
-    class TestSmoke(IngressContract):
-        harness = SmokeHarness
+class TestSmoke(IngressContract):
+    harness = SmokeHarness
 """
 
 from tunnel.testing.ingress.contract import IngressContract

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tunnel.domain.envelopes import GrpcFrame, HttpRequest, TcpOpen
 from tunnel.domain.errors import ListenError
 from tunnel.ports.ingress import Ingress
-from tunnel.ports.target import Stream
 from tunnel.testing.holdings import Holdings
 from tunnel.testing.ingress import rules
 from tunnel.testing.ingress.harness import IngressHarness, VisitFailed, Visitor
@@ -23,6 +22,10 @@ __all__: list[str] = []
 
 _GRACE_S = 0.1
 _LONG_S = 60.0
+
+
+_RELEASE_S = 1.5
+"""Longest that the system takes to take back what was released."""
 
 
 class _Service:
@@ -223,10 +226,6 @@ async def talk_goes_back_and_forth(harness: IngressHarness) -> None:
         assert await _answer(visitor) == b"", "more was heard than was said"
 
 
-async def _crash(stream: Stream) -> None:
-    raise RuntimeError("a target with a mistake in it")
-
-
 @INGRESS.shows(rules.FAILS)
 async def failures_are_told_to_whom_they_concern(harness: IngressHarness) -> None:
     async with _serving(harness) as service:
@@ -377,8 +376,12 @@ async def nothing_is_left(harness: IngressHarness) -> None:
             service.ingress.drain(_GRACE_S)
             await service.returned()
 
-    await use()  # libraries keep what they made once
-    before = Holdings.now()
-    await use()
-    left = await before.beyond(patience_s=PATIENCE_S)
-    assert not left, f"left behind: {left}"
+    # Libraries keep what they make once, and pools of threads grow by one now and then; what leaks does so each time.
+    left = ["not yet looked at"]
+    for _ in range(4):
+        before = Holdings.now()
+        await use()
+        left = await before.beyond(patience_s=_RELEASE_S)
+        if not left:
+            return
+    raise AssertionError(f"left behind: {left}")

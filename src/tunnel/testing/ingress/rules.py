@@ -35,9 +35,13 @@ BIND: Final = INGRESS.state(
 STARTED: Final = INGRESS.state("I-STARTED", "It says once that it has started, and from then on answers.")
 UNUSED: Final = INGRESS.state("I-UNUSED", "Drained before it serves, it gives its address back and serves nobody.")
 HEAD: Final = INGRESS.state("I-HEAD", "A conversation says what protocol it is of, and where it comes from.")
-WHOLE: Final = INGRESS.state("I-WHOLE", "What is said arrives whole and in order, both ways, at the same time as others.")
+WHOLE: Final = INGRESS.state(
+    "I-WHOLE", "What is said arrives whole and in order, both ways, at the same time as others."
+)
 STREAMS: Final = INGRESS.state("I-STREAMS", "What was said is passed on before more is said: nothing waits for an end.")
-FAILS: Final = INGRESS.state("I-FAILS", "A target that fails is told to its visitor as no whole answer, and to no other.")
+FAILS: Final = INGRESS.state(
+    "I-FAILS", "A target that fails is told to its visitor as no whole answer, and to no other."
+)
 CUT: Final = INGRESS.state("I-CUT", "An answer that is not ended reaches its visitor cut off, never as if whole.")
 LEAVE: Final = INGRESS.state("I-LEAVE", "A visitor that leaves has its target cancelled.")
 SLOW: Final = INGRESS.state("I-SLOW", "A visitor that does not listen makes the target wait within bounded bytes.")

@@ -25,6 +25,10 @@ _CANCEL_S = 3.0
 """Longest that a cancelled target takes to return: a second of its own, the rest for a busy machine."""
 
 
+_RELEASE_S = 1.5
+"""Longest that the system takes to take back what was released."""
+
+
 class _Handling:
     """A target at work on a conversation."""
 
@@ -235,6 +239,7 @@ async def breaking_off_is_passed_on(harness: TargetHarness) -> None:
             if handling.error is not None:
                 handling.fail()
             await _left_alone(peer)
+        assert not peer.ends, "the upstream was told that the visitor had said everything"
 
 
 @TARGET.shows(rules.CANCEL)
@@ -312,8 +317,12 @@ async def nothing_is_left(harness: TargetHarness) -> None:
             await _echoed(harness, peer.target, [b"y"])
             await peer.target.aclose()
 
-    await use()  # libraries keep what they made once
-    before = Holdings.now()
-    await use()
-    left = await before.beyond(patience_s=PATIENCE_S)
-    assert not left, f"left behind: {left}"
+    # Libraries keep what they make once, and pools of threads grow by one now and then; what leaks does so each time.
+    left = ["not yet looked at"]
+    for _ in range(4):
+        before = Holdings.now()
+        await use()
+        left = await before.beyond(patience_s=_RELEASE_S)
+        if not left:
+            return
+    raise AssertionError(f"left behind: {left}")

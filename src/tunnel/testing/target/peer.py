@@ -49,6 +49,8 @@ class Peer:
         """Conversations it is in now."""
         self.spoken_bytes = 0
         """What it got rid of in a flood."""
+        self.ends = 0
+        """Conversations whose end it heard, in good order."""
 
     async def converse(self, read: Read, write: Write) -> bool:
         """Hold a conversation; cancelled or broken off by an error when whoever spoke to it is gone.
@@ -66,6 +68,7 @@ class Peer:
                 case Behaviour.ECHO:
                     while (piece := await read()) is not None:
                         await write(piece)
+                    self.ends += 1
                     return True
                 case Behaviour.FLOOD:
                     while True:

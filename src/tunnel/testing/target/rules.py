@@ -38,14 +38,17 @@ PROTOCOL: Final = TARGET.state(
 UNREACHABLE: Final = TARGET.state(
     "U-UNREACHABLE", "Where nobody answers, that is `upstream_unreachable`, before anything is said."
 )
-CUT: Final = TARGET.state("U-CUT", "An answer that is cut off fails as a `SessionError`, and is never ended as if whole.")
+CUT: Final = TARGET.state(
+    "U-CUT", "An answer that is cut off fails as a `SessionError`, and is never ended as if whole."
+)
 SLOW: Final = TARGET.state("U-SLOW", "A visitor that does not listen makes the upstream wait within bounded bytes.")
 DEAF: Final = TARGET.state("U-DEAF", "An upstream that does not listen makes the visitor wait within bounded bytes.")
 STOPPED: Final = TARGET.state(
     "U-STOPPED", "A visitor that wants no more of the answer is no failure, and the upstream is left alone."
 )
 RESET: Final = TARGET.state(
-    "U-RESET", "A visitor that breaks off what it says breaks off the conversation: the upstream is told, and no end sent."
+    "U-RESET",
+    "A visitor that breaks off what it says breaks off the conversation: the upstream is told, and no end sent.",
 )
 CANCEL: Final = TARGET.state(
     "U-CANCEL", "Cancelled anywhere, it stops, the upstream is left alone, and others are answered as before."
