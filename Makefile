@@ -46,7 +46,9 @@ full: $(INSTALLED) ## the tests at full length: minutes of throttled links, thou
 	TUNNEL_FULL=1 $(PYTEST) $(ARGS)
 
 mutants: $(INSTALLED) ## break adapters on purpose, and print which rule of their contract finds each
-	PYTHONPATH=tests $(BIN)/python -m tunnel.testing.mutants contract.mutants.transports
+	PYTHONPATH=tests $(BIN)/python -m tunnel.testing.mutants contract.mutants.transports contract.mutants.targets \
+		contract.mutants.ingresses contract.mutants.authenticators contract.mutants.config_sources \
+		contract.mutants.strategies
 
 soak: $(INSTALLED) ## twenty thousand simulated days of faults (the tests have a thousand)
 	TUNNEL_SOAK=1 $(BIN)/python -m pytest tests/simulation $(ARGS)

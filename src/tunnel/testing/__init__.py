@@ -4,6 +4,10 @@ Needs the extra ``hextunnel[testing]``. One package for each port holds its rule
 harness that makes adapters, and a thin class for pytest:
 
 - ``tunnel.testing.transport``: links, listeners and transports.
+- ``tunnel.testing.target``: upstreams, and whatever else answers conversations.
+- ``tunnel.testing.ingress``: listeners that make conversations.
+- ``tunnel.testing.authenticator``, ``.config_source``, ``.telemetry``, ``.clock``, ``.signal``: the ports of that name.
+- ``tunnel.testing.balancing``: strategies.
 
 And what they share:
 

@@ -14,7 +14,7 @@ from contract.test_ingresses import TcpHarness
 
 from tunnel.adapters.tcp.ingress import TcpIngress
 from tunnel.domain.envelopes import BodyChunk, SessionPayload
-from tunnel.domain.errors import SessionError
+from tunnel.domain.errors import ListenError, SessionError
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget, Stream
 from tunnel.testing.ingress import INGRESS, rules
@@ -67,7 +67,7 @@ class Hopeful(Around):
     def bind(self) -> None:
         try:
             self.twin.bind()
-        except Exception:
+        except ListenError:
             self.twin._listen = "127.0.0.1:0"
             self.twin.bind()
 

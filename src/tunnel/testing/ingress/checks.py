@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 from hypothesis import strategies as st
@@ -249,6 +250,10 @@ async def what_was_not_ended_is_cut_off(harness: IngressHarness) -> None:
         await _failed("being cut off", lambda: _answer(visitor))
 
 
+def _cancelled_beyond(target: ScriptedTarget, before: int) -> bool:
+    return target.cancelled > before
+
+
 @INGRESS.shows(rules.LEAVE)
 async def leaving_cancels_the_target(harness: IngressHarness) -> None:
     async with _serving(harness) as service:
@@ -261,7 +266,7 @@ async def leaving_cancels_the_target(harness: IngressHarness) -> None:
             if script == service.target.echo:
                 await expect_within("an echo", visitor.hear)
             await visitor.leave()
-            await until("the target being cancelled", lambda before=before: service.target.cancelled > before)
+            await until("the target being cancelled", partial(_cancelled_beyond, service.target, before))
 
 
 async def _stuck(harness: IngressHarness, moved_bytes: Callable[[], int]) -> None:

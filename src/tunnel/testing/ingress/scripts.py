@@ -7,6 +7,7 @@ from typing import Final
 
 import anyio
 
+from tunnel.domain.envelopes import SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import ProxyTarget, Stream
 from tunnel.testing.target.dialects import Dialect
@@ -52,13 +53,13 @@ class ScriptedTarget(ProxyTarget):
     async def echo(self, stream: Stream) -> None:
         """Say what is heard, piece by piece, and end after the end."""
         await self._begin(stream)
-        payload = stream.head
+        payload: SessionPayload = stream.head
         while True:
-            if data := self._dialect.data_of(payload):  # type: ignore[arg-type]
+            if data := self._dialect.data_of(payload):
                 await stream.send(self._dialect.piece(data))
             if payload.end:
                 break
-            payload = await stream.receive()  # type: ignore[assignment]
+            payload = await stream.receive()
         await stream.send(self._dialect.answered())
 
     async def flood(self, stream: Stream) -> None:

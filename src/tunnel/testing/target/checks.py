@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 from hypothesis import strategies as st
@@ -242,6 +243,10 @@ async def breaking_off_is_passed_on(harness: TargetHarness) -> None:
         assert not peer.ends, "the upstream was told that the visitor had said everything"
 
 
+def _answered(conversation: Conversation) -> bool:
+    return bool(conversation.sent)
+
+
 @TARGET.shows(rules.CANCEL)
 async def cancelling_leaves_nothing_behind(harness: TargetHarness) -> None:
     dialect = harness.dialect
@@ -268,7 +273,7 @@ async def cancelling_leaves_nothing_behind(harness: TargetHarness) -> None:
             conversation = Conversation(dialect.head(), room=room)
             async with _handled(peer.target, conversation) as handling:
                 conversation.feed(dialect.piece(b"abc"))
-                await until("an answer", lambda conversation=conversation: bool(conversation.sent))
+                await until("an answer", partial(_answered, conversation))
                 handling.scope.cancel()
                 await expect_within("returning, cancelled while it waits", handling.over.wait, _CANCEL_S)
             await _left_alone(peer)
