@@ -135,6 +135,16 @@ async def what_is_being_emptied_is_left_alone(
             assert chosen.weight or not any(member.weight for member in members), f"{chosen} of {members}"
 
 
+@STRATEGY.shows(EMPTIED)
+async def of_two_the_one_being_emptied_is_left_alone(harness: StrategyHarness) -> None:
+    for weights in ((0, 1), (1, 0)):
+        strategy, random = harness.make(), _random()
+        members = [Member(name, weight) for name, weight in zip("ab", weights, strict=True)]
+        for number in range(20):
+            chosen = strategy.choose(members, random, _keys(number))
+            assert chosen.weight, f"{chosen} of {members}"
+
+
 def _counts(harness: StrategyHarness, members: Sequence[Member]) -> Counter[str]:
     strategy, random = harness.make(), _random()
     # A sequence stays the same object while nobody changes, and keys are as many as sessions.

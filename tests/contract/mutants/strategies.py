@@ -28,7 +28,7 @@ class Remembering(Weighted):
 
     def choose(self, candidates: Sequence[C], random: RandomSource, key: bytes = b"") -> C:
         chosen = super().choose(candidates, random, key)
-        return self._known.setdefault(chosen.name, chosen)  # type: ignore[return-value]
+        return self._known.setdefault(f"{chosen.name} {chosen.weight}", chosen)  # type: ignore[return-value]
 
 
 class Overflowing(RoundRobin):
