@@ -24,7 +24,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo demo-stay test check docs full mutation soak simulate bench proto reference format clean
+.PHONY: help demo demo-stay test check docs full mutants mutation soak simulate bench proto reference format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,11 @@ full: $(INSTALLED) ## the tests at full length: minutes of throttled links, thou
 
 mutation: $(INSTALLED) ## change the domain one operator at a time and count what its tests notice (ARGS="--survivors mux/windows")
 	$(BIN)/python scripts/mutate.py $(ARGS)
+
+mutants: $(INSTALLED) ## break adapters on purpose, and print which rule of their contract finds each
+	PYTHONPATH=tests $(BIN)/python -m tunnel.testing.mutants contract.mutants.transports contract.mutants.targets \
+		contract.mutants.ingresses contract.mutants.authenticators contract.mutants.config_sources \
+		contract.mutants.strategies
 
 soak: $(INSTALLED) ## twenty thousand simulated days of faults (the tests have a thousand)
 	TUNNEL_SOAK=1 $(BIN)/python -m pytest tests/simulation $(ARGS)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from contract.transport_contract import TransportCapabilities, TransportContract
 from support.sockets import SocketHarness
 
 from tunnel.adapters.grpc.listener import GrpcListener
 from tunnel.adapters.grpc.transport import GrpcTransport
+from tunnel.testing.transport import TransportCapabilities, TransportContract
 
 
 class GrpcHarness(SocketHarness):

@@ -2,40 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 import pytest
-from contract.transport_contract import TransportCapabilities, TransportContract, TransportHarness
+from support.memory_harness import MemoryHarness
 
-from tunnel.adapters.memory.listener import MemoryListener
-from tunnel.adapters.memory.network import MemoryNetwork
-from tunnel.adapters.memory.transport import MemoryTransport
-from tunnel.ports.transport import Link
-
-
-class MemoryHarness(TransportHarness):
-    scheme = "memory"
-    capabilities = TransportCapabilities(buffered_bytes=2 * 64 * 1024, quiet_s=0.01)
-
-    def __init__(self) -> None:
-        self.network = MemoryNetwork()
-        self._names = (f"listener-{number}" for number in count())
-
-    def listener(self) -> MemoryListener:
-        return self.listener_at(next(self._names))
-
-    def listener_at(self, address: str) -> MemoryListener:
-        return MemoryListener(address, self.network)
-
-    def transport(self) -> MemoryTransport:
-        return MemoryTransport(self.network)
-
-    def nobody_url(self) -> str:
-        return "memory://nobody"
-
-    async def sever(self, link: Link) -> None:
-        (pair,) = (pair for pair in self.network.pairs() if link in (pair.client, pair.server))
-        pair.sever()
+from tunnel.testing.transport import TransportContract
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from contract.transport_contract import TransportCapabilities, TransportContract
 from support.certificates import Authority
 from support.sockets import SocketHarness
 
@@ -15,11 +14,12 @@ from tunnel.adapters.tls.client import OpensslClientTls
 from tunnel.adapters.tls.listener import OpensslListenerTls
 from tunnel.adapters.websocket.listener import WebSocketListener
 from tunnel.adapters.websocket.transport import WebSocketTransport
+from tunnel.testing.transport import TransportCapabilities, TransportContract
 
 
 class TlsHarness(SocketHarness):
     # As without TLS, and what OpenSSL and asyncio hold in addition.
-    capabilities = TransportCapabilities(buffered_bytes=24 * 1024 * 1024)
+    capabilities = TransportCapabilities(buffered_bytes=24 * 1024 * 1024, certificates=True)
 
     def __init__(self, server: OpensslListenerTls, client: OpensslClientTls) -> None:
         super().__init__()

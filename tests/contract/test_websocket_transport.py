@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from contract.transport_contract import TransportCapabilities, TransportContract
 from support.sockets import SocketHarness
 
 from tunnel.adapters.websocket.listener import WebSocketListener
 from tunnel.adapters.websocket.transport import WebSocketTransport
+from tunnel.testing.transport import TransportCapabilities, TransportContract
 
 
 class WebSocketHarness(SocketHarness):

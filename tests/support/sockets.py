@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
-from contract.transport_contract import TransportHarness
 from support.ports import unused_port
 
 from tunnel.ports.transport import Link, LinkService, Listener
+from tunnel.testing.transport import TransportHarness
 
 __all__ = ["Relay", "SocketHarness"]
 
@@ -24,6 +24,8 @@ class _Pipe(asyncio.Protocol):
         self._made = made
         self._early: list[bytes] = []
         """Received before the other side was connected: who speaks first, as with TLS, may do so at once."""
+        self._over = False
+        """Whether the end came as early."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -40,10 +42,18 @@ class _Pipe(asyncio.Protocol):
         early, self._early = self._early, []
         for data in early:
             self.data_received(data)
+        if self._over:
+            self.eof_received()
 
     def eof_received(self) -> bool:
+        self._over = True
         if self.other is not None and self.other.transport is not None and self.other.transport.can_write_eof():
             self.other.transport.write_eof()
+            if self.other._over:
+                # Both directions have ended, and nothing else would close the sockets.
+                for pipe in (self, self.other):
+                    if pipe.transport is not None:
+                        pipe.transport.close()
         return True
 
     def pause_writing(self) -> None:
@@ -109,6 +119,10 @@ class Relay:
             await asyncio.get_running_loop().create_connection(lambda: far, *self._target)
         except OSError:
             near.transport.abort()
+            return
+        if near.transport.is_closing():
+            assert far.transport is not None
+            far.transport.abort()
             return
         near.flush()
         near.transport.resume_reading()

@@ -37,6 +37,10 @@ BREACHES = {
         ("domain/impure.py", "from time import monotonic", "tunnel.domain.impure -> time"),
         ("ports/impure.py", "import asyncio", "tunnel.ports.impure -> asyncio"),
     ],
+    "testing": [
+        ("testing/adapted.py", "import tunnel.adapters.grpc", "tunnel.testing.adapted -> tunnel.adapters.grpc"),
+        ("testing/applied.py", "import tunnel.app.server", "tunnel.testing.applied -> tunnel.app.server"),
+    ],
     "protobuf": [
         ("adapters/memory/proto.py", "import google.protobuf.message", "tunnel.adapters.memory.proto -> google"),
         ("app/remote.py", "import grpc.aio", "tunnel.app.remote -> grpc"),

@@ -132,8 +132,12 @@ class GrpcLink(Link):
             raise
 
     def abort(self) -> None:
-        if not self._reader.done() or not self._writer.done():
-            self._drop(LinkError(LinkEnd.CLOSED, "aborted by this side"))
+        why = LinkError(LinkEnd.CLOSED, "aborted by this side")
+        if self._reader.done() and self._writer.done():
+            # The stream has ended by itself; what it brought is not given out any more either.
+            self._inbound.close(why, discard=True)
+        else:
+            self._drop(why)
 
     def _drop(self, why: LinkError) -> None:
         self._inbound.close(why, discard=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+import anyio
 import grpc.aio
 
 from tunnel.adapters.grpc.client_stream import BytesCall, ClientStream
@@ -63,7 +64,9 @@ class GrpcTransport(Transport):
                 await _accepted(call)
         except BaseException as error:
             call.cancel()
-            await channel.close(None)
+            # Who is cancelled by anyio is cancelled again at every await, and the channel would stay open.
+            with anyio.CancelScope(shield=True):
+                await channel.close(None)
             if isinstance(error, TimeoutError):
                 raise LinkError(LinkEnd.UNREACHABLE, f"no answer within {timeout_s:g} s") from error
             raise

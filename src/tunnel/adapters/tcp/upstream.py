@@ -12,7 +12,7 @@ from tunnel.adapters.tcp.dialer import Permits, TcpDialer
 from tunnel.adapters.tcp.relay import relay
 from tunnel.adapters.tcp.shared import Shared
 from tunnel.domain.envelopes import TcpOpen
-from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.ports.target import Stream, UpstreamTarget
 
 __all__ = ["TcpUpstream"]
@@ -53,7 +53,8 @@ class TcpUpstream(UpstreamTarget):
     async def handle(self, stream: Stream) -> None:
         """Answer one conversation.
 
-        A reset of either side reaches the other. Cancelling resets the connection.
+        A reset of either side reaches the other. Cancelling resets the connection, and so does a visitor that wants no
+        more of what comes.
 
         Raises:
             SessionError: ``upstream_unreachable``, ``upstream_timeout``, ``forbidden``; ``overloaded``: there are as
@@ -96,5 +97,7 @@ class TcpUpstream(UpstreamTarget):
                 raise
             # Cut off by either end, which is theirs to do, and nothing that went wrong here.
             stream.reset(exc)
+        except SendingStopped:
+            return
         finally:
             connection.reset()

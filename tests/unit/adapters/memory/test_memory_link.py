@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from contract.transport_contract import HeldLinks, chunk_frame
 
 from tunnel.adapters.memory.link import MemoryPair
 from tunnel.adapters.memory.listener import MemoryListener
@@ -10,6 +9,8 @@ from tunnel.adapters.memory.network import MemoryNetwork
 from tunnel.adapters.memory.transport import MemoryTransport
 from tunnel.domain.errors import LinkEnd, LinkError, ListenError
 from tunnel.ports.transport import Link
+from tunnel.testing.transport import HeldLinks
+from tunnel.testing.transport.frames import chunk_frame
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
 

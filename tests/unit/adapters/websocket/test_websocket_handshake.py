@@ -11,7 +11,6 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 import pytest
-from contract.transport_contract import HeldLinks, chunk_frame
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import InvalidStatus
@@ -23,6 +22,8 @@ from tunnel.adapters.websocket.link import WebSocketLink
 from tunnel.adapters.websocket.listener import WebSocketListener
 from tunnel.adapters.websocket.transport import WebSocketTransport
 from tunnel.domain.errors import LinkEnd, LinkError, ListenError
+from tunnel.testing.transport import HeldLinks
+from tunnel.testing.transport.frames import chunk_frame
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from contract.transport_contract import HeldLinks, chunk_frame, largest_frame
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -17,6 +16,8 @@ from tunnel.adapters.websocket.transport import WebSocketTransport
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.messagepack import encode_frame
 from tunnel.ports.transport import Link
+from tunnel.testing.transport import HeldLinks
+from tunnel.testing.transport.frames import chunk_frame, largest_frame
 
 pytestmark = pytest.mark.anyio
 

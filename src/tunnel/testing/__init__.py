@@ -1,0 +1,21 @@
+"""The contract kit: what every adapter of a port must do, to be run by whoever writes one.
+
+Needs the extra ``hextunnel[testing]``. One package for each port holds its rules, the scenarios that show them, a
+harness that makes adapters, and a thin class for pytest:
+
+- ``tunnel.testing.transport``: links, listeners and transports.
+- ``tunnel.testing.target``: upstreams, and whatever else answers conversations.
+- ``tunnel.testing.ingress``: listeners that make conversations.
+- ``tunnel.testing.authenticator``, ``.config_source``, ``.telemetry``, ``.clock``, ``.signal``: the ports of that name.
+- ``tunnel.testing.balancing``: strategies.
+
+And what they share:
+
+- ``tunnel.testing.contract``: rules, checks, and the error that names the rule that was broken.
+- ``tunnel.testing.event_loops``: on which event loop a check runs; virtual time.
+- ``tunnel.testing.holdings``: tasks, threads and descriptors that something left behind.
+- ``tunnel.testing.mutants``: adapters broken on purpose, and a table of which rule finds each.
+
+The rules are listed in docs/reference/contracts.md. Nothing here is loaded by ``import tunnel``, nor by pytest unless
+a test asks for it.
+"""

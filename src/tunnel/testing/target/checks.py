@@ -1,0 +1,334 @@
+"""The scenarios that show the rules of targets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+from hypothesis import strategies as st
+
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.ports.target import ProxyTarget
+from tunnel.testing.holdings import Holdings
+from tunnel.testing.patience import PATIENCE_S, expect_within, until
+from tunnel.testing.target import rules
+from tunnel.testing.target.conversation import Conversation
+from tunnel.testing.target.dialects import DIALECTS, Dialect
+from tunnel.testing.target.harness import TargetHarness
+from tunnel.testing.target.peer import Behaviour, Peer
+from tunnel.testing.target.rules import TARGET
+
+__all__: list[str] = []
+
+_CANCEL_S = 3.0
+"""Longest that a cancelled target takes to return: a second of its own, the rest for a busy machine."""
+
+
+_RELEASE_S = 1.5
+"""Longest that the system takes to take back what was released."""
+
+
+class _Handling:
+    """A target at work on a conversation."""
+
+    def __init__(self, target: ProxyTarget, conversation: Conversation) -> None:
+        self._target = target
+        self._conversation = conversation
+        self.scope = anyio.CancelScope()
+        self.error: Exception | None = None
+        self.over = anyio.Event()
+
+    async def run(self) -> None:
+        try:
+            with self.scope:
+                await self._target.handle(self._conversation)
+        except Exception as exc:  # noqa: BLE001 - looked at by the check
+            self.error = exc
+        finally:
+            self.over.set()
+
+    def succeed(self) -> None:
+        """It returned, and did nothing that it may not."""
+        assert self.error is None, f"it raised {self.error!r}"
+        assert not self._conversation.mistake, f"it {self._conversation.mistake}"
+
+    def fail(self) -> SessionError:
+        """It raised as it is to."""
+        assert isinstance(self.error, SessionError), f"it ended with {self.error!r} instead of a SessionError"
+        return self.error
+
+
+@asynccontextmanager
+async def _handled(target: ProxyTarget, conversation: Conversation) -> AsyncIterator[_Handling]:
+    """A conversation in a task of its own, which is over in the end."""
+    handling = _Handling(target, conversation)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(handling.run)
+        try:
+            with anyio.fail_after(4 * PATIENCE_S):
+                yield handling
+        finally:
+            handling.scope.cancel()
+
+
+def _heard(dialect: Dialect, conversation: Conversation) -> bytes:
+    return b"".join(dialect.data_of(payload) for payload in conversation.sent)
+
+
+async def _echoed(harness: TargetHarness, target: ProxyTarget, pieces: list[bytes]) -> None:
+    """Hold a conversation with an echo from its beginning to its end."""
+    dialect = harness.dialect
+    conversation = Conversation(dialect.head(), [*map(dialect.piece, pieces), dialect.end()])
+    async with _handled(target, conversation) as handling:
+        await expect_within("the end of the answer", handling.over.wait, 2 * PATIENCE_S)
+        handling.succeed()
+    said, heard = b"".join(pieces), _heard(dialect, conversation)
+    assert heard == said, f"{len(heard)} bytes were heard of {len(said)}, or others"
+    ends = [payload.end for payload in conversation.sent]
+    assert ends[-1:] == [True], "the answer was not ended"
+    assert ends.count(True) == 1, "the answer was ended more than once"
+
+
+async def _begun(harness: TargetHarness, conversation: Conversation) -> None:
+    """Say something, and wait until an echo said it too."""
+    heard_before = _heard(harness.dialect, conversation)
+    conversation.feed(harness.dialect.piece(b"begun"))
+
+    def heard() -> bool:
+        return len(_heard(harness.dialect, conversation)) >= len(heard_before) + len(b"begun")
+
+    await expect_within("an echo", lambda: conversation.until(heard))
+    assert _heard(harness.dialect, conversation) == heard_before + b"begun", "something else was heard"
+
+
+async def _left_alone(peer: Peer) -> None:
+    await until("the upstream being left alone", lambda: not peer.open)
+
+
+_sizes = st.lists(st.integers(1, 300) | st.sampled_from([1, 65_535, 65_536, 100_000]), max_size=6)
+
+
+@TARGET.shows(rules.WHOLE, drawn=_sizes)
+async def everything_said_is_heard(harness: TargetHarness, sizes: list[int]) -> None:
+    async with harness.peer(Behaviour.ECHO) as peer:
+        for turn in range(2):
+            await _echoed(harness, peer.target, [bytes([number + turn]) * size for number, size in enumerate(sizes)])
+
+
+@TARGET.shows(rules.STREAMS)
+async def talk_goes_back_and_forth(harness: TargetHarness) -> None:
+    dialect = harness.dialect
+    async with harness.peer(Behaviour.ECHO) as peer:
+        conversation = Conversation(dialect.head())
+        async with _handled(peer.target, conversation) as handling:
+            for _ in range(5):
+                await _begun(harness, conversation)
+            conversation.feed(dialect.end())
+            await expect_within("the end of the answer", handling.over.wait)
+
+
+@TARGET.shows(rules.TOGETHER)
+async def conversations_do_not_mix(harness: TargetHarness) -> None:
+    dialect = harness.dialect
+    async with harness.peer(Behaviour.ECHO) as peer:
+        waiting = Conversation(dialect.head())
+        async with _handled(peer.target, waiting):
+            await _begun(harness, waiting)
+            async with anyio.create_task_group() as tasks:
+                for number in range(16):
+                    tasks.start_soon(_echoed, harness, peer.target, [b"%02d" % number] * 20)
+
+
+@TARGET.shows(rules.PROTOCOL)
+async def foreign_protocols_are_refused(harness: TargetHarness) -> None:
+    async with harness.peer(Behaviour.ECHO) as peer:
+        for protocol, dialect in DIALECTS.items():
+            if protocol in harness.protocols:
+                continue
+            conversation = Conversation(dialect.head(), [dialect.piece(b"x"), dialect.end()])
+            async with _handled(peer.target, conversation) as handling:
+                await expect_within(f"the refusal of {protocol}", handling.over.wait)
+            code = handling.fail().code
+            assert code is ErrorCode.PROTOCOL_ERROR, f"{protocol} is refused as {code}"
+            assert not conversation.sent, f"{protocol} was answered"
+
+
+@TARGET.shows(rules.UNREACHABLE)
+async def nobody_there_is_told(harness: TargetHarness) -> None:
+    target = harness.nowhere()
+    if target is None:
+        return
+    dialect = harness.dialect
+    conversation = Conversation(dialect.head(), [dialect.piece(b"x"), dialect.end()])
+    try:
+        async with _handled(target, conversation) as handling:
+            await expect_within("the failure", handling.over.wait, 2 * PATIENCE_S)
+        code = handling.fail().code
+        assert code is ErrorCode.UPSTREAM_UNREACHABLE, f"it failed as {code}"
+        assert not conversation.sent, "an answer came from nowhere"
+    finally:
+        await target.aclose()
+
+
+@TARGET.shows(rules.CUT)
+async def cut_answers_are_not_whole(harness: TargetHarness) -> None:
+    async with harness.peer(Behaviour.CUT) as peer:
+        conversation = Conversation(harness.dialect.head(), [harness.dialect.piece(b"x")])
+        async with _handled(peer.target, conversation) as handling:
+            await expect_within("the failure", handling.over.wait)
+        assert not conversation.ended, "what was cut off was ended as if whole"
+        if not conversation.failed:
+            handling.fail()
+
+
+async def _stuck(harness: TargetHarness, moved_bytes: Callable[[], int]) -> None:
+    """Return when nothing moves any more, or too much has."""
+    last = -1
+    while last != moved_bytes() and moved_bytes() <= 2 * harness.buffered_bytes:
+        last = moved_bytes()
+        await anyio.sleep(harness.quiet_s)
+
+
+@TARGET.shows(rules.SLOW)
+async def visitors_that_do_not_listen_make_upstreams_wait(harness: TargetHarness) -> None:
+    async with harness.peer(Behaviour.FLOOD) as peer:
+        conversation = Conversation(harness.dialect.head(), room=2)
+        async with _handled(peer.target, conversation):
+            await until("a flood", lambda: len(conversation.sent) == 2)
+            await _stuck(harness, lambda: peer.spoken_bytes)
+            spoken = peer.spoken_bytes
+            assert spoken <= harness.buffered_bytes, f"{spoken} bytes were taken that nobody listened to"
+            conversation.make_room()
+            await until("more of the flood", lambda: peer.spoken_bytes > spoken + harness.buffered_bytes)
+
+
+@TARGET.shows(rules.DEAF)
+async def upstreams_that_do_not_listen_make_visitors_wait(harness: TargetHarness) -> None:
+    dialect = harness.dialect
+    piece = dialect.piece(bytes(16 * 1024))
+    async with harness.peer(Behaviour.DEAF) as peer:
+        conversation = Conversation(dialect.head(), endless=lambda: piece)
+        async with _handled(peer.target, conversation):
+            await _stuck(harness, lambda: 16 * 1024 * len(conversation.taken))
+            taken = 16 * 1024 * len(conversation.taken)
+            assert taken <= harness.buffered_bytes, f"{taken} bytes were taken that nobody listened to"
+
+
+@TARGET.shows(rules.STOPPED)
+async def wanting_no_more_is_no_failure(harness: TargetHarness) -> None:
+    async with harness.peer(Behaviour.FLOOD) as peer:
+        conversation = Conversation(harness.dialect.head())
+        async with _handled(peer.target, conversation) as handling:
+            await until("a flood", lambda: len(conversation.sent) > 2)
+            conversation.stop()
+            await expect_within("the end", handling.over.wait)
+            handling.succeed()
+            await _left_alone(peer)
+
+
+@TARGET.shows(rules.RESET)
+async def breaking_off_is_passed_on(harness: TargetHarness) -> None:
+    async with harness.peer(Behaviour.ECHO) as peer:
+        conversation = Conversation(harness.dialect.head())
+        async with _handled(peer.target, conversation) as handling:
+            await _begun(harness, conversation)
+            conversation.fail(SessionError(ErrorCode.PEER_LOST, "the visitor was lost"))
+            await expect_within("the end", handling.over.wait)
+            assert not conversation.ended, "what was broken off was answered to the end"
+            if handling.error is not None:
+                handling.fail()
+            await _left_alone(peer)
+        if harness.tells_breaks:
+            assert not peer.ends, "the upstream was told that the visitor had said everything"
+
+
+def _answered(conversation: Conversation) -> bool:
+    return bool(conversation.sent)
+
+
+@TARGET.shows(rules.CANCEL)
+async def cancelling_leaves_nothing_behind(harness: TargetHarness) -> None:
+    dialect = harness.dialect
+    async with harness.peer(Behaviour.ECHO) as peer:
+        for point in range(1, 40):
+            body = [dialect.piece(b"abc"), dialect.piece(b"def"), dialect.end()]
+            conversation = Conversation(dialect.head(), body)
+            async with _handled(peer.target, conversation) as handling:
+                awaits = 0
+
+                def cancel_at_point(handling: _Handling = handling, point: int = point) -> None:
+                    nonlocal awaits
+                    awaits += 1
+                    if awaits == point:
+                        handling.scope.cancel()
+
+                conversation.on_await = cancel_at_point
+                await expect_within(f"returning, cancelled in await {point}", handling.over.wait, _CANCEL_S)
+            assert handling.error is None, f"cancelled in await {point}, it raised {handling.error!r}"
+            if not handling.scope.cancel_called or awaits < point:
+                break
+            await _left_alone(peer)
+        for room in (None, 1):
+            conversation = Conversation(dialect.head(), room=room)
+            async with _handled(peer.target, conversation) as handling:
+                conversation.feed(dialect.piece(b"abc"))
+                await until("an answer", partial(_answered, conversation))
+                handling.scope.cancel()
+                await expect_within("returning, cancelled while it waits", handling.over.wait, _CANCEL_S)
+            await _left_alone(peer)
+        await _echoed(harness, peer.target, [b"as before"])
+
+
+@TARGET.shows(rules.CLOSE)
+async def closing_ends_what_is_under_way(harness: TargetHarness) -> None:
+    async with harness.peer(Behaviour.ECHO) as peer:
+        conversation = Conversation(harness.dialect.head())
+        async with _handled(peer.target, conversation) as handling:
+            await _begun(harness, conversation)
+            await expect_within("closing", peer.target.aclose)
+            await expect_within("the failure", handling.over.wait)
+            assert not conversation.ended, "what was under way was ended as if whole"
+            if not conversation.failed:
+                handling.fail()
+            await _left_alone(peer)
+        await expect_within("closing again", peer.target.aclose)
+
+
+@TARGET.shows(rules.CLOSED)
+async def closed_targets_answer_nothing(harness: TargetHarness) -> None:
+    dialect = harness.dialect
+    for used in (False, True):
+        async with harness.peer(Behaviour.ECHO) as peer:
+            if used:
+                await _echoed(harness, peer.target, [b"x"])
+            await expect_within("closing", peer.target.aclose)
+            conversation = Conversation(dialect.head(), [dialect.piece(b"x"), dialect.end()])
+            async with _handled(peer.target, conversation) as handling:
+                await expect_within("the failure", handling.over.wait)
+            handling.fail()
+            assert not conversation.sent, "a closed target answered"
+
+
+@TARGET.shows(rules.NOTHING_LEFT)
+async def nothing_is_left(harness: TargetHarness) -> None:
+    async def use() -> None:
+        async with harness.peer(Behaviour.ECHO) as peer:
+            await _echoed(harness, peer.target, [b"x"])
+            conversation = Conversation(harness.dialect.head())
+            async with _handled(peer.target, conversation) as handling:
+                await _begun(harness, conversation)
+                handling.scope.cancel()
+            await _echoed(harness, peer.target, [b"y"])
+            await peer.target.aclose()
+
+    # Libraries keep what they make once, and pools of threads grow by one now and then; what leaks does so each time.
+    left = ["not yet looked at"]
+    for _ in range(4):
+        before = Holdings.now()
+        await use()
+        left = await before.beyond(patience_s=_RELEASE_S)
+        if not left:
+            return
+    raise AssertionError(f"left behind: {left}")

@@ -1,0 +1,147 @@
+"""The contract of telemetry.
+
+Whatever is told of events is put under it by a harness, and the thin class::
+
+    class SmokeHarness(TelemetryHarness):
+        def telemetry(self) -> Telemetry: ...
+        def hamper(self) -> None: ...
+
+    class TestSmoke(TelemetryContract):
+        harness = SmokeHarness
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, get_args
+
+import msgspec
+import pytest
+from hypothesis import strategies as st
+
+from tunnel.domain.limits import KIB, MIB
+from tunnel.ports.telemetry import Event, SessionEnded, Telemetry
+from tunnel.testing.contract import Check, Contract
+
+__all__ = ["TELEMETRY", "TelemetryContract", "TelemetryHarness", "events"]
+
+
+class TelemetryHarness(ABC):
+    """Makes telemetry of one kind."""
+
+    kept_bytes: ClassVar[int] = 1 * MIB
+    """Most that it may keep in memory of however many events."""
+
+    @abstractmethod
+    def telemetry(self) -> Telemetry:
+        """New telemetry, in working order."""
+
+    def hamper(self) -> None:
+        """Let wherever events go to fail from now on; nothing to do where they go nowhere."""
+
+    def close(self) -> None:
+        """Give back what is held for the checks."""
+
+
+TELEMETRY: Final = Contract[TelemetryHarness]("telemetry")
+
+ANY: Final = TELEMETRY.state("E-ANY", "Every event there is can be recorded, whatever its texts and numbers are.")
+HAMPERED: Final = TELEMETRY.state("E-HAMPERED", "Recording does not raise when events cannot be passed on.")
+BOUNDED: Final = TELEMETRY.state("E-BOUNDED", "What is kept of events is bounded, whatever names visitors think of.")
+ANSWERS: Final = TELEMETRY.state(
+    "E-ANSWERS", "Whether every conversation is to be told of is a plain truth value, and stays the same."
+)
+
+_TEXTS: Final = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(
+    ["", "\n", "\x00", "\ud800", "%s", "{0}", '"', "\x1b[2J", "x" * 2000]
+)
+_NUMBERS: Final = st.integers(0, 2**63 - 1)
+_SECONDS: Final = st.floats(0, 1e9)
+
+
+def _field(field_type: Any) -> st.SearchStrategy[Any]:
+    by_type: dict[Any, st.SearchStrategy[Any]] = {str: _TEXTS, int: _NUMBERS, float: _SECONDS, type(None): st.none()}
+    if field_type in by_type:
+        return by_type[field_type]
+    return st.one_of([by_type[each] for each in get_args(field_type)])
+
+
+def _events_of(kind: Any) -> st.SearchStrategy[Event]:
+    fields = {field.name: _field(field.type) for field in msgspec.structs.fields(kind)}
+    return st.builds(kind, **fields)
+
+
+events: Final[st.SearchStrategy[Event]] = st.one_of([_events_of(kind) for kind in get_args(Event)])
+"""Events of every kind, with any texts and numbers in them."""
+
+
+@TELEMETRY.shows(ANY, drawn=st.tuples(*[_events_of(kind) for kind in get_args(Event)]))
+async def any_event_can_be_recorded(harness: TelemetryHarness, drawn: tuple[Event, ...]) -> None:
+    telemetry = harness.telemetry()
+    for event in drawn:
+        telemetry.record(event)
+
+
+@TELEMETRY.shows(HAMPERED, drawn=st.lists(events, min_size=1, max_size=5))
+async def failing_to_pass_on_is_not_told(harness: TelemetryHarness, drawn: list[Event]) -> None:
+    telemetry = harness.telemetry()
+    harness.hamper()
+    for event in drawn:
+        telemetry.record(event)
+
+
+def _visit(number: int) -> SessionEnded:
+    """A conversation whose every text is its own."""
+    return SessionEnded(
+        protocol="http",
+        request_id=f"id-{number}",
+        peer=f"2001:db8::{number:x}",
+        method=f"METHOD-{number}",
+        host=f"host-{number}.test",
+        path=f"/{number}/" + "x" * 1000,
+        outcome="ok",
+        status=200,
+        duration_s=0.1,
+    )
+
+
+@TELEMETRY.shows(BOUNDED)
+async def visitors_cannot_fill_memory(harness: TelemetryHarness) -> None:
+    telemetry = harness.telemetry()
+    for number in range(100):
+        telemetry.record(_visit(number))
+    visits = 2 * harness.kept_bytes // KIB
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(100, 100 + visits):
+            telemetry.record(_visit(number))
+        kept = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert kept <= harness.kept_bytes, f"{kept} bytes are kept of {visits} conversations"
+
+
+@TELEMETRY.shows(ANSWERS)
+async def it_says_whether_it_wants_conversations(harness: TelemetryHarness) -> None:
+    telemetry = harness.telemetry()
+    wants = telemetry.wants_sessions
+    assert isinstance(wants, bool), f"{wants!r} is neither True nor False"
+    telemetry.record(_visit(1))
+    assert telemetry.wants_sessions is wants, "it changed its mind"
+
+
+class TelemetryContract:
+    """The contract as tests; a subclass says which harness."""
+
+    harness: ClassVar[Callable[[], TelemetryHarness]]
+
+    @pytest.mark.parametrize("check", TELEMETRY.checks, ids=str)
+    def test_rule(self, check: Check[TelemetryHarness]) -> None:
+        harness = type(self).harness()
+        try:
+            check.run(harness)
+        finally:
+            harness.close()

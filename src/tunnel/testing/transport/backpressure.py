@@ -1,0 +1,107 @@
+"""Links that are full: senders wait, nothing grows, and the rest goes on."""
+
+from __future__ import annotations
+
+import anyio
+
+from tunnel.domain.errors import LinkEnd
+from tunnel.testing.transport import rules
+from tunnel.testing.transport.clogged import Clogged
+from tunnel.testing.transport.directions import each_way, ordered
+from tunnel.testing.transport.ends import CLOSE_S, expect, in_time
+from tunnel.testing.transport.frames import chunk_frame, end_of, send_until_end
+from tunnel.testing.transport.harness import TransportHarness
+from tunnel.testing.transport.rules import TRANSPORT
+
+__all__: list[str] = []
+
+
+@TRANSPORT.shows(rules.BOUND)
+@each_way
+async def sender_waits_for_a_peer_that_does_not_read(harness: TransportHarness, *, from_server: bool) -> None:
+    async with harness.clogged_pair(from_server=from_server) as clogged:
+        for seq in range(1, clogged.handed_over + 50):
+            got = (await clogged.receiver.receive()).seq
+            assert got == seq, f"frame {got} arrived instead of {seq} when the peer read again"
+        assert not clogged.stopped.is_set(), clogged.end
+
+
+@TRANSPORT.shows(rules.BOUND)
+async def small_frames_are_bounded_too(harness: TransportHarness) -> None:
+    async with harness.clogged_pair(frame_bytes=4096) as clogged:
+        assert not clogged.stopped.is_set(), clogged.end
+
+
+@TRANSPORT.shows(rules.READY)
+@each_way
+async def unread_link_stops_being_ready_within_bounds(harness: TransportHarness, *, from_server: bool) -> None:
+    frame_bytes = 16_384
+    async with harness.connected_pair() as pair:
+        sender, receiver = ordered(pair, from_server=from_server)
+        pushed = quiet = 0
+        # The transport's own tasks need their turns, and moving bytes needs the system's.
+        while quiet < 50:
+            if sender.ready:
+                pushed += 1
+                quiet = 0
+                sender.push(chunk_frame(pushed, frame_bytes))
+                bytes_pushed = pushed * frame_bytes
+                assert bytes_pushed <= harness.capabilities.buffered_bytes, f"still ready after {bytes_pushed} bytes"
+            else:
+                quiet += 1
+                await anyio.sleep(harness.capabilities.quiet_s / 50)
+        assert bool(pushed) is harness.capabilities.readiness, f"was ready {pushed} times"
+        for seq in range(1, pushed + 1):
+            got = (await receiver.receive()).seq
+            assert got == seq, f"frame {got} arrived instead of {seq}"
+
+
+@TRANSPORT.shows(rules.READY)
+async def link_that_ended_is_not_ready(harness: TransportHarness) -> None:
+    async with harness.connected_pair() as (client, server):
+        await server.aclose()
+        await end_of(client.receive)
+        for link in (client, server):
+            await send_until_end(link)
+            assert not link.ready, "ready although the link has ended"
+
+
+@TRANSPORT.shows(rules.ASIDE)
+@each_way
+async def clogged_direction_does_not_block_the_other(harness: TransportHarness, *, from_server: bool) -> None:
+    async with harness.clogged_pair(from_server=from_server) as clogged:
+        for seq in range(1, 20):
+            await clogged.receiver.send(chunk_frame(seq))
+            assert (await clogged.sender.receive()).seq == seq
+
+
+async def _woken(clogged: Clogged) -> LinkEnd:
+    with anyio.move_on_after(CLOSE_S) as scope:
+        await clogged.stopped.wait()
+    assert not scope.cancelled_caught, "a blocked sender is not woken"
+    assert clogged.end is not None, "a blocked sender goes on after the end"
+    return clogged.end
+
+
+@TRANSPORT.shows(rules.UNCLOG)
+@each_way
+async def close_wakes_a_blocked_sender(harness: TransportHarness, *, from_server: bool) -> None:
+    async with harness.clogged_pair(from_server=from_server) as clogged:
+        await in_time(clogged.sender.aclose(), "closing while a send waits")
+        expect(await _woken(clogged), LinkEnd.CLOSED, when="to a blocked sender of the side that closed")
+
+
+@TRANSPORT.shows(rules.UNCLOG)
+@each_way
+async def close_of_the_receiver_wakes_a_blocked_sender(harness: TransportHarness, *, from_server: bool) -> None:
+    async with harness.clogged_pair(from_server=from_server) as clogged:
+        await in_time(clogged.receiver.aclose(), "closing what a peer fills")
+        # What was not read may reset the connection before the word of closing arrives.
+        expect(await _woken(clogged), LinkEnd.ENDED, LinkEnd.BROKEN, when="to a blocked sender whose peer closed")
+
+
+@TRANSPORT.shows(rules.UNCLOG)
+async def break_wakes_a_blocked_sender(harness: TransportHarness) -> None:
+    async with harness.clogged_pair() as clogged:
+        await harness.sever(clogged.sender)
+        expect(await _woken(clogged), LinkEnd.BROKEN, when="to a blocked sender on a severed link")

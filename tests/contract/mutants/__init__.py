@@ -1,0 +1,1 @@
+"""Adapters broken on purpose: one module for each port, with its ``MUTANTS``."""
