@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
@@ -42,7 +43,7 @@ class UnixHarness(TransportHarness):
 
 class TestUnixTransport(TransportContract):
     @pytest.fixture
-    def harness(self):
+    def harness(self) -> Iterator[UnixHarness]:
         # Paths of sockets are short: pytest's own directories may be too deep for them.
         with tempfile.TemporaryDirectory(prefix="ux") as directory:
             yield UnixHarness(directory)
