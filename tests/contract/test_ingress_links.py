@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from contract.transport_contract import TransportCapabilities, TransportContract
 from support.certificates import Authority
 from support.ingress_listeners import LinksOnIngress, LinksOnUvicorn
 from support.sockets import SocketHarness
@@ -15,6 +14,7 @@ from tunnel.adapters.tls.listener import OpensslListenerTls
 from tunnel.adapters.websocket.transport import WebSocketTransport
 from tunnel.domain.link_entry import LINK_PATH
 from tunnel.ports.transport import Listener
+from tunnel.testing.transport import TransportCapabilities, TransportContract
 
 
 class IngressHarness(SocketHarness):

@@ -14,7 +14,7 @@ __all__ = ["Holdings"]
 _DESCRIPTORS = "/dev/fd"
 """Lists the open descriptors of the process that reads it, on Linux and macOS."""
 
-_LOOK_AGAIN_S = 0.01
+_LOOK_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,10 @@ class Holdings:
     def __sub__(self, before: Holdings) -> list[str]:
         """What is held beyond ``before``, in words."""
         named = {task.id: task.name for task in anyio.get_running_tasks()}
+        # A library may end one of its standing tasks and begin another: only more than there were are too many.
+        tasks = self.tasks - before.tasks if len(self.tasks) > len(before.tasks) else frozenset()
         return [
-            *(f"task {named.get(each, each)}" for each in self.tasks - before.tasks),
+            *(f"task {named.get(each, each)}" for each in tasks),
             *(f"thread {each}" for each in self.threads - before.threads),
             *(f"descriptor {number} {what}" for number, what in sorted(self.descriptors - before.descriptors)),
         ]
@@ -52,12 +54,12 @@ class Holdings:
     async def beyond(self, *, patience_s: float) -> list[str]:
         """What is still held beyond this after ``patience_s`` seconds; returns at once when it is nothing.
 
-        What nothing refers to but itself is collected first, since libraries have cycles of their own.
+        What nothing refers to but itself is collected, since libraries have cycles of their own.
         """
-        gc.collect()
         with anyio.move_on_after(patience_s):
             # Nothing tells when a descriptor is closed.
-            while Holdings.now() - self:  # noqa: ASYNC110
+            while Holdings.now() - self:
+                gc.collect()
                 await anyio.sleep(_LOOK_AGAIN_S)
         return Holdings.now() - self
 

@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from tunnel.domain.errors import LinkEnd, LinkError
-from tunnel.ports.transport import Link
+from tunnel.ports.transport import Link, Listener
 from tunnel.testing.holdings import Holdings
 from tunnel.testing.interruption import interrupt
 from tunnel.testing.transport import rules
@@ -199,17 +199,23 @@ async def connect_cancelled_at_each_point_leaves_nothing(harness: TransportHarne
         await served.gone(1)
         before = Holdings.now()
         for at in count(1):
-            outcome = await interrupt(lambda: harness.connect(listener), at=at)
-            assert outcome.error is None, f"{outcome.error} when connecting was cancelled at suspension {at}"
-            for link in outcome.result:
-                link.abort()
+            reached = await _connect_interrupted(harness, listener, at)
             came = served.came
             (await harness.connect(listener)).abort()
             await served.gone(came + 1)
             left = await before.beyond(patience_s=CLOSE_S)
             assert not left, f"{', '.join(left)} left by a connect cancelled at suspension {at}"
-            if not outcome.reached:
+            if not reached:
                 return
+
+
+async def _connect_interrupted(harness: TransportHarness, listener: Listener, at: int) -> bool:
+    """Whether there was such a suspension. No link is referred to when this returns."""
+    outcome = await interrupt(lambda: harness.connect(listener), at=at)
+    assert outcome.error is None, f"{outcome.error} when connecting was cancelled at suspension {at}"
+    for link in outcome.result:
+        link.abort()
+    return outcome.reached
 
 
 class _CountedLinks(HeldLinks):

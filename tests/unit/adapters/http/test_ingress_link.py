@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from contract.transport_contract import HeldLinks, chunk_frame
 from support.ingress_listeners import LinksOnIngress, Visited
 from websockets.frames import Frame, Opcode
 
@@ -17,6 +16,8 @@ from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 from tunnel.adapters.websocket.ingress_links import WebSocketIngressLinks
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.messagepack import encode_frame
+from tunnel.testing.transport import HeldLinks
+from tunnel.testing.transport.frames import chunk_frame
 
 pytestmark = pytest.mark.anyio
 

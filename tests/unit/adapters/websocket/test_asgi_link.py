@@ -8,12 +8,13 @@ from typing import Any
 
 import anyio
 import pytest
-from contract.transport_contract import HeldLinks, chunk_frame
 
 from tunnel.adapters.websocket.ingress_links import WebSocketIngressLinks
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.messagepack import decode_frame, encode_frame
 from tunnel.ports.transport import Link
+from tunnel.testing.transport import HeldLinks
+from tunnel.testing.transport.frames import chunk_frame
 
 pytestmark = pytest.mark.anyio
 
