@@ -66,9 +66,10 @@ class ManualClock(Clock):
         """Let ``delta_s`` seconds pass, and return when everything that they set in motion waits again.
 
         1. Whatever runs now runs until it waits, so that what is about to sleep does.
-        2. Time goes to the next moment at which somebody wakes, and no further. All who wake then are woken, in the
-           order in which they fell asleep, and run until they wait. Some may sleep again.
-        3. That is repeated until no moment is left within ``delta_s``; then time goes to its end.
+        2. Time goes to the next moment at which somebody wakes, and no further. That task is woken, and runs until it
+           waits, and so does whatever it wakes. It may sleep again. Of those who wake at the same moment the one that
+           fell asleep first goes first.
+        3. That is repeated until nobody is left who wakes within ``delta_s``; then time goes to its end.
 
         So a loop that sleeps for a second runs ten times in ten seconds, and sees ten times. What is woken and then
         computes in a thread, or waits for a socket, is not waited for.
@@ -81,9 +82,8 @@ class ManualClock(Clock):
         until = self._now + delta_s
         await _quiet()
         while self._sleepers and self._sleepers[0][0] <= until:
-            self._now = self._sleepers[0][0]
-            while self._sleepers and self._sleepers[0][0] <= self._now:
-                heappop(self._sleepers)[2].set()
+            self._now, _, woken = heappop(self._sleepers)
+            woken.set()
             await _quiet()
         self._now = until
 
