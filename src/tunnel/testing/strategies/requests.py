@@ -15,7 +15,7 @@ __all__ = ["openings", "requests", "routed_requests"]
 
 _CALLS: Final = ("pkg.Svc", "pkg.Other"), ("Get", "List")
 _PORTS: Final = ("", ":80", ":8443")
-_PAIRS: Final = ("x-env=1", "X-Env=2", "cookie=a+b", "cookie=%31", "cookie", "x-env=1%", "")
+_PAIRS: Final = ("cookie=1", "X-Env=2", "cookie=a+b", "X-Env=%31", "cookie", "x-env=1%", "")
 
 
 def requests(*, protocol: str | None = None, max_body_bytes: int = 64) -> st.SearchStrategy[HttpRequest]:
@@ -87,7 +87,9 @@ def _paths() -> st.SearchStrategy[bytes]:
 
 
 def _queries() -> st.SearchStrategy[bytes | None]:
-    return st.none() | st.lists(st.sampled_from(_PAIRS), max_size=3).map(lambda pairs: "&".join(pairs).encode())
+    return st.none() | st.lists(st.sampled_from(_PAIRS), min_size=1, max_size=3).map(
+        lambda pairs: "&".join(pairs).encode()
+    )
 
 
 def _headers() -> st.SearchStrategy[tuple[bytes, ...]]:
