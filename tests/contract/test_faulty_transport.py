@@ -16,9 +16,6 @@ class FaultyHarness(MemoryHarness):
         super().__init__()
         self.faults = FaultyNetwork()
 
-    def listener(self) -> Listener:
-        return FaultyListener(super().listener(), self.faults)
-
     def listener_at(self, address: str) -> Listener:
         return FaultyListener(super().listener_at(address), self.faults)
 

@@ -3,83 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+HOWTO = (Path(__file__).parents[3] / "docs/howto/test-your-application.md").read_text()
+FILES = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", HOWTO, re.DOTALL))
+"""The files that the how-to page has its reader write."""
+TESTS = {name: code for name, code in FILES.items() if name.startswith("test_")}
 
-APP = """
-async def app(scope, receive, send):
-    if scope["type"] == "lifespan":
-        raise NotImplementedError
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"hello"})
-"""
-
-ASYNC_TEST = """
-import anyio
-import pytest
-from shop import app
-from tunnel.ports.telemetry import LinkLost
-from tunnel.testing.faults import Cut, Delay, FaultSchedule, Heal, ScheduledFault
-
-pytestmark = pytest.mark.anyio
+WATCHED = """
+import socket
 
 
-async def test_application_answers(tunnel_pair):
-    async with tunnel_pair(app) as pair:
-        assert (await pair.get("/")).text == "hello"
+def bind(*_):
+    raise AssertionError("a port was opened")
 
 
-async def test_application_is_back_after_a_cut(tunnel_pair):
-    async with tunnel_pair(app) as pair:
-        pair.faults.cut()
-        await pair.ready()
-        assert (await pair.get("/")).text == "hello"
-"""
-
-BLOCKING_TEST = """
-from shop import app
-
-
-def test_application_answers(tunnel_pair):
-    with tunnel_pair.blocking(app) as pair:
-        assert pair.get("/").text == "hello"
-"""
-
-VIRTUAL_TEST = """
-import anyio
-import pytest
-from shop import app
-from tunnel.ports.telemetry import LinkLost
-
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend(autojump_backend):
-    return autojump_backend
-
-
-async def test_a_day_of_a_half_open_link(tunnel_pair):
-    async with tunnel_pair(app) as pair:
-        for _ in range(24):
-            await anyio.sleep(3600)
-            pair.faults.half_open()
-            await pair.until(lambda: not pair.faults.links or pair.events(LinkLost))
-            await anyio.sleep(60)
-            assert (await pair.get("/")).text == "hello"
-
-
-async def test_a_clock_of_its_own(manual_clock):
-    await manual_clock.advance(60)
-    assert manual_clock.now() == 60
+socket.socket.bind = bind
 """
 
 
 def run(path: Path, **files: str) -> subprocess.CompletedProcess[str]:
-    for name, text in {"shop": APP, **files}.items():
+    for name, text in {"shop": FILES["shop"], **files}.items():
         (path / f"{name}.py").write_text(text)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--rootdir", str(path)],
@@ -91,25 +38,24 @@ def run(path: Path, **files: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-LOADING = 'pytest_plugins = ["tunnel.testing.fixtures"]\n'
+def test_files_of_the_howto_page_pass_as_they_stand_and_open_no_port(tmp_path: Path):
+    done = run(tmp_path, **TESTS, conftest=WATCHED + FILES["conftest"])
+
+    assert len(TESTS) == 4
+    # Those of requests and of streams on asyncio and on trio.
+    assert "9 passed" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("how", ["", "from tunnel.testing.fixtures import TunnelPair\n"], ids=["first", "imported"])
-def test_fixtures_serve_tests_of_every_kind(tmp_path: Path, how: str):
-    done = run(
-        tmp_path,
-        conftest=how + LOADING,
-        test_async=ASYNC_TEST,
-        test_blocking=BLOCKING_TEST,
-        test_virtual=VIRTUAL_TEST,
-    )
+def test_fixtures_are_loaded_by_a_conftest_that_has_imported_from_them(tmp_path: Path):
+    conftest = f"from tunnel.testing.fixtures import TunnelPair\n{FILES['conftest']}"
 
-    # Those of the first file on asyncio and on trio.
-    assert "7 passed" in done.stdout, done.stdout + done.stderr
+    done = run(tmp_path, conftest=conftest, test_blocking=FILES["test_blocking"])
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_fixtures_are_not_there_unless_asked_for(tmp_path: Path):
-    done = run(tmp_path, test_blocking=BLOCKING_TEST)
+    done = run(tmp_path, test_blocking=FILES["test_blocking"])
 
     assert "fixture 'tunnel_pair' not found" in done.stdout, done.stdout + done.stderr
 
@@ -123,19 +69,3 @@ def test_package_registers_no_plugin_of_pytest():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
-
-
-def test_fixtures_listen_on_no_port(tmp_path: Path):
-    watched = """
-import socket
-
-
-def bind(*_):
-    raise AssertionError("a port was opened")
-
-
-socket.socket.bind = bind
-"""
-    done = run(tmp_path, conftest=watched + LOADING, test_async=ASYNC_TEST, test_blocking=BLOCKING_TEST)
-
-    assert "5 passed" in done.stdout, done.stdout + done.stderr
