@@ -129,6 +129,14 @@ async def test_link_closed_before_a_cut_stays_closed_by_this_side(pair: Pair):
     assert await end_of(pair.client.receive) is LinkEnd.CLOSED
 
 
+async def test_link_closed_after_a_cut_stays_broken(pair: Pair):
+    pair.network.cut()
+    await pair.client.aclose()
+    pair.client.abort()
+
+    assert await end_of(pair.client.receive) is LinkEnd.BROKEN
+
+
 async def test_half_open_link_takes_everything_and_delivers_nothing(pair: Pair):
     await pair.client.send(counted(1))
     pair.network.half_open()
@@ -259,11 +267,14 @@ async def test_frame_that_nothing_follows_is_not_lost_and_the_next_is_tried(pair
 
 
 async def test_frame_that_was_held_comes_before_the_peers_orderly_end(pair: Pair):
+    started_at = anyio.current_time()
     pair.network.reorder()
     await pair.client.send(counted(1))
     await pair.client.aclose()
 
     assert await pair.server.receive() == counted(1)
+    # Nothing can follow, so nothing is waited for.
+    assert anyio.current_time() - started_at < REORDER_S / 2
     assert await end_of(pair.server.receive) is LinkEnd.ENDED
 
 
