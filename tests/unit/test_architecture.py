@@ -40,6 +40,11 @@ BREACHES = {
     "testing": [
         ("testing/adapted.py", "import tunnel.adapters.grpc", "tunnel.testing.adapted -> tunnel.adapters.grpc"),
         ("testing/applied.py", "import tunnel.app.server", "tunnel.testing.applied -> tunnel.app.server"),
+        (
+            "testing/fixtures/adapted.py",
+            "import tunnel.adapters.grpc",
+            "tunnel.testing.fixtures.adapted -> tunnel.adapters.grpc",
+        ),
     ],
     "protobuf": [
         ("adapters/memory/proto.py", "import google.protobuf.message", "tunnel.adapters.memory.proto -> google"),
@@ -181,6 +186,7 @@ def test_domain_and_ports_import_nothing_impure(path):
 def test_importing_the_package_loads_nothing_heavy():
     loaded = loaded_by("import tunnel")
 
+    assert loaded & {"pytest", "hypothesis", "trio"} == set()
     assert loaded & {"grpc", "google", "websockets", "uvicorn", "httptools", "anyio", "asyncio", "msgspec"} == set()
 
 

@@ -16,6 +16,13 @@ And what they share:
 - ``tunnel.testing.holdings``: tasks, threads and descriptors that something left behind.
 - ``tunnel.testing.mutants``: adapters broken on purpose, and a table of which rule finds each.
 
+For tests of applications behind a tunnel, and of whatever else takes a clock or a link:
+
+- ``tunnel.testing.fixtures``: pytest fixtures; a server and a client in one process.
+- ``tunnel.testing.faults``, ``faulty_network``, ``faulty_link``, ``faulty_transport``: links that break.
+- ``tunnel.testing.manual_clock``, ``tunnel.testing.autojump``: time that passes when it is told to.
+- ``tunnel.testing.strategies``: what Hypothesis draws of envelopes, rules, requests, settings and faults.
+
 The rules are listed in docs/reference/contracts.md. Nothing here is loaded by ``import tunnel``, nor by pytest unless
 a test asks for it.
 """

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from support.strategies import PAYLOADS, payloads
 
 from tunnel.domain.envelopes import (
     KIND_OF,
@@ -25,6 +24,7 @@ from tunnel.domain.envelopes import (
     WebSocketFrame,
     WebSocketOpcode,
 )
+from tunnel.testing.strategies import PAYLOADS, payloads
 
 OVERHEAD = 256
 FIELDS = (b"name", b"value", b"n", b"")

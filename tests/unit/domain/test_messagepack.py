@@ -4,7 +4,6 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.strategies import PAYLOADS, frames, payloads
 
 from tunnel.domain.envelopes import (
     KIND_OF,
@@ -18,6 +17,7 @@ from tunnel.domain.envelopes import (
     WindowUpdate,
 )
 from tunnel.domain.messagepack import FrameError, decode_frame, decode_payload, encode_frame, encode_payload
+from tunnel.testing.strategies import PAYLOADS, frames, payloads
 
 pack = msgspec.msgpack.encode
 CHUNK = Envelope(3, Kind.BODY_CHUNK.value, BodyChunk(b"body", end=True))

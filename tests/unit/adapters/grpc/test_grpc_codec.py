@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.strategies import PAYLOADS, frames, payloads
 
 from tunnel.adapters.grpc._generated import skeleton_pb2, tunnel_pb2
 from tunnel.adapters.grpc.codec import decode_frame, encode_frame
@@ -24,6 +23,7 @@ from tunnel.domain.envelopes import (
 )
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.limits import Limits
+from tunnel.testing.strategies import PAYLOADS, frames, payloads
 
 BAD_UTF8 = b"\xff"
 

@@ -1,8 +1,9 @@
-"""Hypothesis strategies for every kind of envelope, and for frames."""
+"""Every kind of envelope, and frames of them: whatever may stand on the wire, whether it makes sense or not."""
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from hypothesis import strategies as st
 
@@ -41,14 +42,16 @@ from tunnel.domain.limits import Limits
 
 __all__ = ["PAYLOADS", "envelopes", "frames", "headers", "limits", "payloads", "session_ids", "uint64s"]
 
-UINT64_MAX = 2**64 - 1
+_UINT64_MAX: Final = 2**64 - 1
 
 
 def uint64s() -> st.SearchStrategy[int]:
-    return st.integers(0, UINT64_MAX) | st.sampled_from([0, 1, 2**31, 2**32, 2**63, UINT64_MAX])
+    """Whole numbers that a field of 64 bits holds, its ends among them."""
+    return st.integers(0, _UINT64_MAX) | st.sampled_from([0, 1, 2**31, 2**32, 2**63, _UINT64_MAX])
 
 
 def session_ids() -> st.SearchStrategy[int]:
+    """Ids of sessions, small ones more often, so that envelopes meet; 0 is the tunnel itself."""
     return st.integers(0, 9) | uint64s()
 
 
@@ -58,19 +61,23 @@ def texts() -> st.SearchStrategy[str]:
 
 
 def blobs() -> st.SearchStrategy[bytes]:
+    """Short bytes."""
     return st.binary(max_size=40)
 
 
 def headers() -> st.SearchStrategy[tuple[bytes, ...]]:
+    """Header blocks: names and values alternating, of any bytes."""
     pairs = st.lists(st.tuples(blobs(), blobs()), max_size=4)
     return pairs.map(lambda items: tuple(part for pair in items for part in pair))
 
 
 def codes() -> st.SearchStrategy[str]:
+    """Error codes, known and unknown."""
     return st.sampled_from([code.value for code in ErrorCode]) | texts()
 
 
 def limits() -> st.SearchStrategy[Limits]:
+    """Limits as they are announced, within what the fields hold and not within what makes sense."""
     counts = st.integers(0, 2**31)
     seconds = st.floats(0, 3600).filter(math.isfinite)
     return st.builds(
@@ -85,6 +92,7 @@ def limits() -> st.SearchStrategy[Limits]:
 
 
 def resume_requests() -> st.SearchStrategy[ResumeRequest]:
+    """What a client says to go on with a tunnel."""
     return st.builds(ResumeRequest, texts(), blobs(), uint64s(), uint64s(), st.booleans())
 
 
@@ -173,14 +181,21 @@ PAYLOADS: dict[type, st.SearchStrategy[Payload]] = {
 
 
 def payloads() -> st.SearchStrategy[Payload]:
+    """Payloads of every kind."""
     return st.one_of(*PAYLOADS.values())
 
 
 def envelopes() -> st.SearchStrategy[Envelope]:
+    """Envelopes of every kind, under the kind that belongs to them."""
     return st.builds(_envelope, session_ids(), payloads())
 
 
 def frames(*, max_envelopes: int = 5) -> st.SearchStrategy[Frame]:
+    """Frames, empty ones among them.
+
+    Args:
+        max_envelopes: Most that one holds.
+    """
     return st.builds(Frame, st.lists(envelopes(), max_size=max_envelopes).map(tuple), uint64s(), uint64s())
 
 
