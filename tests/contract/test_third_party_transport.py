@@ -37,7 +37,7 @@ def built(project: Path, into: Path) -> None:
     ],
 )
 def test_page_shows_the_code_of_the_package(path: str) -> None:
-    blocks = re.findall(r"```python\n(.*?)\n```", PAGE.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python title=[^\n]*\n(.*?)\n```", PAGE.read_text(), re.DOTALL)
 
     assert (EXAMPLE / path).read_text().rstrip() in blocks
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 HOWTO = (Path(__file__).parents[3] / "docs/howto/test-your-application.md").read_text()
-FILES = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", HOWTO, re.DOTALL))
+FILES = dict(re.findall(r"```python title=\"(\w+)\.py\"\n(.*?)```", HOWTO, re.DOTALL))
 """The files that the how-to page has its reader write."""
 TESTS = {name: code for name, code in FILES.items() if name.startswith("test_")}
 
