@@ -23,6 +23,11 @@ _INTERRUPTED: Final = {0, 1, 130, -signal.SIGINT}
 _REMEMBER: Final = "trap '{ pwd; env -0; } >\"$WALK_STATE\"' EXIT\n"
 
 
+def _interruptible() -> None:
+    """A shell's background job, which a test run may be, ignores Ctrl-C, and would have all that it starts ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """One directory and one environment, which commands may change for those that come after them.
 
@@ -53,6 +58,7 @@ class Terminal:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_interruptible,
         )
         try:
             printed, _ = process.communicate(timeout=limit_s)
@@ -106,6 +112,7 @@ class Running:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_interruptible,
         )
         self._reader: Final = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -24,7 +24,7 @@ PAGE = Path(__file__).parents[3] / "docs/howto/embed-the-server.md"
 
 def shown(name: str) -> Any:
     """What the page's block that defines ``name`` makes of it."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (block,) = (each for each in blocks if f"class {name}" in each)
     names: dict[str, Any] = {}
     exec(block, names)
