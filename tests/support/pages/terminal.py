@@ -23,11 +23,6 @@ _INTERRUPTED: Final = {0, 1, 130, -signal.SIGINT}
 _REMEMBER: Final = "trap '{ pwd; env -0; } >\"$WALK_STATE\"' EXIT\n"
 
 
-def _interruptible() -> None:
-    """A shell's background job, which a test run may be, ignores Ctrl-C, and would have all that it starts ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Terminal:
     """One directory and one environment, which commands may change for those that come after them.
 
@@ -58,7 +53,6 @@ class Terminal:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=_interruptible,
         )
         try:
             printed, _ = process.communicate(timeout=limit_s)
@@ -112,7 +106,6 @@ class Running:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=_interruptible,
         )
         self._reader: Final = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
