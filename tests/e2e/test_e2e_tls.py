@@ -443,11 +443,17 @@ async def test_visitor_that_ends_tls_in_one_direction_ends_the_request(
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_processes_follow_their_certificate_files(world: World) -> None:
     """As an operator has it: two commands, files replaced in place, nobody told."""
-    server = Process("server", "-m", "tunnel", "server", "--config", str(world.server_file()))
-    try:
+    with contextlib.ExitStack() as stack:
+
+        def started(name: str, path: Path) -> Process:
+            process = Process(name, "-m", "tunnel", name, "--config", str(path))
+            stack.callback(process.kill)
+            return process
+
+        server = started("server", world.server_file())
         line = await anyio.to_thread.run_sync(server.wait_for, rf"kind=transport name={world.transport} address=(\S+)")
         ingress = address_of(server.wait_for(INGRESS_LINE))
-        client = Process("client", "-m", "tunnel", "client", "--config", str(world.client_file(line[1])))
+        client = started("client", world.client_file(line[1]))
         await anyio.to_thread.run_sync(client.wait_for, ready_line("laptop"))
         async with httpx.AsyncClient(trust_env=False) as visitor:
             response = await visitor.get(f"http://{ingress[0]}:{ingress[1]}/small", timeout=DEADLINE_S)
@@ -459,8 +465,6 @@ async def test_processes_follow_their_certificate_files(world: World) -> None:
         kept = await anyio.to_thread.run_sync(server.wait_for, r"configuration_kept .*version=2 (.*)")
         assert f"transports.{world.transport}.tls.key" in kept[1]
         assert "client_unpublished" not in server.output
-    finally:
-        Process.kill_all()
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
