@@ -176,12 +176,13 @@ class Dialer:
             failed = self.failure = await self._round()
             if not self._wanted:
                 return
-            stable = backoff.reset_if_stable(self._lasted_s)
             visit = self._detached
-            if visit is not None and stable and failed is None:
+            if failed is not None:
+                backoff.failed()
+            elif backoff.lost(self._lasted_s) and visit is not None:
                 # Whatever ended the link does not do so often.
                 continue
-            delay_s = backoff.next_delay_s(self._random)
+            delay_s = backoff.delay_s(self._random)
             if visit is not None and not visit.tunnel.mux.drained:
                 delay_s = min(delay_s, _RESUME_PAUSE_S * self._random.random())
             if failed is not None:

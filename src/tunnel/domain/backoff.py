@@ -19,13 +19,22 @@ DEFAULT_STABLE_S: Final = 10.0
 
 _MULTIPLIER: Final = 2.0
 
+_MOST_DOUBLINGS: Final = 64
+"""Beyond any cap, and still a number."""
+
 
 class Backoff:
     """The delays of one dialling loop.
 
-    Each delay is drawn evenly between nothing and a ceiling, which starts at ``initial_s`` and doubles with every delay
-    up to ``cap_s``; so clients that lost the same server at once do not come back at once. A connection lowers the
-    ceiling again only after it held for a while: a link that is made and lost again and again keeps its long delays.
+    Each delay is drawn evenly between nothing and a ceiling, so that clients that lost the same server at once do not
+    come back at once. The ceiling is ``initial_s``, doubled for
+
+    1. each attempt in a row that led to no connection, and
+    2. each connection in a row that did not hold for ``stable_s``,
+
+    up to ``cap_s``. A connection makes the attempts before it forgotten: a server that was away for long, came back and
+    is restarted once more is found soon. It does not make other short connections forgotten: one that is made and lost
+    again and again comes to long delays.
 
     Args:
         initial_s: Ceiling of the first delay, in seconds.
@@ -33,7 +42,7 @@ class Backoff:
         stable_s: How long a connection must have lasted to count as a success, in seconds.
     """
 
-    __slots__ = ("_cap_s", "_ceiling_s", "_initial_s", "_stable_s")
+    __slots__ = ("_cap_s", "_failed", "_initial_s", "_stable_s", "_unstable")
 
     def __init__(
         self,
@@ -47,21 +56,25 @@ class Backoff:
         self._initial_s = initial_s
         self._cap_s = cap_s
         self._stable_s = stable_s
-        self._ceiling_s = initial_s
+        self._failed = 0
+        self._unstable = 0
 
-    def next_delay_s(self, random: RandomSource) -> float:
-        """Seconds to wait before the next attempt; raises the ceiling of the one after it."""
-        delay_s = self._ceiling_s * random.random()
-        self._ceiling_s = min(self._cap_s, self._ceiling_s * _MULTIPLIER)
-        return delay_s
+    def failed(self) -> None:
+        """An attempt led to no connection."""
+        self._failed += 1
 
-    def reset_if_stable(self, connected_for_s: float) -> bool:
-        """Start over at the first delay if the connection just lost had lasted long enough; tell whether it had.
+    def lost(self, connected_for_s: float) -> bool:
+        """A connection was lost; tell whether it had been a stable one.
 
         Args:
             connected_for_s: How long it was usable, in seconds: from the handshake's end, not from dialling.
         """
+        self._failed = 0
         stable = connected_for_s >= self._stable_s
-        if stable:
-            self._ceiling_s = self._initial_s
+        self._unstable = 0 if stable else self._unstable + 1
         return stable
+
+    def delay_s(self, random: RandomSource) -> float:
+        """Seconds to wait before the next attempt: another draw each time."""
+        doublings = min(max(self._failed + self._unstable - 1, 0), _MOST_DOUBLINGS)
+        return min(self._cap_s, self._initial_s * _MULTIPLIER**doublings) * random.random()
