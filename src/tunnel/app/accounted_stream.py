@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tunnel.app.attempt import Attempt
-from tunnel.domain.envelopes import HttpResponse, Opening, SessionPayload
-from tunnel.domain.errors import SessionError
+from tunnel.domain.envelopes import HttpResponse, SessionPayload
+from tunnel.ports.stream_around import StreamAround
 from tunnel.ports.target import Stream
 
 __all__ = ["AccountedStream"]
 
 
-class AccountedStream(Stream):
+class AccountedStream(StreamAround):
     """Passes everything on, and notes how far it got: for targets that know nothing of that.
 
     Args:
@@ -18,34 +18,27 @@ class AccountedStream(Stream):
         attempt: Where it is noted.
     """
 
-    __slots__ = ("_answered", "_attempt", "_stream")
+    __slots__ = ("_answered", "_attempt")
 
     def __init__(self, stream: Stream, attempt: Attempt) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._attempt = attempt
         self._answered = False
 
-    @property
-    def head(self) -> Opening:
-        return self._stream.head
-
     async def receive(self) -> SessionPayload:
-        payload = await self._stream.receive()
+        payload = await self.inner.receive()
         self._attempt.received_bytes += payload.carried_bytes
         return payload
 
     async def send(self, payload: SessionPayload) -> None:
         attempt = self._attempt
         if self._answered:
-            await self._stream.send(payload)
+            await self.inner.send(payload)
             attempt.sent_bytes += payload.carried_bytes
         else:
             self._answered = True
             attempt.answer(payload)
-            await self._stream.send(payload)
+            await self.inner.send(payload)
             attempt.answered(payload)
         if payload.end and type(payload) is not HttpResponse:
             attempt.end(payload)
-
-    def reset(self, error: SessionError) -> None:
-        self._stream.reset(error)
