@@ -16,10 +16,10 @@ import grpc
 import grpc.aio
 
 from tunnel.adapters.grpc.address import Reservation
+from tunnel.adapters.grpc.call_habits import CallHabits
 from tunnel.adapters.grpc.call_metadata import metadata_of, without
 from tunnel.adapters.grpc.call_status import ERROR_KEY, FAILURE_STATUS, STATUS_OF_NUMBER, failure_text
 from tunnel.adapters.grpc.ingress_call import NAME, IngressCall
-from tunnel.adapters.grpc.ingress_habits import CallHabits
 from tunnel.adapters.grpc.ingress_methods import AnyMethod, metadata_bytes
 from tunnel.adapters.grpc.options import ingress_options
 from tunnel.adapters.grpc.server_stream import BytesContext, peer_address

@@ -9,6 +9,7 @@ from typing import Final
 import grpc
 import grpc.aio
 
+from tunnel.adapters.grpc.call_habits import CallHabits
 from tunnel.adapters.grpc.call_metadata import metadata_of
 from tunnel.adapters.grpc.client_stream import BytesCall
 from tunnel.adapters.grpc.options import upstream_options
@@ -88,6 +89,7 @@ class GrpcUpstream(UpstreamTarget):
         self._target = target
         self._first_byte_timeout_s = first_byte_timeout_s
         self._max_message_bytes = max_message_bytes
+        self._answers = CallHabits()
         self._connector = Connector(
             target=target,
             host=url.host,
@@ -141,13 +143,19 @@ class GrpcUpstream(UpstreamTarget):
             else:
                 single = connection.channel.unary_stream(path, None, None)
                 begun = single(call.message, timeout=left_s, metadata=metadata)
-            await UpstreamCall(
+            relayed = UpstreamCall(
                 begun,
                 stream,
                 max_message_bytes=self._max_message_bytes,
                 first_byte_timeout_s=self._first_byte_timeout_s,
+                expect_single=self._answers.single(call.path),
                 label=self._target,
-            ).relay()
+            )
+            await relayed.relay()
+            if relayed.lagged:
+                self._answers.in_vain(call.path)
+            elif relayed.messages == 1:
+                self._answers.saw_single(call.path)
         except SendingStopped:
             return
         finally:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -50,6 +50,10 @@ _HEAD_S: Final = 0.01
 """How long the news that an answer has begun may wait for its first message, which says as much. They often come
 together, but gRPC tells of one after the other."""
 
+_OVER_S: Final = 0.05
+"""How long the status may lag behind the message of an answer that is expected to have no other. They leave the server
+together, but under load it takes gRPC tens of milliseconds to tell of each."""
+
 _LOST: Final = re.compile(
     r"ipv[46]:|unix:|failed to connect|socket closed|connection reset|broken pipe|stream removed|goaway|"
     r"endpoint closing|connection (?:attempt )?timed out|transport (?:is )?closed|ping timeout",
@@ -73,6 +77,8 @@ class UpstreamCall:
         stream: The conversation.
         max_message_bytes: Largest message of the request.
         first_byte_timeout_s: From the end of the request to the first of the answer; None: no limit.
+        expect_single: Whether the answer is expected to be a single message: then nothing is read behind it unless
+            the status does not follow at once. gRPC has a status at hand only when all messages were read.
         label: The target, for operators.
     """
 
@@ -83,13 +89,19 @@ class UpstreamCall:
         *,
         max_message_bytes: int,
         first_byte_timeout_s: float | None,
+        expect_single: bool,
         label: str,
     ) -> None:
         self._call = call
         self._stream = stream
         self._max_message_bytes = max_message_bytes
         self._first_byte_timeout_s = first_byte_timeout_s
+        self._expect_single = expect_single
         self._label = label
+        self.messages = 0
+        """Of the answer, so far."""
+        self.lagged = False
+        """Whether the status was expected at once, and did not come."""
         self._failure: SessionError | None = None
         self._status: _Status | None = None
         self._settled: asyncio.Future[None] | None = None
@@ -176,12 +188,16 @@ class UpstreamCall:
                 await send(GrpcFrame(_METADATA, metadata=metadata))
             else:
                 self._head_timer = asyncio.get_running_loop().call_later(_HEAD_S, self._send_head)
-        messages: AsyncIterator[bytes] = aiter(call)
+        # Not by ``read``, which forgets what has arrived when a status was made up.
+        messages = cast("AsyncGenerator[bytes, None]", aiter(call))
         try:
             async for message in messages:
+                self.messages += 1
                 if self._head_timer is not None:
                     await self._head_settled()
                 await send(GrpcFrame(_DATA, data=message))
+                if self.messages == 1 and self._expect_single and await self._over_soon():
+                    await messages.aclose()
         except grpc.aio.AioRpcError:
             pass
         except grpc.aio.BaseError as exc:
@@ -196,6 +212,20 @@ class UpstreamCall:
             raise self._broken(status.details)
         await self._head_settled()
         await send(GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details))
+
+    async def _over_soon(self) -> bool:
+        """Whether the status comes before long."""
+        if self._status is None:
+            loop = asyncio.get_running_loop()
+            self._settled = loop.create_future()
+            timer = loop.call_later(_OVER_S, _wake, self._settled)
+            try:
+                await self._settled
+            finally:
+                timer.cancel()
+                self._settled = None
+        self.lagged = self._status is None
+        return not self.lagged
 
     def _send_head(self) -> None:
         head = self._stream.send(GrpcFrame(_METADATA))
@@ -237,8 +267,7 @@ class UpstreamCall:
         if code is grpc.StatusCode.INTERNAL and details == _MADE_UP:
             return
         self._status = _Status(code, details, block_of(_at_once(call.trailing_metadata()) or ()))
-        if self._settled is not None and not self._settled.done():
-            self._settled.set_result(None)
+        _wake(self._settled)
 
     async def _ended(self) -> _Status:
         if self._status is None:
@@ -274,6 +303,11 @@ async def _stop(task: asyncio.Task[None]) -> None:
             interruption = exc
     if interruption is not None:
         raise interruption
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 def _this_task_is_cancelled() -> bool:

@@ -174,5 +174,6 @@ async def relayed(call: FakeCall, stream: Call) -> None:
         stream,
         max_message_bytes=100,
         first_byte_timeout_s=None,
+        expect_single=False,
         label="grpc://a.test:1",
     ).relay()

@@ -12,7 +12,7 @@ from call_kit import UNARY, Call, answered, data, ingress, trailer
 from grpc_kit import eventually, run
 
 from tunnel.adapters.grpc import ingress_call, upstream_call
-from tunnel.adapters.grpc.ingress_habits import CallHabits
+from tunnel.adapters.grpc.call_habits import CallHabits
 from tunnel.adapters.grpc.upstream import GrpcUpstream
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
@@ -28,11 +28,13 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is expected comes, however busy the machine is."""
     monkeypatch.setattr(ingress_call, "_WHOLE_S", 60.0)
     monkeypatch.setattr(upstream_call, "_HEAD_S", 60.0)
+    monkeypatch.setattr(upstream_call, "_OVER_S", 60.0)
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingress_call, "_WHOLE_S", 0.0)
     monkeypatch.setattr(upstream_call, "_HEAD_S", 0.0)
+    monkeypatch.setattr(upstream_call, "_OVER_S", 0.0)
 
 
 async def reply(stream: Stream) -> None:
@@ -255,6 +257,26 @@ def test_whole_call_says_its_message_and_its_end(message: bytes) -> None:
     call = Call(call=UNARY._replace(message=message))
     relayed(_echo, call)
     assert call.sent == [data(message), trailer()]
+
+
+def test_status_behind_an_only_message_comes_without_another_read() -> None:
+    # Waited for longer than the test may take: it has to come by itself.
+    calls = [Call(call=UNARY._replace(message=b"m")) for _ in range(3)]
+    relayed(_echo, *calls)
+    assert [call.sent for call in calls] == [[data(b"m"), trailer()]] * 3
+
+
+def test_answer_that_has_more_messages_than_those_before_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_call, "_OVER_S", 0.0)
+
+    async def behave(messages: grpc.aio.ServicerContext, context: grpc.aio.ServicerContext) -> None:
+        async for message in messages:
+            for _ in range(message[0]):
+                await context.write(message)
+
+    calls = [Call(call=UNARY._replace(message=bytes([count]))) for count in (1, 1, 3, 1, 2)]
+    relayed(behave, *calls)
+    assert [len(call.sent) - 1 for call in calls] == [1, 1, 3, 1, 2]
 
 
 def test_whole_call_with_a_message_over_the_limit_is_refused() -> None:

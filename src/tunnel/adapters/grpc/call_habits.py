@@ -1,10 +1,10 @@
-"""Which methods are called with a single message, as their callers have shown.
+"""Which methods are called with a single message, as their callers have shown, or are answered with one.
 
 gRPC does not tell a server whether a method's callers stream. A call whose only message and end came before anything
 was answered looks like one of a single message, and its method is taken for such: of the next call, message and end are
 waited for, so that they travel with the opening. An application that is called so does not begin before, so nothing is
 lost by it. A call for which that was in vain, because it was not of a single message after all, was held up: its method
-is left alone for a while.
+is left alone for a while. The same is kept of answers, where what is waited for is the status behind a message.
 """
 
 from __future__ import annotations
