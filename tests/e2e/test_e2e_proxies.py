@@ -123,7 +123,6 @@ async def test_a_tunnel_outlives_its_proxied_link(scheme: str, authority: Author
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 async def test_by_websocket_a_client_is_ready_through_socks(scheme: str, authority: Authority) -> None:
-    pytest.importorskip("python_socks")
     asked: list[bytes] = []
     async with (
         server_of(scheme, authority) as address,
