@@ -1,4 +1,4 @@
-"""Tunnels for HTTP between a public server and clients behind NAT, over transports chosen by configuration.
+"""Tunnels for HTTP, WebSocket, gRPC and TCP between a public server and clients behind NAT.
 
 ::
 

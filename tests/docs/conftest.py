@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.pages.terminal import Terminal, reader_environment
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -24,11 +21,3 @@ def scratch(tmp_path: Path) -> Path:
     """A directory for what belongs to a test and not to the page."""
     (tmp_path / "scratch").mkdir()
     return tmp_path / "scratch"
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A fresh clone of the repository as it is committed."""
-    path = tmp_path / "checkout"
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(path)], check=True)
-    return path

@@ -16,24 +16,17 @@ from tunnel.app.cli import main
 
 ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("TUNNEL_FULL") == "1"
-WALKED_IN_A_CLONE = {"README.md", "docs/tutorial.md"}
+WALKED_BY_A_NEWCOMER = {"docs/tutorial.md"}
 PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if "```" in page.read_text())
 
 
-@pytest.mark.parametrize("name", [page for page in PAGES if page not in WALKED_IN_A_CLONE])
+@pytest.mark.parametrize("name", [page for page in PAGES if page not in WALKED_BY_A_NEWCOMER])
 def test_page_does_what_it_shows(
     name: str, tmp_path: Path, terminal_in: Callable[[Path], Terminal], scratch: Path
 ) -> None:
     directory = tmp_path / "reader"
     directory.mkdir()
     walk(ROOT / name, name, terminal_in(directory), scratch, full=FULL)
-
-
-@pytest.mark.parametrize("name", sorted(WALKED_IN_A_CLONE))
-def test_page_does_what_it_shows_to_a_newcomer(
-    name: str, checkout: Path, terminal_in: Callable[[Path], Terminal], scratch: Path
-) -> None:
-    walk(ROOT / name, name, terminal_in(checkout), scratch, full=FULL)
 
 
 def test_calls_of_the_quick_start_go_past_the_rule_for_everything(

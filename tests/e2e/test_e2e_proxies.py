@@ -123,7 +123,6 @@ async def test_a_tunnel_outlives_its_proxied_link(scheme: str, authority: Author
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 async def test_by_websocket_a_client_is_ready_through_socks(scheme: str, authority: Authority) -> None:
-    pytest.importorskip("python_socks")
     asked: list[bytes] = []
     async with (
         server_of(scheme, authority) as address,
@@ -171,8 +170,9 @@ async def test_a_proxy_that_hangs_is_given_up(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("manner", [Manner.CLOSES, Manner.CLOSES_MIDWAY, Manner.BABBLES])
-async def test_a_proxy_that_closes_or_babbles_leads_nowhere(manner: Manner) -> None:
-    assert await failure("ws", manner)
+@pytest.mark.parametrize("scheme", ["grpc", "ws"])
+async def test_a_proxy_that_closes_or_babbles_leads_nowhere(scheme: str, manner: Manner) -> None:
+    assert await failure(scheme, manner)
 
 
 async def test_the_password_is_shown_nowhere(authority: Authority) -> None:

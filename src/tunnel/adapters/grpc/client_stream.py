@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 import grpc
 import grpc.aio
 
+from tunnel.adapters.grpc.call_tasks import CallTasks
 from tunnel.adapters.grpc.link import GrpcStream
 from tunnel.adapters.grpc.options import FAREWELL
 from tunnel.adapters.grpc.status import end_of
@@ -28,17 +29,20 @@ _STATUS_CYCLES: Final = 10
 
 
 class ClientStream(GrpcStream):
-    """A stream that this process opened; closes ``channel`` with it.
+    """A stream that this process opens; closes ``channel`` with it. Within a running event loop.
 
     Args:
         channel: Serves this call alone.
-        call: Was answered by the server.
+        method: What is called. It fails at once where the channel cannot connect.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, call: BytesCall) -> None:
+    def __init__(self, channel: grpc.aio.Channel, method: str) -> None:
         self._channel = channel
-        self._call = call
-        self._messages: AsyncIterator[bytes] = aiter(call)
+        self._tasks: CallTasks[BytesCall] = CallTasks(
+            lambda: channel.stream_stream(method, None, None)(None, wait_for_ready=False)
+        )
+        self.call: Final = self._tasks.call
+        self._messages: AsyncIterator[bytes] = aiter(self.call)
         self._dropped: LinkError | None = None
 
     async def read(self) -> bytes:
@@ -53,7 +57,7 @@ class ClientStream(GrpcStream):
 
     async def write(self, data: bytes) -> None:
         try:
-            await self._call.write(data)
+            await self.call.write(data)
         except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError) as error:
             raise await self._end() from error
         except asyncio.CancelledError:
@@ -63,10 +67,10 @@ class ClientStream(GrpcStream):
 
     async def finish(self) -> None:
         try:
-            await self._call.write(FAREWELL)
-            await self._call.done_writing()
+            await self.call.write(FAREWELL)
+            await self.call.done_writing()
         except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError):
-            self._call.cancel()  # nothing left to close; the reader finds out how it ended
+            self.call.cancel()  # nothing left to close; the reader finds out how it ended
         except asyncio.CancelledError:
             if _this_task_is_cancelled():
                 raise
@@ -74,22 +78,23 @@ class ClientStream(GrpcStream):
     def drop(self, why: LinkError) -> None:
         if self._dropped is None:
             self._dropped = why
-            self._call.cancel()
+            self.call.cancel()
 
     async def release(self) -> None:
-        self._call.cancel()
+        self.call.cancel()
         await self._channel.close(None)
+        await self._tasks.ended()
 
     async def _end(self) -> LinkError:
         if self._dropped is not None:
             return LinkError(self._dropped.end, self._dropped.reason)
-        code = await self._call.code()
+        code = await self.call.code()
         for _ in range(_STATUS_CYCLES):
             if code is not grpc.StatusCode.INTERNAL:
                 break
             await asyncio.sleep(0)
-            code = await self._call.code()
-        return end_of(code, await self._call.details())
+            code = await self.call.code()
+        return end_of(code, await self.call.details())
 
 
 def _this_task_is_cancelled() -> bool:

@@ -58,19 +58,18 @@ class GrpcTransport(Transport):
     async def connect(self, url: str, *, timeout_s: float) -> GrpcLink:
         target = _target(url, self._scheme)
         channel = self._channel(target, self._proxies.get(url))
-        call: BytesCall = channel.stream_stream(f"/{SERVICE}/{PROXY}", None, None)(None, wait_for_ready=False)
+        stream = ClientStream(channel, f"/{SERVICE}/{PROXY}")
         try:
             async with asyncio.timeout(timeout_s):
-                await _accepted(call)
+                await _accepted(stream.call)
         except BaseException as error:
-            call.cancel()
             # Who is cancelled by anyio is cancelled again at every await, and the channel would stay open.
             with anyio.CancelScope(shield=True):
-                await channel.close(None)
+                await stream.release()
             if isinstance(error, TimeoutError):
                 raise LinkError(LinkEnd.UNREACHABLE, f"no answer within {timeout_s:g} s") from error
             raise
-        return GrpcLink(ClientStream(channel, call), PeerInfo(self._scheme, target))
+        return GrpcLink(stream, PeerInfo(self._scheme, target))
 
     def _channel(self, target: str, proxy: Proxy | None) -> grpc.aio.Channel:
         server_name = self._server_name

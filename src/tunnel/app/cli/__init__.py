@@ -18,7 +18,7 @@ from tunnel.domain.errors import TunnelError
 
 __all__ = ["main"]
 
-_DESCRIPTION: Final = "Carry HTTP between a public server and clients behind NAT, over swappable transports."
+_DESCRIPTION: Final = "Carry HTTP, WebSocket, gRPC and TCP between a public server and clients behind NAT."
 
 _COMMANDS: Final = {
     "demo": "run server, client and a sample application on this machine and show what came back",
@@ -27,7 +27,7 @@ _COMMANDS: Final = {
     "expose": "let visitors of a server reach applications of this machine",
     "check": "check a configuration file without starting anything",
     "explain": "say which rules of a server's file a request falls under, and why not under others",
-    "token": "make tokens",
+    "token": "make tokens, and hashes of passwords",
     "status": "show what a running server or client says of itself at its admin port",
 }
 
@@ -75,6 +75,10 @@ def _run(arguments: list[str]) -> int:
         if name == chosen:
             command = cast(_Command, import_module(f"tunnel.app.cli.{name}"))
             command.add_arguments(subparser)
+    if not arguments:
+        # Who types nothing else wants to know what there is.
+        parser.print_help(sys.stderr)
+        return 2
     args = parser.parse_args(arguments)
     assert command is not None
     return command.run(args)

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_kit import Service, chunk, connect, end_of, listening, raw_server, received, run
+from grpc_kit import Service, chunk, connect, end_of, eventually, listening, raw_server, received, run
 
 from tunnel.adapters.grpc.codec import encode_frame
 from tunnel.adapters.grpc.options import TRANSPORT_METADATA
@@ -122,6 +122,27 @@ def test_cancelled_connect_leaves_nothing() -> None:
                 await connecting
 
     reached = asyncio.Event()
+    run(scenario)
+
+
+@pytest.mark.parametrize("given_up", ["when its time is over", "by its caller", "at once, refused"])
+def test_connect_that_fails_has_ended_what_grpc_runs_for_it(given_up: str) -> None:
+    """What gRPC's core says later would meet a closed event loop, and disturb the next one that uses gRPC."""
+
+    async def scenario() -> None:
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            if given_up != "at once, refused":
+                silent.listen()
+            others = asyncio.all_tasks()
+            connecting = asyncio.create_task(connect(f"127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.05))
+            if given_up == "by its caller":
+                await eventually(lambda: len(asyncio.all_tasks() - others) == 3)
+                connecting.cancel()
+            with pytest.raises((LinkError, asyncio.CancelledError)):
+                await connecting
+            assert asyncio.all_tasks() == others
+
     run(scenario)
 
 

@@ -95,6 +95,13 @@ def test_version(capsys: Captured) -> None:
     assert re.fullmatch(r"tunnel \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
 
 
+def test_nothing_but_its_name_is_wrong_and_lists_the_commands(capsys: Captured) -> None:
+    assert main([]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "let visitors of a server reach applications of this machine" in printed.err
+
+
 def test_help_lists_the_commands(capsys: Captured) -> None:
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
