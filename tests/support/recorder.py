@@ -12,7 +12,8 @@ import anyio
 from support.app_kit import World, until
 from support.golden_vectors import CODECS
 from support.recordings import FOLDER, Recording, Step, plain_frame, save
-from support.scenes import SCENES, ActingUpstream, Scene, Stage
+from support.scene import ActingUpstream, Scene, Stage
+from support.scenes import SCENES
 from support.transcripts import transcript
 from support.virtual_loop import VirtualLoop
 

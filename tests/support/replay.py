@@ -11,7 +11,8 @@ from support.golden_vectors import CODECS
 from support.recorded_peer import Incompatible, RecordedPeer, Rewrite
 from support.recorder import outcome
 from support.recordings import Recording, said
-from support.scenes import SCENES, ActingUpstream, Stage
+from support.scene import ActingUpstream, Stage
+from support.scenes import SCENES
 
 from tunnel.adapters.grpc._generated import tunnel_pb2
 from tunnel.adapters.memory.listener import MemoryListener
