@@ -20,32 +20,22 @@ from collections.abc import Callable
 import anyio
 import msgspec
 from support.golden_vectors import CODECS
+from support.progress import progress
 from support.recordings import Recording, Step, said
 
 from tunnel.domain.envelopes import (
     KIND_OF,
-    BodyChunk,
-    Close,
     ConfigApplied,
     ConfigRejected,
     ConfigSyncResponse,
     Envelope,
-    Error,
     Frame,
-    GoAway,
-    GrpcFrame,
-    HttpRequest,
-    HttpResponse,
     Payload,
     Ping,
     Pong,
     Register,
     RegisterResponse,
-    StopSending,
-    TcpOpen,
-    Trailers,
     UnknownPayload,
-    WebSocketFrame,
     WindowUpdate,
 )
 from tunnel.domain.errors import LinkError
@@ -166,7 +156,7 @@ class RecordedPeer:
         self._acked = max(self._acked, frame.ack)
         self._frames.append(frame)
         for envelope in frame.envelopes:
-            self._have += _progress(envelope)
+            self._have += progress(envelope)
             self._charge(envelope)
             match envelope.payload:
                 case UnknownPayload(why):
@@ -211,7 +201,7 @@ class RecordedPeer:
             if step.sender != self._side:
                 if not step.lost:
                     for envelope in frame.envelopes:
-                        self._need += _progress(envelope)
+                        self._need += progress(envelope)
                 continue
             if _is_only_echo(frame):
                 continue
@@ -340,40 +330,3 @@ class RecordedPeer:
 def _is_only_echo(frame: Frame) -> bool:
     """Whether a peer says this by itself: acknowledgements and pongs."""
     return not frame.seq and all(isinstance(each.payload, Pong) for each in frame.envelopes)
-
-
-def _progress(envelope: Envelope) -> Counter[str]:
-    """What an envelope adds to its session, whatever pieces it is said in."""
-    name = f"session {envelope.session_id}"
-    count: Counter[str] = Counter()
-    match envelope.payload:
-        case Ping() | WindowUpdate() | UnknownPayload():
-            return count
-        case Pong() | Register() | RegisterResponse() | ConfigApplied() | ConfigRejected() | GoAway() | Close():
-            count[type(envelope.payload).__name__] += 1
-        case ConfigSyncResponse(more=more):
-            count["ConfigSyncResponse"] += not more
-        case Error(code) if not envelope.session_id:
-            count[f"Error {code}"] += 1
-        case Error(code):
-            count[f"{name}: error {code}"] += 1
-        case StopSending():
-            count[f"{name}: stop_sending"] += 1
-        case payload:
-            if isinstance(payload, HttpRequest | HttpResponse | TcpOpen):
-                count[f"{name}: head"] += 1
-            count[f"{name}: bytes"] += payload.carried_bytes
-            count[f"{name}: end"] += payload.end
-            if isinstance(payload, BodyChunk | Trailers | GrpcFrame | WebSocketFrame):
-                count[f"{name}: messages"] += _messages(payload)
-    return +count
-
-
-def _messages(payload: BodyChunk | Trailers | GrpcFrame | WebSocketFrame) -> int:
-    match payload:
-        case GrpcFrame(more=more):
-            return not more
-        case WebSocketFrame(fin=fin):
-            return fin
-        case _:
-            return 0
