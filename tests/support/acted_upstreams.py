@@ -11,15 +11,18 @@ from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.ports.target import Stream
 
 __all__ = [
+    "answer_at_length",
     "break_off",
     "chat",
     "count",
     "echo",
     "fail",
+    "fail_with_details",
     "half_closing",
     "late",
     "linger",
     "refuse_early",
+    "refuse_socket",
     "slow",
     "unary",
     "websocket",
@@ -77,6 +80,20 @@ async def late(stream: Stream) -> None:
     await stream.send(HttpResponse(200, (), b"one"))
     await anyio.sleep(1)
     await stream.send(BodyChunk(b"two", end=True))
+
+
+async def answer_at_length(stream: Stream) -> None:
+    await stream.send(HttpResponse(200, (b"x-long", b"b" * 2000), b"that was long", end=True))
+
+
+async def refuse_socket(stream: Stream) -> None:
+    await stream.send(HttpResponse(403, (b"content-type", b"text/plain"), b"not you", end=True))
+
+
+async def fail_with_details(stream: Stream) -> None:
+    await stream.receive()
+    details = (b"grpc-status-details-bin", b"\x08\x03\x12\x02no", b"x-again", b"1", b"x-again", b"2")
+    await stream.send(GrpcFrame(GrpcFrameType.TRAILER, metadata=details, status=3, message="not like th\u00efs"))
 
 
 async def unary(stream: Stream) -> None:

@@ -14,6 +14,7 @@ from tunnel.domain.envelopes import (
     Error,
     GoAway,
     GrpcFrame,
+    HeadPart,
     HttpRequest,
     HttpResponse,
     Ping,
@@ -30,6 +31,9 @@ from tunnel.domain.envelopes import (
 
 __all__ = ["progress"]
 
+_HEADS = HttpRequest | HttpResponse | HeadPart
+"""Of what is in parts, the last one counts."""
+
 
 def progress(envelope: Envelope) -> Counter[str]:
     """What an envelope adds to its session, whatever pieces it is said in."""
@@ -38,8 +42,10 @@ def progress(envelope: Envelope) -> Counter[str]:
     match envelope.payload:
         case Ping() | WindowUpdate() | UnknownPayload():
             return count
-        case Pong() | Register() | RegisterResponse() | ConfigApplied() | ConfigRejected() | GoAway() | Close():
+        case Pong() | Register() | RegisterResponse() | ConfigApplied() | ConfigRejected() | GoAway():
             count[type(envelope.payload).__name__] += 1
+        case Close(code):
+            count[f"Close {code}"] += 1
         case ConfigSyncResponse(more=more):
             count["ConfigSyncResponse"] += not more
         case Error(code) if not envelope.session_id:
@@ -49,7 +55,7 @@ def progress(envelope: Envelope) -> Counter[str]:
         case StopSending():
             count[f"{name}: stop_sending"] += 1
         case payload:
-            if isinstance(payload, HttpRequest | HttpResponse | TcpOpen):
+            if isinstance(payload, TcpOpen) or (isinstance(payload, _HEADS) and not payload.more):
                 count[f"{name}: head"] += 1
             count[f"{name}: bytes"] += payload.carried_bytes
             count[f"{name}: end"] += payload.end

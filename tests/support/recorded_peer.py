@@ -115,7 +115,7 @@ class RecordedPeer:
         last = number == self.links
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._read, last)
-            await self._write([step for step in self._recording.steps if step.link == number])
+            await self._write(self._script(number))
             if last:
                 self.played.set()
                 await self._until(lambda: self._ended is not None, "", math.inf)
@@ -193,6 +193,24 @@ class RecordedPeer:
             raise Incompatible(f"{self._recording.name}: session {number} was sent more than its credit")
 
     # -- out
+
+    def _script(self, link: int) -> list[Step]:
+        """What was recorded on a link, the own frames in order of their arrival.
+
+        A frame that crossed others is sent after these: today's end is to receive it when the recorded one did.
+        """
+        script: list[Step] = []
+        under_way: list[Step] = []
+        for step in self._recording.steps:
+            if step.link != link:
+                continue
+            if step.sender == self._side and (step.after or under_way):
+                under_way.append(step)
+                continue
+            script.append(step)
+            while under_way and step.text.get("seq", 0) >= under_way[0].after:
+                script.append(under_way.pop(0))
+        return script + under_way
 
     async def _write(self, steps: list[Step]) -> None:
         resent = False

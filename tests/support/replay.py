@@ -11,17 +11,20 @@ from support.golden_vectors import CODECS
 from support.recorded_peer import Incompatible, RecordedPeer, Rewrite
 from support.recorder import outcome
 from support.recordings import Recording, said
-from support.scene import ActingUpstream, Stage
+from support.scene import ActingUpstream, Scene, Stage
 from support.scenes import SCENES
 
 from tunnel.adapters.grpc._generated import tunnel_pb2
 from tunnel.adapters.memory.listener import MemoryListener
-from tunnel.domain.envelopes import KIND_OF
+from tunnel.domain.envelopes import KIND_OF, Error, Register, RegisterResponse
 from tunnel.ports.transport import Link, LinkService
 
 __all__ = ["later", "replay_client", "replay_server", "terser"]
 
 _DEADLINE_S = 120.0
+_TURNED_AWAY_S = 5.0
+"""How long a client may take to find that it was turned away, of virtual time."""
+
 _UNKNOWN_KIND = 99
 _UNKNOWN_FIELD = b"\xba\x3e\x03new"
 """Field 999 of any message, three bytes long."""
@@ -76,11 +79,18 @@ async def replay_client(
                 stage = Stage(world, None, client, upstream, [])
                 if scene.act is not None:
                     tasks.start_soon(scene.act, stage)
-                await until(lambda: failures or peer.played.is_set(), within_s=_DEADLINE_S)
+                await _visited(scene, stage, peer, failures, here=scene.forward is not None)
                 if not failures:
                     await until(lambda: not upstream.running)
+                    with anyio.move_on_after(_TURNED_AWAY_S if recording.client else 0):
+                        await until(lambda: stage.refusal)
+                refusal = stage.refusal
             tasks.cancel_scope.cancel()
-    _compare(recording, "client", failures, peer, outcome(stage)[1], recording.upstream)
+    _compare(recording, scene, "client", stage, failures, peer)
+    if refusal != recording.client:
+        raise Incompatible(
+            f"{recording.name}: today's client was turned away with {refusal!r}, not {recording.client!r}"
+        )
 
 
 async def replay_server(
@@ -105,24 +115,27 @@ async def replay_server(
 
     stage = Stage(world, None, None, upstream, [])
     with anyio.move_on_after(_DEADLINE_S):
-        async with scene.server(world) as server, anyio.create_task_group() as tasks:
+        async with scene.server(world, upstream) as server, anyio.create_task_group() as tasks:
             stage.server = server
             tasks.start_soon(dial)
-            await until(lambda: failures or any(each.published for each in _tunnels(server)), within_s=_DEADLINE_S)
+            if scene.act is not None:
+                tasks.start_soon(scene.act, stage)
+            await _visited(scene, stage, peer, failures, here=scene.forward is None)
             if not failures:
-                if scene.act is not None:
-                    tasks.start_soon(scene.act, stage)
-                async with anyio.create_task_group() as visits:
-                    visits.start_soon(scene.visit, stage)
-                    await until(lambda: failures or peer.played.is_set(), within_s=_DEADLINE_S)
-                    if failures:
-                        visits.cancel_scope.cancel()
+                await until(lambda: not upstream.running)
             tasks.cancel_scope.cancel()
-    _compare(recording, "server", failures, peer, outcome(stage)[0], recording.visitor)
+    _compare(recording, scene, "server", stage, failures, peer)
 
 
-def _tunnels(server: Any) -> list[Any]:
-    return [tunnel for client in server.clients().clients for tunnel in client.tunnels]
+async def _visited(scene: Scene, stage: Stage, peer: RecordedPeer, failures: list[Incompatible], *, here: bool) -> None:
+    """Let the visitors come, if today's end is where they do, and wait until all was said and heard."""
+    async with anyio.create_task_group() as visits:
+        if here and scene.visits:
+            await until(lambda: failures or stage.ready, within_s=_DEADLINE_S)
+            visits.start_soon(scene.visit, stage)
+        await until(lambda: failures or peer.played.is_set(), within_s=_DEADLINE_S)
+        if failures:
+            visits.cancel_scope.cancel()
 
 
 def _leaves(group: BaseExceptionGroup[Incompatible]) -> list[Incompatible]:
@@ -133,18 +146,24 @@ def _leaves(group: BaseExceptionGroup[Incompatible]) -> list[Incompatible]:
 
 
 def _compare(
-    recording: Recording, today: str, failures: list[Incompatible], peer: RecordedPeer, got: Any, expected: Any
+    recording: Recording, scene: Scene, today: str, stage: Stage, failures: list[Incompatible], peer: RecordedPeer
 ) -> None:
     if failures:
         raise failures[0]
     if not peer.played.is_set():
         raise Incompatible(f"{recording.name}: today's {today} and the recorded peer wait for each other")
+    visitors, upstream = outcome(stage)
+    received_here = (today == "server") == (scene.forward is None)
+    got, expected = (visitors, recording.visitor) if received_here else (upstream, recording.upstream)
     if got != expected:
         raise Incompatible(f"{recording.name}: the application behind today's {today} got {got}, not {expected}")
-    _, decode = CODECS["messagepack"]
-    frames = [decode(step.encodings["messagepack"]) for step in recording.steps if step.sender == today]
-    if (heard := peer.heard()) != (recorded := said(frames)):
+    if (heard := peer.heard()) != (recorded := _said(recording, today)):
         raise Incompatible(f"{recording.name}: today's {today} said {heard}, the one recorded {recorded}")
+
+
+def _said(recording: Recording, side: str) -> dict[str, object]:
+    _, decode = CODECS["messagepack"]
+    return said(decode(step.encodings["messagepack"]) for step in recording.steps if step.sender == side)
 
 
 # -- peers of other versions
@@ -209,5 +228,5 @@ def _kind(envelope: Any) -> int:
 
 def _may_be_joined(envelopes: list[Any], seq: int) -> bool:
     """Whether the frame is one of the tunnel's own after the handshake, to which another message may be added."""
-    handshake = {KIND_OF[each] for each in KIND_OF if each.__name__ in ("Register", "RegisterResponse")}
+    handshake = {KIND_OF[each] for each in (Register, RegisterResponse, Error)}
     return not seq and bool(envelopes) and not handshake & {each[1] for each in envelopes}

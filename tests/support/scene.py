@@ -13,14 +13,18 @@ from support.app_kit import World, group, until
 from support.claims_kit import claiming, granting
 
 from tunnel.app.client import Client
+from tunnel.app.entry_target import EntryTarget
 from tunnel.app.group_route import GroupRoute
 from tunnel.app.server import Server
-from tunnel.domain.configuration import UpstreamSettings
-from tunnel.domain.envelopes import Opening, SessionPayload, TcpOpen
+from tunnel.domain.configuration import ForwardRule, ForwardSettings, UpstreamSettings
+from tunnel.domain.envelopes import Frame, Opening, SessionPayload, TcpOpen
 from tunnel.domain.errors import SessionError
-from tunnel.ports.target import Stream, UpstreamTarget
+from tunnel.ports.target import ProxyTarget, Stream, UpstreamTarget
 
 __all__ = ["ActingUpstream", "Heard", "Line", "Pause", "Scene", "Stage", "Visitor"]
+
+_PAUSE_S = 0.2
+"""Between a visitor's first answer and the next one's coming."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -142,19 +146,37 @@ class Stage(msgspec.Struct):
     upstream: ActingUpstream
     visitors: list[Visitor]
 
+    @property
+    def ready(self) -> bool:
+        """Whether visitors may come, as far as those know who are there."""
+        published = self.server is None or any(
+            tunnel.published for client in self.server.clients().clients for tunnel in client.tunnels
+        )
+        return published and (self.client is None or self.client._line.ready)
+
+    @property
+    def refusal(self) -> str:
+        """The code with which the client was turned away for good; empty when it was not."""
+        refusal = None if self.client is None else self.client._line.refusal
+        return "" if refusal is None else refusal.code.value
+
 
 class Scene(msgspec.Struct, frozen=True):
-    """One conversation, or a few.
+    """One conversation, or a few, or a tunnel without any.
 
     Args:
         about: For the file.
-        visits: Opening and lines of each visitor, who come one after the other.
+        visits: Opening and lines of each visitor; without any, only the first link is recorded.
         handler: The upstream's part.
         act: What else is done to the server or to the client.
         disturb: What befalls the link; only while recording, as a player does that by itself.
+        disguise: Changes what the recorded client says.
         leaves: Whether the visitor leaves once it was given something.
+        at_once: Whether each visitor comes when the one before was given something, instead of when it has gone.
         claims: Whether the client claims a host instead of joining a group.
+        forward: Visitors come to the client, and these rules of the server decide; None: they come to the server.
         target: The upstream's address; ``handler`` answers there.
+        settings: Of the client, where it has others than usual.
         limits: Of both sides.
     """
 
@@ -163,15 +185,25 @@ class Scene(msgspec.Struct, frozen=True):
     handler: Handler
     act: Callable[[Stage], Awaitable[None]] | None = None
     disturb: Callable[[Stage], Awaitable[None]] | None = None
+    disguise: Callable[[Frame], Frame] | None = None
     leaves: bool = False
+    at_once: bool = False
     claims: bool = False
+    forward: tuple[ForwardRule, ...] | None = None
     target: str = "http://127.0.0.1:3000"
+    settings: dict[str, Any] = {}
     limits: dict[str, Any] = {}
 
-    def server(self, world: World) -> Server:
+    def server(self, world: World, upstream: ActingUpstream) -> Server:
         if self.claims:
             return granting(world, **self.limits)
         upstreams = {"app": UpstreamSettings(targets=(self.target,))}
+        if self.forward is not None:
+            container = world.server_container()
+            self._answer(container, upstream)
+            plain = world.server(groups={"web": group()}, container=container, **self.limits)
+            forward = ForwardSettings(rules=self.forward, upstreams=upstreams)
+            return Server(msgspec.structs.replace(plain.settings, forward=forward), container=container)
         web = group(upstreams=upstreams)
         if self.target.startswith("tcp:"):
             # Listeners name the upstreams of TCP; rules do not.
@@ -182,30 +214,48 @@ class Scene(msgspec.Struct, frozen=True):
         if self.claims:
             return claiming(world, "app.laptop.test", client_id="one", upstream=upstream, **self.limits)  # type: ignore[arg-type]
         container = world.client_container()
+        if self.forward is None:
+            self._answer(container, upstream)
+        return world.client(container=container, **self.settings, **self.limits)
+
+    def _answer(self, container: Any, upstream: ActingUpstream) -> None:
         scheme = self.target.partition(":")[0]
         container.targets.providers[scheme].override(providers.Callable(lambda *_: upstream))
-        return world.client(container=container, **self.limits)
 
     async def visit(self, stage: Stage) -> None:
-        """The visitors' part: they come one after the other."""
+        """The visitors' part."""
+        async with anyio.create_task_group() as visits:
+            for head, lines in self.visits:
+                visitor = Visitor(head, lines)
+                stage.visitors.append(visitor)
+                if self.at_once:
+                    visits.start_soon(self._visit, stage, visitor)
+                    await until(lambda visitor=visitor: visitor.sent or visitor.error)
+                    await anyio.sleep(_PAUSE_S)
+                else:
+                    await self._visit(stage, visitor)
+
+    async def _visit(self, stage: Stage, visitor: Visitor) -> None:
+        async with anyio.create_task_group() as tasks:
+            if self.leaves:
+                tasks.start_soon(self._leave, visitor, tasks.cancel_scope)
+            try:
+                await self._entered(stage, visitor.head).handle(visitor)
+            except SessionError as exc:
+                visitor.error = exc
+            tasks.cancel_scope.cancel()
+
+    def _entered(self, stage: Stage, head: Opening) -> ProxyTarget:
+        """Where a conversation that begins with ``head`` comes in."""
+        if self.forward is not None:
+            client = stage.client
+            assert client is not None
+            return EntryTarget(client._route, group=lambda: "web", ledger=client.container.ledger())
         server = stage.server
         assert server is not None
-        for head, lines in self.visits:
-            visitor = Visitor(head, lines)
-            stage.visitors.append(visitor)
-            target = (
-                GroupRoute(server._target, "web", server.container.ledger())
-                if isinstance(head, TcpOpen)
-                else server._target
-            )
-            async with anyio.create_task_group() as tasks:
-                if self.leaves:
-                    tasks.start_soon(self._leave, visitor, tasks.cancel_scope)
-                try:
-                    await target.handle(visitor)
-                except SessionError as exc:
-                    visitor.error = exc
-                tasks.cancel_scope.cancel()
+        if isinstance(head, TcpOpen):
+            return GroupRoute(server._target, "web", server.container.ledger())
+        return server._target
 
     async def _leave(self, visitor: Visitor, scope: anyio.CancelScope) -> None:
         await until(lambda: visitor.sent)

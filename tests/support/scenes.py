@@ -9,6 +9,7 @@ from support import acted_upstreams as upstreams
 from support import tunnel_events as events
 from support.scene import Heard, Pause, Scene
 
+from tunnel.domain.configuration import ForwardRule
 from tunnel.domain.envelopes import (
     BodyChunk,
     GrpcFrame,
@@ -42,13 +43,34 @@ _CALL: Final = GrpcFrame(
     GrpcFrameType.METADATA, "shop.v1.Orders", "Watch", metadata=(b"x-tag", b"1", b"grpc-timeout", b"5S")
 )
 _ENDS: Final = GrpcFrame(GrpcFrameType.CLOSE)
+_LONG: Final = HttpRequest("GET", b"/long", host=b"app.test", headers=(*_HOST, b"x-long", b"a" * 2000), end=True)
+_CHATS: Final = (
+    GrpcFrame(GrpcFrameType.DATA, data=b"one"),
+    Heard(3),
+    GrpcFrame(GrpcFrameType.DATA, data=b"tw", more=True),
+    GrpcFrame(GrpcFrameType.DATA, data=b"o"),
+    Heard(6),
+    _ENDS,
+)
+_TALKS: Final = (
+    WebSocketFrame(WebSocketOpcode.TEXT, b"hello"),
+    Heard(5),
+    WebSocketFrame(WebSocketOpcode.BINARY, b"\x00\x01", fin=False),
+    WebSocketFrame(WebSocketOpcode.CONTINUATION, b"\x02"),
+    Heard(8),
+    WebSocketFrame(WebSocketOpcode.CLOSE, b"\x03\xe8bye"),
+)
+_UPLOADS: Final = (BodyChunk(b"one"), Heard(3), BodyChunk(b"two"), Heard(6), Trailers((b"x-sum", b"6")))
+_SHOUTS: Final = (BodyChunk(b"shout "), BodyChunk(b"this", end=True))
+_FOR_WEB: Final = (ForwardRule(path_prefix="/", groups=("web",), upstream="app"),)
+_TCP_FOR_WEB: Final = (ForwardRule(protocol="tcp", groups=("web",), upstream="app"),)
 _SMALL: Final = {"session_window_bytes": 8 * KIB, "session_window_max_bytes": 8 * KIB}
 
 SCENES: Final[dict[str, Scene]] = {
     "http-get": Scene("A request without a body, and its answer in one envelope.", ((_GET, ()),), upstreams.echo),
     "http-upload-trailers": Scene(
         "An upload in pieces with trailers, each echoed.",
-        ((_POST, (BodyChunk(b"one"), Heard(3), BodyChunk(b"two"), Heard(6), Trailers((b"x-sum", b"6")))),),
+        ((_POST, _UPLOADS),),
         upstreams.echo,
     ),
     "http-early-response": Scene(
@@ -89,14 +111,7 @@ SCENES: Final[dict[str, Scene]] = {
         (
             (
                 _CALL,
-                (
-                    GrpcFrame(GrpcFrameType.DATA, data=b"one"),
-                    Heard(3),
-                    GrpcFrame(GrpcFrameType.DATA, data=b"tw", more=True),
-                    GrpcFrame(GrpcFrameType.DATA, data=b"o"),
-                    Heard(6),
-                    _ENDS,
-                ),
+                _CHATS,
             ),
         ),
         upstreams.chat,
@@ -107,21 +122,14 @@ SCENES: Final[dict[str, Scene]] = {
         (
             (
                 _SOCKET,
-                (
-                    WebSocketFrame(WebSocketOpcode.TEXT, b"hello"),
-                    Heard(5),
-                    WebSocketFrame(WebSocketOpcode.BINARY, b"\x00\x01", fin=False),
-                    WebSocketFrame(WebSocketOpcode.CONTINUATION, b"\x02"),
-                    Heard(8),
-                    WebSocketFrame(WebSocketOpcode.CLOSE, b"\x03\xe8bye"),
-                ),
+                _TALKS,
             ),
         ),
         upstreams.websocket,
     ),
     "tcp-half-close": Scene(
         "The visitor ends its direction; the upstream answers after that, and ends its own.",
-        ((TcpOpen("app", peer="192.0.2.1"), (BodyChunk(b"shout "), BodyChunk(b"this", end=True))),),
+        ((TcpOpen("app", peer="192.0.2.1"), _SHOUTS),),
         upstreams.half_closing,
         target="tcp://127.0.0.1:22",
     ),
@@ -160,5 +168,102 @@ SCENES: Final[dict[str, Scene]] = {
         ((_GET, ()),),
         upstreams.slow,
         act=events.client_leaves,
+    ),
+    "http-long-heads": Scene(
+        "A request and an answer whose heads are too long for one envelope: head_part.",
+        ((_LONG, ()),),
+        upstreams.answer_at_length,
+        limits=_SMALL,
+    ),
+    "http-at-once": Scene(
+        "Two uploads at the same time, each echoed: sessions that do not wait for each other.",
+        (
+            (_POST, (BodyChunk(b"one"), Heard(3), Pause(1), BodyChunk(b"two", end=True))),
+            (_POST, (BodyChunk(b"three"), Heard(5), BodyChunk(b"four", end=True))),
+        ),
+        upstreams.echo,
+        at_once=True,
+    ),
+    "grpc-error": Scene(
+        "A call that fails before there is any message: a trailer alone, with status, message and details.",
+        ((_CALL, (_ENDS,)),),
+        upstreams.fail_with_details,
+        target="grpc://127.0.0.1:50051",
+    ),
+    "websocket-refused": Scene(
+        "The upstream refuses the handshake, with a status and a body.", ((_SOCKET, ()),), upstreams.refuse_socket
+    ),
+    "forward-http": Scene(
+        "A session that the client opens: an upload in pieces with trailers, echoed by an upstream of the server's.",
+        ((_POST, _UPLOADS),),
+        upstreams.echo,
+        forward=_FOR_WEB,
+    ),
+    "forward-grpc": Scene(
+        "A call that the client opens.",
+        ((_CALL, _CHATS),),
+        upstreams.chat,
+        forward=_FOR_WEB,
+        target="grpc://127.0.0.1:50051",
+    ),
+    "forward-websocket": Scene(
+        "A WebSocket that the client opens.", ((_SOCKET, _TALKS),), upstreams.websocket, forward=_FOR_WEB
+    ),
+    "forward-tcp": Scene(
+        "A connection that the client opens to an upstream it names.",
+        ((TcpOpen("app", peer="192.0.2.1"), _SHOUTS),),
+        upstreams.half_closing,
+        forward=_TCP_FOR_WEB,
+        target="tcp://127.0.0.1:22",
+    ),
+    "forward-forbidden": Scene(
+        "The client opens a session, and the server serves none of its group: error forbidden.",
+        ((_GET, ()),),
+        upstreams.echo,
+        forward=(),
+    ),
+    "go-away-crossed": Scene(
+        "The client drains while the server opens another session, which is refused: go_away says the last one taken.",
+        ((_GET, ()), (_GET, ())),
+        upstreams.slow,
+        act=events.client_leaves,
+        disturb=events.hold_up,
+        at_once=True,
+    ),
+    "config-rejected": Scene(
+        "The client rejects the first configuration: the server closes the tunnel.",
+        (),
+        upstreams.echo,
+        settings={"allow_targets": ("10.0.0.0/8",)},
+    ),
+    "refused-token": Scene(
+        "A client with a token that nobody has is refused: error unauthenticated.",
+        (),
+        upstreams.echo,
+        settings={"token": "no such token"},
+    ),
+    "refused-group": Scene(
+        "A client is refused whose token does not let it into the group: error forbidden.",
+        (),
+        upstreams.echo,
+        settings={"group": "api"},
+    ),
+    "refused-version": Scene(
+        "A client is refused that speaks version 2 only: error forbidden.",
+        (),
+        upstreams.echo,
+        disguise=events.speaks_another_version,
+    ),
+    "superseded": Scene(
+        "Another process registers under the client's name: the tunnel is closed.",
+        (),
+        upstreams.echo,
+        act=events.supersede,
+    ),
+    "revoked": Scene(
+        "The client's credential is revoked under a conversation: the tunnel is closed, for good.",
+        ((_GET, ()),),
+        upstreams.linger,
+        act=events.revoke,
     ),
 }

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import anyio
 import msgspec
-from support.app_kit import group, until
+from support.app_kit import TOKEN, group, uncounted, until
 from support.scene import Stage
 
-from tunnel.domain.configuration import UpstreamSettings
+from tunnel.adapters.memory.network import MemoryNetwork
+from tunnel.domain.configuration import AuthSettings, UpstreamSettings
+from tunnel.domain.envelopes import Frame, Register
 
-__all__ = ["client_leaves", "cut", "push", "server_leaves"]
+__all__ = [
+    "client_leaves",
+    "cut",
+    "hold_up",
+    "push",
+    "revoke",
+    "server_leaves",
+    "speaks_another_version",
+    "supersede",
+]
 
 
 async def cut(stage: Stage) -> None:
@@ -19,6 +30,15 @@ async def cut(stage: Stage) -> None:
         pair.stall()
     await anyio.sleep(2)
     stage.world.network.sever()
+
+
+async def hold_up(stage: Stage) -> None:
+    """Stall the link for a moment once the first answer is there, so that what both ends say crosses."""
+    await until(lambda: stage.visitors and stage.visitors[0].data_bytes >= 3)
+    for stalled in (True, False):
+        for pair in stage.world.network.pairs():
+            pair.stall(stalled=stalled)
+        await anyio.sleep(1)
 
 
 async def server_leaves(stage: Stage) -> None:
@@ -43,3 +63,30 @@ async def push(stage: Stage) -> None:
             settings = msgspec.structs.replace(stage.server.settings, groups={"web": group(upstreams=upstreams)})
             await stage.server.reload(settings)
             await anyio.sleep(0.5)
+
+
+async def revoke(stage: Stage) -> None:
+    """Take the client's credential away while its answer is under way."""
+    if stage.server is not None:
+        await until(lambda: stage.visitors and stage.visitors[0].data_bytes >= 3)
+        await stage.server.reload(msgspec.structs.replace(stage.server.settings, auth=AuthSettings()))
+
+
+async def supersede(stage: Stage) -> None:
+    """Another process registers under the client's name. What it says is not part of the recording."""
+    if stage.server is not None:
+        await until(lambda: stage.ready)
+        link = MemoryNetwork.dial(stage.world.network, "edge")
+        request = Register((1,), "one", "web", instance_id=b"another instance", credential=TOKEN)
+        await link.send(uncounted(request))
+        await anyio.sleep(0.5)
+        link.abort()
+
+
+def speaks_another_version(frame: Frame) -> Frame:
+    """Have a client speak version 2 of the protocol, and no other."""
+    match [each.payload for each in frame.envelopes]:
+        case [Register() as request]:
+            return uncounted(msgspec.structs.replace(request, versions=(2,)))
+        case _:
+            return frame
