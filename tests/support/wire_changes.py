@@ -1,0 +1,187 @@
+"""Changes of today's code that older peers would not get on with, made for the length of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from support.golden_vectors import CODECS
+from support.recorded_peer import Incompatible
+
+from tunnel.app import client_configuration, dialer, handshake, link_service
+from tunnel.domain.envelopes import (
+    KIND_OF,
+    Envelope,
+    Error,
+    Frame,
+    GrpcFrame,
+    HttpRequest,
+    Register,
+    StopSending,
+)
+from tunnel.domain.errors import ConfigurationError, ErrorCode, RegistrationRefused
+from tunnel.domain.limits import Limits
+from tunnel.domain.mux import acknowledgement, multiplexer, outbound, retention, windows
+
+__all__ = [
+    "flipped",
+    "ignores_credit",
+    "never_acknowledges",
+    "never_returns_credit",
+    "no_pongs",
+    "one_of_each_name",
+    "other_error_codes",
+    "other_parity",
+    "other_snapshots",
+    "other_version",
+    "renumbered_frames",
+    "renumbered_kinds",
+    "required_capability",
+    "sends_nothing_again",
+    "strict_reader",
+    "swapped",
+    "translated",
+]
+
+Change = Callable[[Any], Any]
+
+
+def translated(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
+    """Read and write payloads by another, self-consistent convention: ``change`` undoes itself."""
+
+    def changed(frame: Frame) -> Frame:
+        payloads = [change(each.payload) for each in frame.envelopes]
+        return Frame(
+            tuple(
+                Envelope(each.session_id, KIND_OF.get(type(payload), each.kind), payload)
+                for each, payload in zip(frame.envelopes, payloads, strict=True)
+            ),
+            frame.ack,
+            frame.seq,
+        )
+
+    for name, (encode, decode) in list(CODECS.items()):
+        monkeypatch.setitem(
+            CODECS,
+            name,
+            (lambda frame, encode=encode: encode(changed(frame)), lambda data, decode=decode: changed(decode(data))),
+        )
+
+
+def swapped(kind: type, one: str, other: str) -> Change:
+    def swap(payload: Any) -> Any:
+        if type(payload) is not kind:
+            return payload
+        return msgspec.structs.replace(payload, **{one: getattr(payload, other), other: getattr(payload, one)})
+
+    return swap
+
+
+def flipped(kind: type, name: str) -> Change:
+    def flip(payload: Any) -> Any:
+        if type(payload) is not kind:
+            return payload
+        return msgspec.structs.replace(payload, **{name: not getattr(payload, name)})
+
+    return flip
+
+
+def renumbered_kinds(payload: Any) -> Any:
+    match payload:
+        case StopSending(code):
+            return Error(code)
+        case Error(code):
+            return StopSending(code)
+        case _:
+            return payload
+
+
+def renumbered_frames(payload: Any) -> Any:
+    match payload:
+        case GrpcFrame(type=4 | 5):
+            return msgspec.structs.replace(payload, type=9 - payload.type)
+        case _:
+            return payload
+
+
+def one_of_each_name(payload: Any) -> Any:
+    if isinstance(payload, HttpRequest):
+        fields = dict(zip(payload.headers[::2], payload.headers[1::2], strict=True))
+        return msgspec.structs.replace(payload, headers=tuple(each for field in fields.items() for each in field))
+    return payload
+
+
+def strict_reader(monkeypatch: pytest.MonkeyPatch, refuses: Callable[[int, int], bool]) -> None:
+    """Read a payload of ``has`` fields, where this version knows ``knows``, only unless ``refuses(has, knows)``."""
+    encode, decode = CODECS["messagepack"]
+    known = {kind: len(msgspec.structs.fields(payload)) for payload, kind in KIND_OF.items()}
+
+    def read(data: bytes) -> Frame:
+        for _, kind, payload, *_ in msgspec.msgpack.decode(data)[0]:
+            if refuses(len(payload) - 1, known.get(kind, len(payload) - 1)):
+                raise Incompatible(f"a payload of kind {kind} has {len(payload) - 1} fields, not {known[kind]}")
+        return decode(data)
+
+    monkeypatch.setitem(CODECS, "messagepack", (encode, read))
+
+
+def other_parity(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = multiplexer.Multiplexer
+    for module in (link_service, dialer):
+        monkeypatch.setattr(
+            module, "Multiplexer", lambda *, opens_odd, **others: plain(opens_odd=not opens_odd, **others)
+        )
+
+
+def required_capability(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = link_service._checked
+
+    def check(request: Register) -> int:
+        if "time-travel" not in request.capabilities:
+            raise RegistrationRefused(ErrorCode.FORBIDDEN, "too old")
+        return checked(request)
+
+    monkeypatch.setattr(link_service, "_checked", check)
+
+
+def never_acknowledges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acknowledgement.Acknowledgement, "tick", lambda *_: None)
+    monkeypatch.setattr(acknowledgement.Acknowledgement, "deadline", None)
+
+
+def never_returns_credit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows.ReceiveWindow, "consumed", lambda *_: 0)
+
+
+def ignores_credit(monkeypatch: pytest.MonkeyPatch) -> None:
+    init = windows.SendWindow.__init__
+
+    def generous(self: windows.SendWindow, limits: Limits) -> None:
+        init(self, msgspec.structs.replace(limits, session_window_bytes=16 * limits.session_window_bytes))
+
+    monkeypatch.setattr(windows.SendWindow, "__init__", generous)
+
+
+def other_error_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ErrorCode, "parse", lambda text: ErrorCode.INTERNAL)
+
+
+def other_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConfigurationError("", "zone", "expected a zone")
+
+    monkeypatch.setattr(client_configuration.GroupSnapshot, "decode", refuse)
+
+
+def other_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshake, "PROTOCOL_VERSION", 2)
+
+
+def no_pongs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbound.Outbound, "pong", lambda *_: None)
+
+
+def sends_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention.Retention, "attached", lambda *_: None)
