@@ -15,7 +15,7 @@ from support.replay import later, replay_client, replay_server, terser
 from support.virtual_loop import VirtualLoop
 from support.wire_changes import flipped, strict_reader, swapped, translated
 
-from tunnel.domain.envelopes import BodyChunk, HttpRequest, WebSocketFrame
+from tunnel.domain.envelopes import BodyChunk, GrpcFrame, HeadPart, HttpRequest, TcpOpen, WebSocketFrame
 
 
 @pytest.fixture
@@ -143,6 +143,84 @@ CASES = [
         "resume-answer",
         replay_client,
         "waits for session 2",
+    ),
+    Case(
+        "call-fields-renumbered",
+        lambda patch: translated(patch, swapped(GrpcFrame, "method", "message")),
+        "grpc-error",
+        replay_server,
+        "behind today's server got",
+    ),
+    Case(
+        "connection-fields-renumbered",
+        lambda patch: translated(patch, swapped(TcpOpen, "upstream", "peer")),
+        "forward-tcp",
+        replay_server,
+        "waits for session 1: bytes",
+    ),
+    Case(
+        "last-part-inverted",
+        lambda patch: translated(patch, flipped(HeadPart, "more")),
+        "http-long-heads",
+        replay_client,
+        "waits for session 2: head",
+    ),
+    Case(
+        "parts-encoded-otherwise-by-the-server",
+        changes.parts_in_another_order,
+        "http-long-heads",
+        replay_server,
+        "got .*error protocol_error",
+    ),
+    Case(
+        "parts-encoded-otherwise-by-the-client",
+        changes.parts_in_another_order,
+        "http-long-heads",
+        replay_client,
+        "waits for session 2: head",
+    ),
+    Case(
+        "nothing-taken-from-clients",
+        changes.takes_nothing_from_clients,
+        "forward-http",
+        replay_server,
+        "waits for session 1: ",
+    ),
+    Case("reason-renamed", changes.other_error_codes, "forward-forbidden", replay_client, "got .*error internal"),
+    Case("refusal-unsaid", changes.refuses_without_a_word, "refused-token", replay_server, "waits for Error unauth"),
+    Case(
+        "every-version-spoken", changes.speaks_every_version, "refused-version", replay_server, "waits for Error forb"
+    ),
+    Case(
+        "refused-for-a-while",
+        changes.tries_again_whatever_the_refusal,
+        "refused-group",
+        replay_client,
+        "turned away with '', not 'forbidden'",
+    ),
+    Case(
+        "superseded-for-a-while",
+        changes.tries_again_whatever_the_refusal,
+        "superseded",
+        replay_client,
+        "turned away with '', not 'superseded'",
+    ),
+    Case("closed-without-a-code", changes.closes_without_a_code, "superseded", replay_server, "waits for Close supers"),
+    Case("revoked-without-a-code", changes.closes_without_a_code, "revoked", replay_server, "waits for Close forbid"),
+    Case("rejection-unsaid", changes.never_rejects, "config-rejected", replay_client, "waits for ConfigRejected"),
+    Case(
+        "openings-not-refused-by-go-away",
+        changes.opens_whatever_go_away_says,
+        "go-away-crossed",
+        replay_server,
+        "got .*error peer_lost.*not .*error no_client",
+    ),
+    Case(
+        "sessions-taken-after-go-away",
+        changes.takes_sessions_after_go_away,
+        "go-away-crossed",
+        replay_client,
+        "behind today's client got",
     ),
     Case("pings-unanswered", changes.no_pongs, "config-push", replay_server, r"waits for Pong \(0 of"),
 ]

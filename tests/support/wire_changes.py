@@ -10,9 +10,10 @@ import pytest
 from support.golden_vectors import CODECS
 from support.recorded_peer import Incompatible
 
-from tunnel.app import client_configuration, dialer, handshake, link_service
+from tunnel.app import client_configuration, dialer, forward_target, handshake, link_service, tunnel
 from tunnel.domain.envelopes import (
     KIND_OF,
+    ConfigRejected,
     Envelope,
     Error,
     Frame,
@@ -23,26 +24,35 @@ from tunnel.domain.envelopes import (
 )
 from tunnel.domain.errors import ConfigurationError, ErrorCode, RegistrationRefused
 from tunnel.domain.limits import Limits
-from tunnel.domain.mux import acknowledgement, multiplexer, outbound, retention, windows
+from tunnel.domain.mux import acknowledgement, multiplexer, outbound, pieces, retention, session_table, windows
 
 __all__ = [
+    "closes_without_a_code",
     "flipped",
     "ignores_credit",
     "never_acknowledges",
+    "never_rejects",
     "never_returns_credit",
     "no_pongs",
     "one_of_each_name",
+    "opens_whatever_go_away_says",
     "other_error_codes",
     "other_parity",
     "other_snapshots",
     "other_version",
+    "parts_in_another_order",
+    "refuses_without_a_word",
     "renumbered_frames",
     "renumbered_kinds",
     "required_capability",
     "sends_nothing_again",
+    "speaks_every_version",
     "strict_reader",
     "swapped",
+    "takes_nothing_from_clients",
+    "takes_sessions_after_go_away",
     "translated",
+    "tries_again_whatever_the_refusal",
 ]
 
 Change = Callable[[Any], Any]
@@ -170,7 +180,7 @@ def other_error_codes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def other_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise ConfigurationError("", "zone", "expected a zone")
+        raise ConfigurationError("expected a zone", key_path="zone")
 
     monkeypatch.setattr(client_configuration.GroupSnapshot, "decode", refuse)
 
@@ -185,3 +195,63 @@ def no_pongs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sends_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention.Retention, "attached", lambda *_: None)
+
+
+def parts_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put what heads in parts hold into another encoding, in the same way at both ends."""
+    encode, decode = pieces.encode_payload, pieces.decode_payload
+    monkeypatch.setattr(pieces, "encode_payload", lambda payload: encode(payload)[::-1])
+    monkeypatch.setattr(pieces, "decode_payload", lambda data: decode(data[::-1]))
+
+
+def opens_whatever_go_away_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_all(self: multiplexer.Multiplexer, envelope: Envelope, received: Any, now: float) -> None:
+        received.going_away = True
+
+    monkeypatch.setattr(multiplexer.Multiplexer, "_on_go_away", take_all)
+
+
+def takes_sessions_after_go_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    accept = session_table.SessionTable.accept
+
+    def accept_more(self: Any, *args: Any) -> Any:
+        kept, self.last_accepted = self.last_accepted, None
+        try:
+            return accept(self, *args)
+        finally:
+            self.last_accepted = kept
+
+    monkeypatch.setattr(session_table.SessionTable, "accept", accept_more)
+
+
+def tries_again_whatever_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialer, "FATAL_CODES", frozenset())
+
+
+def refuses_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(link_service, "refuse", nothing)
+
+
+def speaks_every_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_service, "negotiate_version", lambda versions: versions[0])
+
+
+def closes_without_a_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    close = tunnel.Tunnel.close
+    monkeypatch.setattr(tunnel.Tunnel, "close", lambda self, code, message="": close(self, "", message))
+
+
+def never_rejects(monkeypatch: pytest.MonkeyPatch) -> None:
+    say = tunnel.Tunnel.say
+
+    def say_no_rejection(self: tunnel.Tunnel, *messages: Any) -> None:
+        say(self, *(each for each in messages if not isinstance(each, ConfigRejected)))
+
+    monkeypatch.setattr(tunnel.Tunnel, "say", say_no_rejection)
+
+
+def takes_nothing_from_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward_target.ForwardTargets, "serves", lambda *_: False)
