@@ -99,8 +99,10 @@ class RecordedPeer:
         self._config: tuple[int, str] = (0, "")
         self._ended: LinkError | None = None
         self.links = max(step.link for step in recording.steps)
-        self.played = anyio.Event()
-        """Set once all was said and heard."""
+        self.played = False
+        """Whether all was said and heard."""
+        self.over = anyio.Event()
+        """Set once it was, or something went wrong."""
 
     # -- what is asked for
 
@@ -117,7 +119,8 @@ class RecordedPeer:
             tasks.start_soon(self._read, last)
             await self._write(self._script(number))
             if last:
-                self.played.set()
+                self.played = True
+                self.over.set()
                 await self._until(lambda: self._ended is not None, "", math.inf)
             else:
                 # Whatever is said from here on is lost with the link.

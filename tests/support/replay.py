@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import anyio
@@ -10,7 +11,7 @@ from support.app_kit import World, until
 from support.golden_vectors import CODECS
 from support.recorded_peer import Incompatible, RecordedPeer, Rewrite
 from support.recorder import outcome
-from support.recordings import Recording, said
+from support.recordings import Recording, load, said
 from support.scene import ActingUpstream, Scene, Stage
 from support.scenes import SCENES
 
@@ -25,9 +26,12 @@ _DEADLINE_S = 120.0
 _TURNED_AWAY_S = 5.0
 """How long a client may take to find that it was turned away, of virtual time."""
 
-_UNKNOWN_KIND = 99
+_UNKNOWN_KIND = 999
 _UNKNOWN_FIELD = b"\xba\x3e\x03new"
-"""Field 999 of any message, three bytes long."""
+"""That field of any message, three bytes long. In an envelope the field is the kind."""
+
+_MESSAGEPACK = CODECS["messagepack"]
+"""As it is without any change made for a test."""
 
 _DEFAULTS = {kind: msgspec.structs.fields(payload) for payload, kind in KIND_OF.items()}
 
@@ -49,6 +53,7 @@ class _OlderServer(LinkService):
             await self._peer.play(link, self._links)
         except* Incompatible as group:
             self._failures.extend(_leaves(group))
+            self._peer.over.set()
 
     async def register(self, request: Any, peer: Any) -> Any:
         raise NotImplementedError
@@ -112,6 +117,7 @@ async def replay_server(
                 await peer.play(world.network.dial("edge"), number)
         except* Incompatible as group:
             failures.extend(_leaves(group))
+            peer.over.set()
 
     stage = Stage(world, None, None, upstream, [])
     with anyio.move_on_after(_DEADLINE_S):
@@ -133,7 +139,7 @@ async def _visited(scene: Scene, stage: Stage, peer: RecordedPeer, failures: lis
         if here and scene.visits:
             await until(lambda: failures or stage.ready, within_s=_DEADLINE_S)
             visits.start_soon(scene.visit, stage)
-        await until(lambda: failures or peer.played.is_set(), within_s=_DEADLINE_S)
+        await peer.over.wait()
         if failures:
             visits.cancel_scope.cancel()
 
@@ -150,20 +156,21 @@ def _compare(
 ) -> None:
     if failures:
         raise failures[0]
-    if not peer.played.is_set():
+    if not peer.played:
         raise Incompatible(f"{recording.name}: today's {today} and the recorded peer wait for each other")
     visitors, upstream = outcome(stage)
     received_here = (today == "server") == (scene.forward is None)
     got, expected = (visitors, recording.visitor) if received_here else (upstream, recording.upstream)
     if got != expected:
         raise Incompatible(f"{recording.name}: the application behind today's {today} got {got}, not {expected}")
-    if (heard := peer.heard()) != (recorded := _said(recording, today)):
+    if (heard := peer.heard()) != (recorded := _said(recording.name, today)):
         raise Incompatible(f"{recording.name}: today's {today} said {heard}, the one recorded {recorded}")
 
 
-def _said(recording: Recording, side: str) -> dict[str, object]:
-    _, decode = CODECS["messagepack"]
-    return said(decode(step.encodings["messagepack"]) for step in recording.steps if step.sender == side)
+@cache
+def _said(name: str, side: str) -> dict[str, object]:
+    _, decode = _MESSAGEPACK
+    return said(decode(step.encodings["messagepack"]) for step in load(name).steps if step.sender == side)
 
 
 # -- peers of other versions
