@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 import anyio
-import msgspec
 from support.app_kit import World, until
 from support.golden_vectors import CODECS
 from support.recorded_peer import Incompatible, RecordedPeer, Rewrite
@@ -15,25 +14,17 @@ from support.recordings import Recording, load, said
 from support.scene import ActingUpstream, Scene, Stage
 from support.scenes import SCENES
 
-from tunnel.adapters.grpc._generated import tunnel_pb2
 from tunnel.adapters.memory.listener import MemoryListener
-from tunnel.domain.envelopes import KIND_OF, Error, Register, RegisterResponse
 from tunnel.ports.transport import Link, LinkService
 
-__all__ = ["later", "replay_client", "replay_server", "terser"]
+__all__ = ["replay_client", "replay_server"]
 
 _DEADLINE_S = 120.0
 _TURNED_AWAY_S = 5.0
 """How long a client may take to find that it was turned away, of virtual time."""
 
-_UNKNOWN_KIND = 999
-_UNKNOWN_FIELD = b"\xba\x3e\x03new"
-"""That field of any message, three bytes long. In an envelope the field is the kind."""
-
 _MESSAGEPACK = CODECS["messagepack"]
 """As it is without any change made for a test."""
-
-_DEFAULTS = {kind: msgspec.structs.fields(payload) for payload, kind in KIND_OF.items()}
 
 
 class _OlderServer(LinkService):
@@ -171,69 +162,3 @@ def _compare(
 def _said(name: str, side: str) -> dict[str, object]:
     _, decode = _MESSAGEPACK
     return said(decode(step.encodings["messagepack"]) for step in load(name).steps if step.sender == side)
-
-
-# -- peers of other versions
-
-
-def terser(data: bytes) -> bytes:
-    """A MessagePack frame as an earlier version writes it, which has no fields but those it needs."""
-    envelopes, ack, seq = msgspec.msgpack.decode(data)
-    shorter = [[session, kind, _without_defaults(kind, payload)] for session, kind, payload in envelopes]
-    return msgspec.msgpack.encode([shorter, ack, seq])
-
-
-def _without_defaults(kind: int, payload: list[Any]) -> list[Any]:
-    fields = _DEFAULTS[kind]
-    while len(payload) > 1:
-        default = fields[len(payload) - 2].default
-        if default is msgspec.NODEFAULT or msgspec.to_builtins(default) != msgspec.to_builtins(payload[-1]):
-            break
-        payload = payload[:-1]
-    return payload
-
-
-def later(codec: str) -> Rewrite:
-    """What a later version writes: fields, messages of the tunnel and capabilities that nobody knows yet."""
-    return _later_messagepack if codec == "messagepack" else _later_protobuf
-
-
-def _later_messagepack(data: bytes) -> bytes:
-    envelopes, ack, seq = msgspec.msgpack.decode(data)
-    longer = [[session, kind, _longer(kind, payload), "new"] for session, kind, payload in envelopes]
-    if _may_be_joined(envelopes, seq):
-        longer.append([0, _UNKNOWN_KIND, [_UNKNOWN_KIND, "new"], "new"])
-    return msgspec.msgpack.encode([longer, ack, seq, "new"])
-
-
-def _longer(kind: int, payload: list[Any]) -> list[Any]:
-    fields = _DEFAULTS[kind]
-    payload = [*payload, *[{"new": 1}] * (len(payload) - 1 >= len(fields))]
-    for index, each in enumerate(fields, start=1):
-        if each.name == "capabilities":
-            payload[index] = [*payload[index], "time-travel"]
-    return payload
-
-
-def _later_protobuf(data: bytes) -> bytes:
-    frame = tunnel_pb2.TunnelFrame.FromString(data)
-    joined = _may_be_joined([[0 if not each.session_id else 1, _kind(each)] for each in frame.envelopes], frame.seq)
-    for envelope in frame.envelopes:
-        message = getattr(envelope, envelope.WhichOneof("payload"))
-        if "capabilities" in message.DESCRIPTOR.fields_by_name:
-            message.capabilities.append("time-travel")
-        message.MergeFromString(_UNKNOWN_FIELD)
-        envelope.MergeFromString(_UNKNOWN_FIELD)
-    if joined:
-        frame.envelopes.add().MergeFromString(_UNKNOWN_FIELD)
-    return frame.SerializeToString() + _UNKNOWN_FIELD
-
-
-def _kind(envelope: Any) -> int:
-    return envelope.DESCRIPTOR.fields_by_name[envelope.WhichOneof("payload")].number
-
-
-def _may_be_joined(envelopes: list[Any], seq: int) -> bool:
-    """Whether the frame is one of the tunnel's own after the handshake, to which another message may be added."""
-    handshake = {KIND_OF[each] for each in (Register, RegisterResponse, Error)}
-    return not seq and bool(envelopes) and not handshake & {each[1] for each in envelopes}
