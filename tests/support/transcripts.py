@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -25,7 +26,7 @@ from tunnel.domain.messagepack import decode_payload
 
 __all__ = ["plain", "transcript"]
 
-_LEAST_REPEATED_BYTES = 32
+_RUNS = re.compile(rb"(.)\1{31,}", re.DOTALL)
 _ABOUT_FRAMING = ("body", "end", "more", "data", "type")
 _fields = cache(msgspec.structs.fields)
 
@@ -38,14 +39,29 @@ def plain(value: Any, *without: str) -> Any:
             return {
                 field.name: plain(each) for field, each in named if field.name not in without and each != field.default
             }
-        case bytes() if len(value) >= _LEAST_REPEATED_BYTES and len(set(value)) == 1:
-            return {"repeat": plain(value[:1]), "times": len(value)}
         case bytes():
-            return "".join(chr(each) if 32 <= each < 127 and each != 92 else f"\\x{each:02x}" for each in value)
+            pieces = _pieces(value)
+            return pieces[0] if len(pieces) == 1 else {"joined": pieces}
         case tuple() | list():
             return [plain(each) for each in value]
         case _:
             return value
+
+
+def _pieces(value: bytes) -> list[Any]:
+    """``value`` as text, its long runs of one byte by their length."""
+    pieces: list[Any] = []
+    end = 0
+    for run in _RUNS.finditer(value):
+        if run.start() > end:
+            pieces.append(_text(value[end : run.start()]))
+        pieces.append({"repeat": _text(run[1]), "times": len(run[0])})
+        end = run.end()
+    return [*pieces, _text(value[end:])] if end < len(value) or not pieces else pieces
+
+
+def _text(value: bytes) -> str:
+    return "".join(chr(each) if 32 <= each < 127 and each != 92 else f"\\x{each:02x}" for each in value)
 
 
 def transcript(payloads: Iterable[SessionPayload]) -> list[Any]:
