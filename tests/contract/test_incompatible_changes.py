@@ -226,6 +226,20 @@ CASES = [
         replay_client,
         "behind today's client got",
     ),
+    Case(
+        "forgotten-tunnels-refused",
+        changes.refuses_tunnels_it_does_not_know,
+        "resume-forgotten",
+        replay_server,
+        "waits for RegisterResponse",
+    ),
+    Case(
+        "parts-of-configurations-taken-alone",
+        changes.takes_each_part_for_all,
+        "config-parts",
+        replay_client,
+        "waits for ConfigApplied",
+    ),
     Case("pings-unanswered", changes.no_pongs, "config-push", replay_server, r"waits for Pong \(0 of"),
 ]
 

@@ -19,6 +19,7 @@ from tunnel.app.server import Server
 from tunnel.domain.configuration import ForwardRule, ForwardSettings, UpstreamSettings
 from tunnel.domain.envelopes import Frame, Opening, SessionPayload, TcpOpen
 from tunnel.domain.errors import SessionError
+from tunnel.domain.rules.rule import Rule
 from tunnel.ports.target import ProxyTarget, Stream, UpstreamTarget
 
 __all__ = ["ActingUpstream", "Heard", "Line", "Pause", "Scene", "Stage", "Visitor"]
@@ -176,6 +177,7 @@ class Scene(msgspec.Struct, frozen=True):
         claims: Whether the client claims a host instead of joining a group.
         forward: Visitors come to the client, and these rules of the server decide; None: they come to the server.
         target: The upstream's address; ``handler`` answers there.
+        rules: Of the group, beside the one that leads to the upstream.
         settings: Of the client, where it has others than usual.
         limits: Of both sides.
     """
@@ -191,6 +193,7 @@ class Scene(msgspec.Struct, frozen=True):
     claims: bool = False
     forward: tuple[ForwardRule, ...] | None = None
     target: str = "http://127.0.0.1:3000"
+    rules: tuple[Rule, ...] = ()
     settings: dict[str, Any] = {}
     limits: dict[str, Any] = {}
 
@@ -205,6 +208,7 @@ class Scene(msgspec.Struct, frozen=True):
             forward = ForwardSettings(rules=self.forward, upstreams=upstreams)
             return Server(msgspec.structs.replace(plain.settings, forward=forward), container=container)
         web = group(upstreams=upstreams)
+        web = msgspec.structs.replace(web, rules=(*self.rules, *web.rules))
         if self.target.startswith("tcp:"):
             # Listeners name the upstreams of TCP; rules do not.
             web = msgspec.structs.replace(web, rules=())

@@ -21,6 +21,7 @@ from tunnel.domain.envelopes import (
     WebSocketOpcode,
 )
 from tunnel.domain.limits import KIB
+from tunnel.domain.rules.rule import Rule
 
 __all__ = ["SCENES"]
 
@@ -265,5 +266,17 @@ SCENES: Final[dict[str, Scene]] = {
         ((_GET, ()),),
         upstreams.linger,
         act=events.revoke,
+    ),
+    "config-parts": Scene(
+        "A configuration that is too large for one frame.",
+        ((_GET, ()),),
+        upstreams.echo,
+        rules=(Rule(path="/" + "x" * 150_000, upstream="app"),),
+    ),
+    "resume-forgotten": Scene(
+        "A client asks for a tunnel of which the server knows nothing any more, and gets another.",
+        ((_GET, ()),),
+        upstreams.echo,
+        disguise=events.remembers_a_tunnel,
     ),
 }

@@ -9,13 +9,14 @@ from support.scene import Stage
 
 from tunnel.adapters.memory.network import MemoryNetwork
 from tunnel.domain.configuration import AuthSettings, UpstreamSettings
-from tunnel.domain.envelopes import Frame, Register
+from tunnel.domain.envelopes import Frame, Register, ResumeRequest
 
 __all__ = [
     "client_leaves",
     "cut",
     "hold_up",
     "push",
+    "remembers_a_tunnel",
     "revoke",
     "server_leaves",
     "speaks_another_version",
@@ -81,6 +82,16 @@ async def supersede(stage: Stage) -> None:
         await link.send(uncounted(request))
         await anyio.sleep(0.5)
         link.abort()
+
+
+def remembers_a_tunnel(frame: Frame) -> Frame:
+    """Have a client ask for a tunnel that it had before the server was started anew."""
+    match [each.payload for each in frame.envelopes]:
+        case [Register() as request]:
+            resume = ResumeRequest("0123456789abcdef" * 2, bytes(32), attempt=1, received=7)
+            return uncounted(msgspec.structs.replace(request, resume=resume))
+        case _:
+            return frame
 
 
 def speaks_another_version(frame: Frame) -> Frame:

@@ -42,6 +42,7 @@ __all__ = [
     "other_version",
     "parts_in_another_order",
     "refuses_without_a_word",
+    "refuses_tunnels_it_does_not_know",
     "renumbered_frames",
     "renumbered_kinds",
     "required_capability",
@@ -49,6 +50,7 @@ __all__ = [
     "speaks_every_version",
     "strict_reader",
     "swapped",
+    "takes_each_part_for_all",
     "takes_nothing_from_clients",
     "takes_sessions_after_go_away",
     "translated",
@@ -255,3 +257,24 @@ def never_rejects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def takes_nothing_from_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward_target.ForwardTargets, "serves", lambda *_: False)
+
+
+def refuses_tunnels_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    resumed = link_service.ServerLinks._resumed
+
+    def refuse(self: Any, request: Register, principal: Any) -> Any:
+        found = resumed(self, request, principal)
+        if found is None and request.resume is not None:
+            raise RegistrationRefused(ErrorCode.REFUSED, "there is no such tunnel")
+        return found
+
+    monkeypatch.setattr(link_service.ServerLinks, "_resumed", refuse)
+
+
+def takes_each_part_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = client_configuration.ClientConfiguration.take
+    monkeypatch.setattr(
+        client_configuration.ClientConfiguration,
+        "take",
+        lambda self, message: take(self, msgspec.structs.replace(message, more=False)),
+    )
