@@ -14,12 +14,21 @@ from support import wire_changes as changes
 from support.golden_vectors import CODECS
 from support.other_versions import later, terser
 from support.recorded_peer import Incompatible
-from support.recordings import load
+from support.recordings import load, names
 from support.replay import replay_client, replay_server
 from support.virtual_loop import VirtualLoop
 from support.wire_changes import flipped, strict_reader, swapped, translated
 
-from tunnel.domain.envelopes import BodyChunk, GrpcFrame, HeadPart, HttpRequest, TcpOpen, WebSocketFrame
+from tunnel.domain.envelopes import (
+    BodyChunk,
+    GrpcFrame,
+    HeadPart,
+    HttpRequest,
+    HttpResponse,
+    TcpOpen,
+    Trailers,
+    WebSocketFrame,
+)
 
 
 @pytest.fixture
@@ -240,6 +249,78 @@ CASES = [
         replay_client,
         "waits for ConfigApplied",
     ),
+    Case(
+        "last-fields-inverted",
+        lambda patch: translated(patch, flipped(Trailers, "more")),
+        "http-upload-trailers",
+        replay_client,
+        "the upstream waits for more",
+    ),
+    Case("body-not-asked-for", changes.never_asks_for_the_body, "http-expect-continue", replay_client, "2: head"),
+    Case(
+        "reset-as-an-end",
+        lambda patch: translated(patch, changes.renumbered_kinds),
+        "http-broken-off",
+        replay_client,
+        "waits for session 2: stop_sending",
+    ),
+    Case(
+        "leaving-as-an-end",
+        lambda patch: translated(patch, changes.renumbered_kinds),
+        "http-visitor-leaves",
+        replay_server,
+        "waits for session 2: stop_sending",
+    ),
+    Case("one-session-at-a-time", changes.one_session_at_a_time, "http-at-once", replay_client, "waits for session 4"),
+    Case(
+        "message-continuation-inverted",
+        lambda patch: translated(patch, flipped(GrpcFrame, "more")),
+        "grpc-streamed",
+        replay_client,
+        "waits for session 2: bytes",
+    ),
+    Case(
+        "end-of-refusals-inverted",
+        lambda patch: translated(patch, flipped(HttpResponse, "end")),
+        "websocket-refused",
+        replay_server,
+        "behind today's server got",
+    ),
+    Case(
+        "frames-of-clients-calls-renumbered",
+        lambda patch: translated(patch, changes.renumbered_frames),
+        "forward-grpc",
+        replay_server,
+        "waits for session 1: messages",
+    ),
+    Case(
+        "boundaries-of-clients-messages-inverted",
+        lambda patch: translated(patch, flipped(WebSocketFrame, "fin")),
+        "forward-websocket",
+        replay_server,
+        "behind today's server got",
+    ),
+    Case(
+        "claims-renumbered",
+        lambda patch: translated(patch, changes.claims_the_other_way_round),
+        "claim",
+        replay_server,
+        "waits for RegisterResponse",
+    ),
+    Case(
+        "closed-instead-of-going-away",
+        changes.closes_instead_of_going_away,
+        "server-goes-away",
+        replay_server,
+        "waits for GoAway",
+    ),
+    Case(
+        "last-session-counted-otherwise",
+        lambda patch: translated(patch, changes.other_last_session),
+        "client-goes-away",
+        replay_server,
+        "got .*error refused",
+    ),
     Case("pings-unanswered", changes.no_pongs, "config-push", replay_server, r"waits for Pong \(0 of"),
 ]
 
@@ -262,3 +343,7 @@ async def test_change_that_breaks_an_older_peer_is_found(
 
     with pytest.raises(Incompatible, match=case.says):
         await case.replay(load(case.recording), codec=codec, rewrite=case.rewrite)
+
+
+def test_every_recording_finds_a_change() -> None:
+    assert {case.recording for case in CASES} == set(names())

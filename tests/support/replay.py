@@ -20,6 +20,9 @@ from tunnel.ports.transport import Link, LinkService
 __all__ = ["replay_client", "replay_server"]
 
 _DEADLINE_S = 120.0
+_FINISHED_S = 30.0
+"""How long upstreams may go on after the last frame, of virtual time."""
+
 _TURNED_AWAY_S = 5.0
 """How long a client may take to find that it was turned away, of virtual time."""
 
@@ -77,7 +80,7 @@ async def replay_client(
                     tasks.start_soon(scene.act, stage)
                 await _visited(scene, stage, peer, failures, here=scene.forward is not None)
                 if not failures:
-                    await until(lambda: not upstream.running)
+                    await _finished(recording, upstream, failures)
                     with anyio.move_on_after(_TURNED_AWAY_S if recording.client else 0):
                         await until(lambda: stage.refusal)
                 refusal = stage.refusal
@@ -119,7 +122,7 @@ async def replay_server(
                 tasks.start_soon(scene.act, stage)
             await _visited(scene, stage, peer, failures, here=scene.forward is None)
             if not failures:
-                await until(lambda: not upstream.running)
+                await _finished(recording, upstream, failures)
             tasks.cancel_scope.cancel()
     _compare(recording, scene, "server", stage, failures, peer)
 
@@ -133,6 +136,13 @@ async def _visited(scene: Scene, stage: Stage, peer: RecordedPeer, failures: lis
         await peer.over.wait()
         if failures:
             visits.cancel_scope.cancel()
+
+
+async def _finished(recording: Recording, upstream: ActingUpstream, failures: list[Incompatible]) -> None:
+    with anyio.move_on_after(_FINISHED_S) as scope:
+        await until(lambda: not upstream.running)
+    if scope.cancelled_caught:
+        failures.append(Incompatible(f"{recording.name}: all was said, and the upstream waits for more"))
 
 
 def _leaves(group: BaseExceptionGroup[Incompatible]) -> list[Incompatible]:

@@ -10,13 +10,24 @@ import pytest
 from support.golden_vectors import CODECS
 from support.recorded_peer import Incompatible
 
-from tunnel.app import client_configuration, dialer, forward_target, handshake, link_service, tunnel
+from tunnel.app import (
+    client_configuration,
+    dialer,
+    forward_target,
+    handshake,
+    link_service,
+    on_demand_stream,
+    session_stream,
+    tunnel,
+)
+from tunnel.domain.claims.claim import Claim
 from tunnel.domain.envelopes import (
     KIND_OF,
     ConfigRejected,
     Envelope,
     Error,
     Frame,
+    GoAway,
     GrpcFrame,
     HttpRequest,
     Register,
@@ -27,22 +38,27 @@ from tunnel.domain.limits import Limits
 from tunnel.domain.mux import acknowledgement, multiplexer, outbound, pieces, retention, session_table, windows
 
 __all__ = [
+    "claims_the_other_way_round",
+    "closes_instead_of_going_away",
     "closes_without_a_code",
     "flipped",
     "ignores_credit",
     "never_acknowledges",
+    "never_asks_for_the_body",
     "never_rejects",
     "never_returns_credit",
     "no_pongs",
     "one_of_each_name",
+    "one_session_at_a_time",
     "opens_whatever_go_away_says",
     "other_error_codes",
+    "other_last_session",
     "other_parity",
     "other_snapshots",
     "other_version",
     "parts_in_another_order",
-    "refuses_without_a_word",
     "refuses_tunnels_it_does_not_know",
+    "refuses_without_a_word",
     "renumbered_frames",
     "renumbered_kinds",
     "required_capability",
@@ -278,3 +294,36 @@ def takes_each_part_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
         "take",
         lambda self, message: take(self, msgspec.structs.replace(message, more=False)),
     )
+
+
+def never_asks_for_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_demand_stream.OnDemandStream, "receive", session_stream.SessionStream.receive)
+
+
+def one_session_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    accept = session_table.SessionTable.accept
+
+    def accept_one(self: Any, session_id: int, *args: Any) -> Any:
+        return None if self._peer_sessions and session_id > self.high_water else accept(self, session_id, *args)
+
+    monkeypatch.setattr(session_table.SessionTable, "accept", accept_one)
+
+
+def closes_instead_of_going_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tunnel.Tunnel, "go_away", lambda self, code: self.close(code))
+
+
+def other_last_session(payload: Any) -> Any:
+    match payload:
+        case GoAway(last):
+            return msgspec.structs.replace(payload, last_session_id=last ^ 2)
+        case _:
+            return payload
+
+
+def claims_the_other_way_round(payload: Any) -> Any:
+    match payload:
+        case Register(claim=Claim(host, path_prefix)):
+            return msgspec.structs.replace(payload, claim=Claim(path_prefix, host))
+        case _:
+            return payload
