@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 import anyio
 import msgspec
+from support.credit import Credit
 from support.golden_vectors import CODECS
 from support.progress import progress
 from support.recordings import Recording, Step, said
@@ -36,7 +37,6 @@ from tunnel.domain.envelopes import (
     Register,
     RegisterResponse,
     UnknownPayload,
-    WindowUpdate,
 )
 from tunnel.domain.errors import LinkError
 from tunnel.ports.transport import Link
@@ -83,12 +83,7 @@ class RecordedPeer:
         self._frames: list[Frame] = []
         self._have: Counter[str] = Counter()
         self._need: Counter[str] = Counter()
-        self._window = 0
-        self._own_window = 0
-        self._taken: Counter[int] = Counter()
-        self._given: Counter[int] = Counter()
-        self._spent: Counter[int] = Counter()
-        self._granted: Counter[int] = Counter()
+        self._credit = Credit()
         self._sent: list[Frame] = []
         self._received = 0
         self._acknowledged = 0
@@ -160,7 +155,9 @@ class RecordedPeer:
         self._frames.append(frame)
         for envelope in frame.envelopes:
             self._have += progress(envelope)
-            self._charge(envelope)
+            if not self._credit.took(envelope):
+                number = envelope.session_id
+                raise Incompatible(f"{self._recording.name}: session {number} was sent more than its credit")
             match envelope.payload:
                 case UnknownPayload(why):
                     raise Incompatible(
@@ -168,32 +165,16 @@ class RecordedPeer:
                     )
                 case Ping(nonce):
                     self._pongs.append(nonce)
-                case Register() as register:
-                    self._window = register.limits.session_window_bytes
-                    if register.resume is not None:
-                        self._told_received = register.resume.received
+                case Register(resume=resume) if resume is not None:
+                    self._told_received = resume.received
                 case RegisterResponse() as response:
-                    self._window = response.limits.session_window_bytes
                     self._registered = response
                     self._config = (0, response.config_hash)
                     self._told_received = response.received if response.resumed else None
                 case ConfigSyncResponse(version, hash_):
                     self._config = (version, hash_)
-                case WindowUpdate(bytes_):
-                    self._granted[envelope.session_id] += bytes_
                 case _:
                     pass
-
-    def _charge(self, envelope: Envelope) -> None:
-        """Count what an envelope costs against the credit that the recorded peer gave.
-
-        Raises:
-            Incompatible: It is more than that.
-        """
-        number = envelope.session_id
-        self._taken[number] += getattr(envelope.payload, "cost", 0)
-        if number and self._taken[number] > self._own_window + self._given[number]:
-            raise Incompatible(f"{self._recording.name}: session {number} was sent more than its credit")
 
     # -- out
 
@@ -232,16 +213,10 @@ class RecordedPeer:
             if frame.seq and any(each.seq == frame.seq for each in self._sent):
                 continue
             await self._until(self._has_come, "")
-            await self._until(lambda frame=frame: self._affords(frame), "credit")
+            await self._until(lambda frame=frame: self._credit.affords(frame), "credit")
+            self._credit.sent(frame)
             if frame.seq:
                 self._sent.append(frame)
-                for envelope in frame.envelopes:
-                    self._spent[envelope.session_id] += getattr(envelope.payload, "cost", 0)
-                    if isinstance(envelope.payload, WindowUpdate):
-                        self._given[envelope.session_id] += envelope.payload.bytes
-            for envelope in frame.envelopes:
-                if isinstance(envelope.payload, Register | RegisterResponse):
-                    self._own_window = envelope.payload.limits.session_window_bytes
             if not step.lost:
                 await self._send(frame)
         await self._until(self._has_come, "")
@@ -303,16 +278,6 @@ class RecordedPeer:
 
     def _has_come(self) -> bool:
         return all(self._have[key] >= count for key, count in self._need.items())
-
-    def _affords(self, frame: Frame) -> bool:
-        cost: Counter[int] = Counter()
-        for envelope in frame.envelopes:
-            cost[envelope.session_id] += getattr(envelope.payload, "cost", 0)
-        return all(
-            self._spent[number] + more <= self._window + self._granted[number]
-            for number, more in cost.items()
-            if number and more
-        )
 
     async def _until(self, condition: Callable[[], bool], what: str, within_s: float = _DEADLINE_S) -> None:
         forever = within_s == math.inf
