@@ -19,34 +19,24 @@ from collections.abc import Callable
 
 import anyio
 import msgspec
+from support.credit import Credit
 from support.golden_vectors import CODECS
+from support.progress import progress
 from support.recordings import Recording, Step, said
 
 from tunnel.domain.envelopes import (
     KIND_OF,
-    BodyChunk,
-    Close,
     ConfigApplied,
     ConfigRejected,
     ConfigSyncResponse,
     Envelope,
-    Error,
     Frame,
-    GoAway,
-    GrpcFrame,
-    HttpRequest,
-    HttpResponse,
     Payload,
     Ping,
     Pong,
     Register,
     RegisterResponse,
-    StopSending,
-    TcpOpen,
-    Trailers,
     UnknownPayload,
-    WebSocketFrame,
-    WindowUpdate,
 )
 from tunnel.domain.errors import LinkError
 from tunnel.ports.transport import Link
@@ -93,12 +83,7 @@ class RecordedPeer:
         self._frames: list[Frame] = []
         self._have: Counter[str] = Counter()
         self._need: Counter[str] = Counter()
-        self._window = 0
-        self._own_window = 0
-        self._taken: Counter[int] = Counter()
-        self._given: Counter[int] = Counter()
-        self._spent: Counter[int] = Counter()
-        self._granted: Counter[int] = Counter()
+        self._credit = Credit()
         self._sent: list[Frame] = []
         self._received = 0
         self._acknowledged = 0
@@ -109,8 +94,10 @@ class RecordedPeer:
         self._config: tuple[int, str] = (0, "")
         self._ended: LinkError | None = None
         self.links = max(step.link for step in recording.steps)
-        self.played = anyio.Event()
-        """Set once all was said and heard."""
+        self.played = False
+        """Whether all was said and heard."""
+        self.over = anyio.Event()
+        """Set once it was, or something went wrong."""
 
     # -- what is asked for
 
@@ -125,9 +112,10 @@ class RecordedPeer:
         last = number == self.links
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._read, last)
-            await self._write([step for step in self._recording.steps if step.link == number])
+            await self._write(self._script(number))
             if last:
-                self.played.set()
+                self.played = True
+                self.over.set()
                 await self._until(lambda: self._ended is not None, "", math.inf)
             else:
                 # Whatever is said from here on is lost with the link.
@@ -166,8 +154,10 @@ class RecordedPeer:
         self._acked = max(self._acked, frame.ack)
         self._frames.append(frame)
         for envelope in frame.envelopes:
-            self._have += _progress(envelope)
-            self._charge(envelope)
+            self._have += progress(envelope)
+            if not self._credit.took(envelope):
+                number = envelope.session_id
+                raise Incompatible(f"{self._recording.name}: session {number} was sent more than its credit")
             match envelope.payload:
                 case UnknownPayload(why):
                     raise Incompatible(
@@ -175,34 +165,36 @@ class RecordedPeer:
                     )
                 case Ping(nonce):
                     self._pongs.append(nonce)
-                case Register() as register:
-                    self._window = register.limits.session_window_bytes
-                    if register.resume is not None:
-                        self._told_received = register.resume.received
+                case Register(resume=resume) if resume is not None:
+                    self._told_received = resume.received
                 case RegisterResponse() as response:
-                    self._window = response.limits.session_window_bytes
                     self._registered = response
                     self._config = (0, response.config_hash)
                     self._told_received = response.received if response.resumed else None
                 case ConfigSyncResponse(version, hash_):
                     self._config = (version, hash_)
-                case WindowUpdate(bytes_):
-                    self._granted[envelope.session_id] += bytes_
                 case _:
                     pass
 
-    def _charge(self, envelope: Envelope) -> None:
-        """Count what an envelope costs against the credit that the recorded peer gave.
-
-        Raises:
-            Incompatible: It is more than that.
-        """
-        number = envelope.session_id
-        self._taken[number] += getattr(envelope.payload, "cost", 0)
-        if number and self._taken[number] > self._own_window + self._given[number]:
-            raise Incompatible(f"{self._recording.name}: session {number} was sent more than its credit")
-
     # -- out
+
+    def _script(self, link: int) -> list[Step]:
+        """What was recorded on a link, the own frames in order of their arrival.
+
+        A frame that crossed others is sent after these: today's end is to receive it when the recorded one did.
+        """
+        script: list[Step] = []
+        under_way: list[Step] = []
+        for step in self._recording.steps:
+            if step.link != link:
+                continue
+            if step.sender == self._side and (step.after or under_way):
+                under_way.append(step)
+                continue
+            script.append(step)
+            while under_way and step.text.get("seq", 0) >= under_way[0].after:
+                script.append(under_way.pop(0))
+        return script + under_way
 
     async def _write(self, steps: list[Step]) -> None:
         resent = False
@@ -211,7 +203,7 @@ class RecordedPeer:
             if step.sender != self._side:
                 if not step.lost:
                     for envelope in frame.envelopes:
-                        self._need += _progress(envelope)
+                        self._need += progress(envelope)
                 continue
             if _is_only_echo(frame):
                 continue
@@ -221,16 +213,10 @@ class RecordedPeer:
             if frame.seq and any(each.seq == frame.seq for each in self._sent):
                 continue
             await self._until(self._has_come, "")
-            await self._until(lambda frame=frame: self._affords(frame), "credit")
+            await self._until(lambda frame=frame: self._credit.affords(frame), "credit")
+            self._credit.sent(frame)
             if frame.seq:
                 self._sent.append(frame)
-                for envelope in frame.envelopes:
-                    self._spent[envelope.session_id] += getattr(envelope.payload, "cost", 0)
-                    if isinstance(envelope.payload, WindowUpdate):
-                        self._given[envelope.session_id] += envelope.payload.bytes
-            for envelope in frame.envelopes:
-                if isinstance(envelope.payload, Register | RegisterResponse):
-                    self._own_window = envelope.payload.limits.session_window_bytes
             if not step.lost:
                 await self._send(frame)
         await self._until(self._has_come, "")
@@ -293,16 +279,6 @@ class RecordedPeer:
     def _has_come(self) -> bool:
         return all(self._have[key] >= count for key, count in self._need.items())
 
-    def _affords(self, frame: Frame) -> bool:
-        cost: Counter[int] = Counter()
-        for envelope in frame.envelopes:
-            cost[envelope.session_id] += getattr(envelope.payload, "cost", 0)
-        return all(
-            self._spent[number] + more <= self._window + self._granted[number]
-            for number, more in cost.items()
-            if number and more
-        )
-
     async def _until(self, condition: Callable[[], bool], what: str, within_s: float = _DEADLINE_S) -> None:
         forever = within_s == math.inf
         with anyio.move_on_after(within_s) as scope:
@@ -340,40 +316,3 @@ class RecordedPeer:
 def _is_only_echo(frame: Frame) -> bool:
     """Whether a peer says this by itself: acknowledgements and pongs."""
     return not frame.seq and all(isinstance(each.payload, Pong) for each in frame.envelopes)
-
-
-def _progress(envelope: Envelope) -> Counter[str]:
-    """What an envelope adds to its session, whatever pieces it is said in."""
-    name = f"session {envelope.session_id}"
-    count: Counter[str] = Counter()
-    match envelope.payload:
-        case Ping() | WindowUpdate() | UnknownPayload():
-            return count
-        case Pong() | Register() | RegisterResponse() | ConfigApplied() | ConfigRejected() | GoAway() | Close():
-            count[type(envelope.payload).__name__] += 1
-        case ConfigSyncResponse(more=more):
-            count["ConfigSyncResponse"] += not more
-        case Error(code) if not envelope.session_id:
-            count[f"Error {code}"] += 1
-        case Error(code):
-            count[f"{name}: error {code}"] += 1
-        case StopSending():
-            count[f"{name}: stop_sending"] += 1
-        case payload:
-            if isinstance(payload, HttpRequest | HttpResponse | TcpOpen):
-                count[f"{name}: head"] += 1
-            count[f"{name}: bytes"] += payload.carried_bytes
-            count[f"{name}: end"] += payload.end
-            if isinstance(payload, BodyChunk | Trailers | GrpcFrame | WebSocketFrame):
-                count[f"{name}: messages"] += _messages(payload)
-    return +count
-
-
-def _messages(payload: BodyChunk | Trailers | GrpcFrame | WebSocketFrame) -> int:
-    match payload:
-        case GrpcFrame(more=more):
-            return not more
-        case WebSocketFrame(fin=fin):
-            return fin
-        case _:
-            return 0

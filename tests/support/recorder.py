@@ -12,7 +12,8 @@ import anyio
 from support.app_kit import World, until
 from support.golden_vectors import CODECS
 from support.recordings import FOLDER, Recording, Step, plain_frame, save
-from support.scenes import SCENES, ActingUpstream, Scene, Stage
+from support.scene import ActingUpstream, Scene, Stage
+from support.scenes import SCENES
 from support.transcripts import transcript
 from support.virtual_loop import VirtualLoop
 
@@ -26,12 +27,19 @@ __all__ = ["outcome", "record", "record_missing"]
 
 
 class _TappedLink(Link):
-    """A link that tells of its frames."""
+    """A link that tells of its frames, and has them say something else if it is given a ``disguise``."""
 
-    def __init__(self, link: MemoryLink, sent: Callable[[Frame], None], received: Callable[[Frame], None]) -> None:
+    def __init__(
+        self,
+        link: MemoryLink,
+        sent: Callable[[Frame], None],
+        received: Callable[[Frame], None],
+        disguise: Callable[[Frame], Frame] | None = None,
+    ) -> None:
         self._link = link
         self._sent = sent
         self._received = received
+        self._disguise = disguise or (lambda frame: frame)
 
     @property
     def peer(self) -> PeerInfo:
@@ -42,10 +50,12 @@ class _TappedLink(Link):
         return self._link.ready
 
     async def send(self, frame: Frame) -> None:
+        frame = self._disguise(frame)
         await self._link.send(frame)
         self._sent(frame)
 
     def push(self, frame: Frame) -> None:
+        frame = self._disguise(frame)
         self._link.push(frame)
         self._sent(frame)
 
@@ -62,12 +72,13 @@ class _TappedLink(Link):
 
 
 class _TappedNetwork(MemoryNetwork):
-    def __init__(self) -> None:
+    def __init__(self, disguise: Callable[[Frame], Frame] | None) -> None:
         super().__init__()
+        self._disguise = disguise
         self.steps: list[Step] = []
         self.recording = True
         self._links = 0
-        self._under_way: dict[int, tuple[Frame, Step]] = {}
+        self._under_way: dict[int, tuple[Frame, Step, float]] = {}
 
     def dial(self, name: str) -> Any:
         link = super().dial(name)
@@ -79,7 +90,7 @@ class _TappedNetwork(MemoryNetwork):
             return lambda frame: self._sent(number, sender, frame)
 
         pair.server = _TappedLink(pair.server, sent("server"), self._received)  # type: ignore[assignment]
-        return _TappedLink(link, sent("client"), self._received)
+        return _TappedLink(link, sent("client"), self._received, self._disguise)
 
     def _sent(self, link: int, sender: str, frame: Frame) -> None:
         if self.recording:
@@ -87,12 +98,15 @@ class _TappedNetwork(MemoryNetwork):
             step = Step(link, sender, True, encodings, plain_frame(frame))
             self.steps.append(step)
             # The frame is kept, so that no other gets its id.
-            self._under_way[id(frame)] = frame, step
+            self._under_way[id(frame)] = frame, step, anyio.current_time()
 
     def _received(self, frame: Frame) -> None:
         if id(frame) in self._under_way:
-            _, step = self._under_way.pop(id(frame))
+            _, step, sent_at = self._under_way.pop(id(frame))
             step.lost = False
+            since = self.steps[self.steps.index(step) + 1 :]
+            if anyio.current_time() > sent_at:
+                step.after = max((each.text.get("seq", 0) for each in since if each.sender != step.sender), default=0)
 
 
 @contextmanager
@@ -123,13 +137,14 @@ def outcome(stage: Stage) -> tuple[list[Any], list[Any]]:
 
 async def record(name: str, scene: Scene) -> Recording:
     """Play both ends of a scene."""
-    network = _TappedNetwork()
+    network = _TappedNetwork(scene.disguise)
     world = World()
     world.network = network
     upstream = ActingUpstream(scene.handler)
     with _foreseeable_secrets(), anyio.fail_after(60):
-        async with scene.server(world) as server, scene.client(world, upstream) as client:
-            await client.ready()
+        async with scene.server(world, upstream) as server, scene.client(world, upstream) as client:
+            if scene.visits:
+                await client.ready()
             stage = Stage(world, server, client, upstream, [])
             async with anyio.create_task_group() as tasks:
                 for part in (scene.act, scene.disturb):
@@ -140,9 +155,10 @@ async def record(name: str, scene: Scene) -> Recording:
             # The last acknowledgements.
             await anyio.sleep(1)
             network.recording = False
-            steps = network.steps
+            steps = [step for step in network.steps if scene.visits or step.link == 1]
+            refusal = stage.refusal
     visitor, heard = outcome(stage)
-    return Recording(name, scene.about, visitor, heard, steps)
+    return Recording(name, scene.about, visitor, heard, steps, refusal)
 
 
 def record_missing() -> None:

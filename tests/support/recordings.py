@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Step(msgspec.Struct):
         lost: Whether the link was gone before it arrived.
         encodings: The bytes by codec.
         text: What it says, as the file has it.
+        after: Number of a frame of its receiver's, which that one had sent before this arrived, though its sender did
+            not have it yet; 0 when they did not cross.
     """
 
     link: int
@@ -42,6 +45,7 @@ class Step(msgspec.Struct):
     lost: bool
     encodings: dict[str, bytes]
     text: Any
+    after: int = 0
 
 
 class Recording(msgspec.Struct):
@@ -53,6 +57,7 @@ class Recording(msgspec.Struct):
         visitor: What the visitor was given, by the number of the visitor.
         upstream: What the upstream was given, in the order of its conversations.
         steps: The frames.
+        client: The code with which the client was turned away for good; empty when it was not.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Recording(msgspec.Struct):
     visitor: list[Any]
     upstream: list[Any]
     steps: list[Step]
+    client: str = ""
 
 
 def names() -> list[str]:
@@ -67,6 +73,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
+@cache
 def load(name: str) -> Recording:
     """Read a file."""
     content = json.loads((FOLDER / f"{name}.json").read_text())
@@ -77,10 +84,11 @@ def load(name: str) -> Recording:
             step.get("lost", False),
             {codec: unhex(step[codec]) for codec in CODECS},
             step["frame"],
+            step.get("arrives_after_seq", 0),
         )
         for step in content["steps"]
     ]
-    return Recording(name, content["about"], content["visitor"], content["upstream"], steps)
+    return Recording(name, content["about"], content["visitor"], content["upstream"], steps, content.get("client", ""))
 
 
 def save(recording: Recording, folder: Path = FOLDER) -> None:
@@ -90,12 +98,19 @@ def save(recording: Recording, folder: Path = FOLDER) -> None:
             "link": step.link,
             "from": step.sender,
             **({"lost": True} if step.lost else {}),
+            **({"arrives_after_seq": step.after} if step.after else {}),
             "frame": step.text,
             **{codec: hex_text(data) for codec, data in step.encodings.items()},
         }
         for step in recording.steps
     ]
-    content = {"about": recording.about, "visitor": recording.visitor, "upstream": recording.upstream, "steps": steps}
+    content = {
+        "about": recording.about,
+        **({"client": recording.client} if recording.client else {}),
+        "visitor": recording.visitor,
+        "upstream": recording.upstream,
+        "steps": steps,
+    }
     with (folder / f"{recording.name}.json").open("x") as file:
         file.write(json_text(content) + "\n")
 

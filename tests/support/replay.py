@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import anyio
-import msgspec
 from support.app_kit import World, until
 from support.golden_vectors import CODECS
 from support.recorded_peer import Incompatible, RecordedPeer, Rewrite
 from support.recorder import outcome
-from support.recordings import Recording, said
-from support.scenes import SCENES, ActingUpstream, Stage
+from support.recordings import Recording, load, said
+from support.scene import ActingUpstream, Scene, Stage
+from support.scenes import SCENES
 
-from tunnel.adapters.grpc._generated import tunnel_pb2
 from tunnel.adapters.memory.listener import MemoryListener
-from tunnel.domain.envelopes import KIND_OF
 from tunnel.ports.transport import Link, LinkService
 
-__all__ = ["later", "replay_client", "replay_server", "terser"]
+__all__ = ["replay_client", "replay_server"]
 
 _DEADLINE_S = 120.0
-_UNKNOWN_KIND = 99
-_UNKNOWN_FIELD = b"\xba\x3e\x03new"
-"""Field 999 of any message, three bytes long."""
+_FINISHED_S = 30.0
+"""How long upstreams may go on after the last frame, of virtual time."""
 
-_DEFAULTS = {kind: msgspec.structs.fields(payload) for payload, kind in KIND_OF.items()}
+_TURNED_AWAY_S = 5.0
+"""How long a client may take to find that it was turned away, of virtual time."""
+
+_MESSAGEPACK = CODECS["messagepack"]
+"""As it is without any change made for a test."""
 
 
 class _OlderServer(LinkService):
@@ -45,6 +47,7 @@ class _OlderServer(LinkService):
             await self._peer.play(link, self._links)
         except* Incompatible as group:
             self._failures.extend(_leaves(group))
+            self._peer.over.set()
 
     async def register(self, request: Any, peer: Any) -> Any:
         raise NotImplementedError
@@ -75,11 +78,18 @@ async def replay_client(
                 stage = Stage(world, None, client, upstream, [])
                 if scene.act is not None:
                     tasks.start_soon(scene.act, stage)
-                await until(lambda: failures or peer.played.is_set(), within_s=_DEADLINE_S)
+                await _visited(scene, stage, peer, failures, here=scene.forward is not None)
                 if not failures:
-                    await until(lambda: not upstream.running)
+                    await _finished(recording, upstream, failures)
+                    with anyio.move_on_after(_TURNED_AWAY_S if recording.client else 0):
+                        await until(lambda: stage.refusal)
+                refusal = stage.refusal
             tasks.cancel_scope.cancel()
-    _compare(recording, "client", failures, peer, outcome(stage)[1], recording.upstream)
+    _compare(recording, scene, "client", stage, failures, peer)
+    if refusal != recording.client:
+        raise Incompatible(
+            f"{recording.name}: today's client was turned away with {refusal!r}, not {recording.client!r}"
+        )
 
 
 async def replay_server(
@@ -101,27 +111,38 @@ async def replay_server(
                 await peer.play(world.network.dial("edge"), number)
         except* Incompatible as group:
             failures.extend(_leaves(group))
+            peer.over.set()
 
     stage = Stage(world, None, None, upstream, [])
     with anyio.move_on_after(_DEADLINE_S):
-        async with scene.server(world) as server, anyio.create_task_group() as tasks:
+        async with scene.server(world, upstream) as server, anyio.create_task_group() as tasks:
             stage.server = server
             tasks.start_soon(dial)
-            await until(lambda: failures or any(each.published for each in _tunnels(server)), within_s=_DEADLINE_S)
+            if scene.act is not None:
+                tasks.start_soon(scene.act, stage)
+            await _visited(scene, stage, peer, failures, here=scene.forward is None)
             if not failures:
-                if scene.act is not None:
-                    tasks.start_soon(scene.act, stage)
-                async with anyio.create_task_group() as visits:
-                    visits.start_soon(scene.visit, stage)
-                    await until(lambda: failures or peer.played.is_set(), within_s=_DEADLINE_S)
-                    if failures:
-                        visits.cancel_scope.cancel()
+                await _finished(recording, upstream, failures)
             tasks.cancel_scope.cancel()
-    _compare(recording, "server", failures, peer, outcome(stage)[0], recording.visitor)
+    _compare(recording, scene, "server", stage, failures, peer)
 
 
-def _tunnels(server: Any) -> list[Any]:
-    return [tunnel for client in server.clients().clients for tunnel in client.tunnels]
+async def _visited(scene: Scene, stage: Stage, peer: RecordedPeer, failures: list[Incompatible], *, here: bool) -> None:
+    """Let the visitors come, if today's end is where they do, and wait until all was said and heard."""
+    async with anyio.create_task_group() as visits:
+        if here and scene.visits:
+            await until(lambda: failures or stage.ready, within_s=_DEADLINE_S)
+            visits.start_soon(scene.visit, stage)
+        await peer.over.wait()
+        if failures:
+            visits.cancel_scope.cancel()
+
+
+async def _finished(recording: Recording, upstream: ActingUpstream, failures: list[Incompatible]) -> None:
+    with anyio.move_on_after(_FINISHED_S) as scope:
+        await until(lambda: not upstream.running)
+    if scope.cancelled_caught:
+        failures.append(Incompatible(f"{recording.name}: all was said, and the upstream waits for more"))
 
 
 def _leaves(group: BaseExceptionGroup[Incompatible]) -> list[Incompatible]:
@@ -132,81 +153,22 @@ def _leaves(group: BaseExceptionGroup[Incompatible]) -> list[Incompatible]:
 
 
 def _compare(
-    recording: Recording, today: str, failures: list[Incompatible], peer: RecordedPeer, got: Any, expected: Any
+    recording: Recording, scene: Scene, today: str, stage: Stage, failures: list[Incompatible], peer: RecordedPeer
 ) -> None:
     if failures:
         raise failures[0]
-    if not peer.played.is_set():
+    if not peer.played:
         raise Incompatible(f"{recording.name}: today's {today} and the recorded peer wait for each other")
+    visitors, upstream = outcome(stage)
+    received_here = (today == "server") == (scene.forward is None)
+    got, expected = (visitors, recording.visitor) if received_here else (upstream, recording.upstream)
     if got != expected:
         raise Incompatible(f"{recording.name}: the application behind today's {today} got {got}, not {expected}")
-    _, decode = CODECS["messagepack"]
-    frames = [decode(step.encodings["messagepack"]) for step in recording.steps if step.sender == today]
-    if (heard := peer.heard()) != (recorded := said(frames)):
+    if (heard := peer.heard()) != (recorded := _said(recording.name, today)):
         raise Incompatible(f"{recording.name}: today's {today} said {heard}, the one recorded {recorded}")
 
 
-# -- peers of other versions
-
-
-def terser(data: bytes) -> bytes:
-    """A MessagePack frame as an earlier version writes it, which has no fields but those it needs."""
-    envelopes, ack, seq = msgspec.msgpack.decode(data)
-    shorter = [[session, kind, _without_defaults(kind, payload)] for session, kind, payload in envelopes]
-    return msgspec.msgpack.encode([shorter, ack, seq])
-
-
-def _without_defaults(kind: int, payload: list[Any]) -> list[Any]:
-    fields = _DEFAULTS[kind]
-    while len(payload) > 1:
-        default = fields[len(payload) - 2].default
-        if default is msgspec.NODEFAULT or msgspec.to_builtins(default) != msgspec.to_builtins(payload[-1]):
-            break
-        payload = payload[:-1]
-    return payload
-
-
-def later(codec: str) -> Rewrite:
-    """What a later version writes: fields, messages of the tunnel and capabilities that nobody knows yet."""
-    return _later_messagepack if codec == "messagepack" else _later_protobuf
-
-
-def _later_messagepack(data: bytes) -> bytes:
-    envelopes, ack, seq = msgspec.msgpack.decode(data)
-    longer = [[session, kind, _longer(kind, payload), "new"] for session, kind, payload in envelopes]
-    if _may_be_joined(envelopes, seq):
-        longer.append([0, _UNKNOWN_KIND, [_UNKNOWN_KIND, "new"], "new"])
-    return msgspec.msgpack.encode([longer, ack, seq, "new"])
-
-
-def _longer(kind: int, payload: list[Any]) -> list[Any]:
-    fields = _DEFAULTS[kind]
-    payload = [*payload, *[{"new": 1}] * (len(payload) - 1 >= len(fields))]
-    for index, each in enumerate(fields, start=1):
-        if each.name == "capabilities":
-            payload[index] = [*payload[index], "time-travel"]
-    return payload
-
-
-def _later_protobuf(data: bytes) -> bytes:
-    frame = tunnel_pb2.TunnelFrame.FromString(data)
-    joined = _may_be_joined([[0 if not each.session_id else 1, _kind(each)] for each in frame.envelopes], frame.seq)
-    for envelope in frame.envelopes:
-        message = getattr(envelope, envelope.WhichOneof("payload"))
-        if "capabilities" in message.DESCRIPTOR.fields_by_name:
-            message.capabilities.append("time-travel")
-        message.MergeFromString(_UNKNOWN_FIELD)
-        envelope.MergeFromString(_UNKNOWN_FIELD)
-    if joined:
-        frame.envelopes.add().MergeFromString(_UNKNOWN_FIELD)
-    return frame.SerializeToString() + _UNKNOWN_FIELD
-
-
-def _kind(envelope: Any) -> int:
-    return envelope.DESCRIPTOR.fields_by_name[envelope.WhichOneof("payload")].number
-
-
-def _may_be_joined(envelopes: list[Any], seq: int) -> bool:
-    """Whether the frame is one of the tunnel's own after the handshake, to which another message may be added."""
-    handshake = {KIND_OF[each] for each in KIND_OF if each.__name__ in ("Register", "RegisterResponse")}
-    return not seq and bool(envelopes) and not handshake & {each[1] for each in envelopes}
+@cache
+def _said(name: str, side: str) -> dict[str, object]:
+    _, decode = _MESSAGEPACK
+    return said(decode(step.encodings["messagepack"]) for step in load(name).steps if step.sender == side)
