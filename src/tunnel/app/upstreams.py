@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
 
+from tunnel.app.applications import Applications
 from tunnel.app.upstream import BalancedTarget, SharedTarget, Upstream
 from tunnel.domain.configuration import TargetPolicy, UpstreamSettings, parse_target
+from tunnel.domain.configuration.target_url import IN_PROCESS_SCHEMES
 from tunnel.domain.health import Health, HealthWatch
 from tunnel.domain.random_source import RandomSource
 from tunnel.ports.clock import Clock
@@ -119,15 +121,19 @@ class Upstreams:
         return tuple(targets)
 
 
-def by_scheme(make: Callable[..., UpstreamTarget]) -> TargetFactory:
+def by_scheme(make: Callable[..., UpstreamTarget], applications: Applications | None = None) -> TargetFactory:
     """A factory of targets.
 
     Args:
-        make: Called with the scheme of the URL, then as a factory is.
+        make: Called with the scheme of the URL, then as a factory is, and for targets in the process with the
+            applications that run there.
+        applications: Those; None where no target is in the process.
     """
 
     def target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
-        return make(parse_target(url).scheme, url, settings, policy)
+        scheme = parse_target(url).scheme
+        given = () if applications is None or scheme not in IN_PROCESS_SCHEMES else (applications,)
+        return make(scheme, url, settings, policy, *given)
 
     return target
 
