@@ -424,14 +424,14 @@ def _middleware(clock: providers.Provider[Clock]) -> providers.Aggregate[Middlew
     )
 
 
-def _application(found: ApplicationObject) -> Application:
+def _application(found: ApplicationObject, signals: SignalFactory) -> Application:
     from tunnel.adapters.asgi.application import AsgiApplication
 
     if found.interface == "wsgi":
         from tunnel.adapters.wsgi.bridge import WsgiBridge
 
-        return AsgiApplication(WsgiBridge(found.called), name=found.name)
-    return AsgiApplication(found.called, name=found.name)
+        return AsgiApplication(WsgiBridge(found.called), name=found.name, signals=signals)
+    return AsgiApplication(found.called, name=found.name, signals=signals)
 
 
 def _in_process_target(
@@ -512,7 +512,8 @@ class ServerContainer(containers.DeclarativeContainer):
     ingress_links: providers.Provider[IngressLinks] = providers.Factory(_ingress_links)
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(_ingresses(request_ids, ledger))
     targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
-    applications: providers.Provider[Applications] = providers.Factory(Applications, _application)
+    application: providers.Provider[Application] = providers.Factory(_application, signals=signals)
+    applications: providers.Provider[Applications] = providers.Factory(Applications, application.provider)
     middleware: providers.Aggregate[MiddlewareKind] = _middleware(clock)
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
         _asgi_ingress, request_ids=request_ids, ledger=ledger
@@ -543,7 +544,8 @@ class ClientContainer(containers.DeclarativeContainer):
         }
     )
     targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
-    applications: providers.Provider[Applications] = providers.Factory(Applications, _application)
+    application: providers.Provider[Application] = providers.Factory(_application, signals=signals)
+    applications: providers.Provider[Applications] = providers.Factory(Applications, application.provider)
     is_local: providers.Provider[Callable[[str], bool]] = providers.Object(is_local_address)
     hop_token: providers.Provider[bytes] = providers.Singleton(_hop_token)
     request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)
