@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -117,3 +119,21 @@ async def test_exception_gives_the_turn_back() -> None:
             raise KeyError
     async with turn:
         pass
+
+
+def test_turn_that_was_given_to_a_task_of_asyncio_cancelled_in_that_moment_is_passed_on() -> None:
+    async def take(turn: Turn) -> None:
+        async with turn:
+            pass
+
+    async def check() -> None:
+        turn = Turn(signals_of_running_loop())
+        async with turn:
+            first, second = asyncio.create_task(take(turn)), asyncio.create_task(take(turn))
+            await asyncio.sleep(0)
+        first.cancel()
+        async with asyncio.timeout(5):
+            await second
+        assert first.cancelled()
+
+    asyncio.run(check())
