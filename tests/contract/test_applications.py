@@ -10,6 +10,7 @@ import anyio
 
 from tunnel.adapters.asgi.application import AsgiApplication
 from tunnel.adapters.asgi.upstream import AsgiUpstream
+from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.domain.limits import MIB
 from tunnel.testing.target import HTTP, Behaviour, Peer, TargetContract, TargetHarness
 
@@ -45,7 +46,7 @@ class AsgiHarness(TargetHarness):
             if await peer.converse(read, write):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        application = AsgiApplication(app, name="kit", farewell_s=0.1)
+        application = AsgiApplication(app, name="kit", signals=signals_of_running_loop(), farewell_s=0.1)
         async with anyio.create_task_group() as tasks:
             started = anyio.Event()
             tasks.start_soon(application.serve, started.set)

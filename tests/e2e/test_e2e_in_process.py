@@ -264,7 +264,7 @@ def test_command_finds_modules_in_its_working_directory(tmp_path: Path, monkeypa
     ("target", "reason"),
     [
         ("asgi:no_such_module:app", 'upstreams.app.targets[0]: there is no module "no_such_module"'),
-        ("app:shop", 'upstreams.app.targets[0]: unknown application "shop"; this client was given none in code'),
+        ("app:shop", 'upstreams.app.targets[0]: unknown application "shop"; none was given in code'),
     ],
 )
 def test_application_that_cannot_be_had_is_exit_2(tmp_path: Path, target: str, reason: str) -> None:

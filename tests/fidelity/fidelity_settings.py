@@ -12,6 +12,11 @@ Hosts of the visitors' requests, all served by the client of the group ``web`` u
     full.test           does not take connections, without refusing them; connect timeout 5 s
     forbidden.test      a name whose address the client may not dial
     failing.test        a target in the client's process, which fails as it is asked to
+    process.test        an application in the client's process
+    mended.test         ``app.test``, through middleware of either hop that changes fields and paths
+    guarded.test        ``app.test``, through middleware that asks for a password
+    moved.test          ``app.test``, through middleware that redirects
+    packed.test         ``app.test``, through middleware that compresses
     astray.test         the group has no rule for it
     nobody.test         there is no rule for it at all
     late.test           group ``late``, which has no client
@@ -36,7 +41,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from tunnel.domain.configuration import (
@@ -57,9 +62,10 @@ TRUSTED_PROXY = "127.0.0.2"
 LITERAL_HOST = "literal.test:81"
 """What ``set.test`` is called towards its upstream."""
 
-_TOKEN = "fidelity-token"
+TOKEN = "fidelity-token"
+TOKEN_SHA256 = hashlib.sha256(TOKEN.encode()).hexdigest()
 _ELSEWHERE = "frail", "late", "crowd"
-_PATIENT_S = 300
+PATIENT_S = 300
 """Of heartbeats, so that tests may put the clock forward."""
 
 
@@ -120,6 +126,17 @@ ejection = {{ after_failures = 0 }}
 """
         for each, target in targets.items()
     )
+    tables += f"""
+[[groups.web.rules]]
+host = "process.test"
+upstream = "process"
+[groups.web.upstreams.process]
+targets = ["app:process"]
+[groups.web.upstreams.watched]
+targets = ["{targets["app"]}"]
+keepalive_s = 0
+{"".join(_watched(each) for each in _WATCHED)}
+"""
     tcp = {
         "plain": ("web", ports.plain),
         "frail": ("frail", ports.plain),
@@ -149,11 +166,13 @@ ejection = {{ after_failures = 0 }}
 listen = "127.0.0.1:0"
 {entering}
 [auth.tokens.fidelity]
-sha256 = "{hashlib.sha256(_TOKEN.encode()).hexdigest()}"
+sha256 = "{TOKEN_SHA256}"
 groups = ["web", "frail"]
 [limits]
-heartbeat_s = {_PATIENT_S}
-{"".join(_rule(each, "web") for each in (*targets, "astray"))}
+heartbeat_s = {PATIENT_S}
+{"".join(_rule(each, "web") for each in (*targets, "astray", "process"))}
+{"".join(_rule(each, "web", _WATCHED[each][0]) for each in _WATCHED)}
+{_MIDDLEWARE}
 {"".join(_rule(each, each) for each in _ELSEWHERE)}
 [[rules]]
 path_prefix = "/any"
@@ -185,7 +204,7 @@ def client_settings(transport: str, address: str, *, group: str, ports: Ports) -
         {
             "client_id": group,
             "group": group,
-            "token": _TOKEN,
+            "token": TOKEN,
             "servers": [f"{SCHEMES[transport]}://{address}"],
             # localhost:9 of forbidden.test is let pass for its port, and found to be elsewhere when it is dialled.
             "allow_targets": [
@@ -193,11 +212,47 @@ def client_settings(transport: str, address: str, *, group: str, ports: Ports) -
                 "10.0.0.0/8:9",
                 "*.invalid",
                 "unix:/failing",
+                *(("app:process",) if group == "web" else ()),
             ],
-            "limits": {"heartbeat_s": _PATIENT_S},
+            "limits": {"heartbeat_s": PATIENT_S},
         }
     )
 
 
-def _rule(host: str, group: str) -> str:
-    return f'[[rules]]\nhost = "{host}.test"\ngroup = "{group}"\n'
+_MIDDLEWARE = f"""
+[middleware.edge]
+use = "headers"
+request = {{ set = {{ x-edge = "seen" }}, remove = ["x-secret"] }}
+[middleware.prefix]
+use = "strip_prefix"
+prefixes = ["/api"]
+[middleware.marks]
+use = "headers"
+response = {{ add = {{ set-cookie = "mark=1" }}, remove = ["x-internal"] }}
+[middleware.passwords]
+use = "basic_auth"
+users = {{ ada = "sha256${hashlib.sha256(b"secret").hexdigest()}" }}
+[middleware.gzip]
+use = "compression"
+min_bytes = 1
+[middleware.moved]
+use = "redirect"
+scheme = "https"
+host = "elsewhere.test"
+"""
+_WATCHED = {
+    "mended": (["edge"], ["prefix", "marks"]),
+    "guarded": (["passwords"], []),
+    "moved": (["moved"], []),
+    "packed": ([], ["gzip"]),
+}
+"""Middleware by host, of the server's rule and of the group's."""
+
+
+def _rule(host: str, group: str, middleware: Sequence[str] = ()) -> str:
+    return f'[[rules]]\nhost = "{host}.test"\ngroup = "{group}"\nmiddleware = {json.dumps([*middleware])}\n'
+
+
+def _watched(host: str) -> str:
+    middleware = json.dumps(_WATCHED[host][1])
+    return f'[[groups.web.rules]]\nhost = "{host}.test"\nupstream = "watched"\nmiddleware = {middleware}\n'

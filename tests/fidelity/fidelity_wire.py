@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from dependency_injector import providers
+from fidelity_entry import Entry
+from fidelity_process import Process
 from fidelity_settings import Ports, client_settings, server_settings
 from fidelity_sockets import DEADLINE_S, RawSocket, RawUpstream
 from support.held import held
@@ -80,6 +82,7 @@ class Wire:
         self._refusing.bind(("127.0.0.1", 0))
         ports = (self.app.port, self.kept.port, self.stalled.port, self._full.port)
         self.ports = Ports(*ports, self._refusing.getsockname()[1], self.plain.port, self.narrow.port)
+        self.process = Process(self.within)
         self._name = next(_names)
         self._opened: list[RawSocket] = []
         self._loop = _Loop()
@@ -116,6 +119,7 @@ class Wire:
             opened, self._opened = self._opened, []
             for each in opened:
                 each.reset()
+            self.process.discard()
             self.within(self._calm())
             for listening in (self.app, self.kept, self.stalled, self.plain, self.narrow):
                 listening.discard()
@@ -167,16 +171,20 @@ class Wire:
     def pass_time(self, seconds: float) -> None:
         """Have the server and the client find that so much time has passed, and do what is due."""
 
-        async def skip() -> None:
-            self._loop.ahead_s += seconds
-            for _ in range(_ROUNDS):
-                await asyncio.sleep(0)
-
-        self.within(skip())
+        self.within(self._skip(seconds))
 
     def within(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` where the server and the client run."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(2 * DEADLINE_S)
+
+    def finishes(self, task: asyncio.Task[None]) -> bool:
+        """Whether ``task`` is over before long."""
+
+        async def wait() -> bool:
+            done, _ = await asyncio.wait({task}, timeout=0.2)
+            return bool(done)
+
+        return self.within(wait())
 
     @contextmanager
     def reloaded(self, **ingress: object) -> Iterator[None]:
@@ -209,10 +217,42 @@ class Wire:
             self._loop.call_soon_threadsafe(leaving.set)
             running.result(DEADLINE_S)
 
+    @contextmanager
+    def entry(self) -> Iterator[Entry]:
+        """A client with an entry, which has no server yet; through the tunnel it leads to the upstream ``kept``."""
+        entry = Entry(
+            self.transport,
+            name=next(_names),
+            through=self.kept.port,
+            allowed=self.app.port,
+            process=self.process,
+            pass_time=self._skip,
+        )
+        self.within(entry.__aenter__())
+        try:
+            yield entry
+        finally:
+            self.within(entry.__aexit__())
+
+    def enter(self, entry: Entry, data: bytes) -> RawSocket:
+        """A visitor of ``entry`` who begins by saying ``data``."""
+        visitor = self._connected_to(entry.address)
+        visitor.say(data)
+        return visitor
+
     # -- inside
 
+    async def _skip(self, seconds: float) -> None:
+        self._loop.ahead_s += seconds
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
+
     def _connected(self, entrance: str, *, source: str = "127.0.0.1", receive_bytes: int | None = None) -> RawSocket:
-        host, _, port = self._server.addresses[entrance].rpartition(":")
+        address = self._server.addresses[entrance]
+        return self._connected_to(address, source=source, receive_bytes=receive_bytes)
+
+    def _connected_to(self, address: str, *, source: str = "127.0.0.1", receive_bytes: int | None = None) -> RawSocket:
+        host, _, port = address.rpartition(":")
         sock = socket.socket()
         if receive_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -253,7 +293,8 @@ class Wire:
         container.targets.providers["unix"].override(providers.Factory(lambda *_: Failing()))
         address = self._server.addresses[f"transport.{self.transport}"]
         settings = client_settings(self.transport, address, group=group, ports=self.ports)
-        return tunnel.Client(settings, container=container)
+        applications = {"process": self.process} if group == "web" else {}
+        return tunnel.Client(settings, container=container, applications=applications)
 
     def check_nothing_is_held(self) -> None:
         """By its own figures, the server comes to hold nothing of any conversation, though sockets may be open."""

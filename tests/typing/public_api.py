@@ -58,6 +58,14 @@ def twins(server_settings: tunnel.ServerSettings, client_settings: tunnel.Client
         assert_type(served.inner, tunnel.Server)
         assert_type(served.call(_version), int)
         dialled.ready(10)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with blocking.expose(object(), to="grpc://edge:7000", token="t", limits={"drain_s": 3}) as exposed:
+        assert_type(exposed, blocking.Exposed)
+        assert_type(exposed.url, str)
+        assert_type(exposed.inner, tunnel.Exposed)
+        assert_type(exposed.wait_closed(timeout_s=10), None)
+        assert_type(exposed.close(drain_s=0), None)
+    blocking.expose(object())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    blocking.Server(server_settings, applications={"shop": object()})
 
 
 def errors(error: tunnel.TunnelError, session: tunnel.SessionError) -> None:

@@ -86,7 +86,7 @@ def interface_of(application: object) -> Interface | None:
 
 def _registered(name: str, registered: Mapping[str, object], path: str) -> object:
     if name not in registered:
-        known = f"expected {alternatives(sorted(registered))}" if registered else "this client was given none in code"
+        known = f"expected {alternatives(sorted(registered))}" if registered else "none was given in code"
         raise ConfigurationError(f'unknown application "{name}"; {known}{suggestion(name, registered)}', key_path=path)
     return registered[name]
 

@@ -1,15 +1,16 @@
-"""The applications that run in a client's process: each object once, however many targets name it.
+"""The applications that run in a server's or a client's process: each object once, however many targets name it.
 
 An application starts before the first target that needs it can be used, which is when the settings that name it are
-taken up: in ``upstreams``, since those are the client's own, and in ``allow_targets``, since whatever else may be
-pushed stands there literally. So what a server pushes is running when it comes. It ends when neither the settings nor
-a target of any configuration hold it any more: replaced by a reload, after its last conversation.
+taken up: those of a server in ``forward.upstreams``, those of a client in ``upstreams``, since all of these are its
+own, and in ``allow_targets``, since whatever else may be pushed stands there literally. So what a server pushes is
+running when it comes. It ends when neither the settings nor a target of any configuration hold it any more: replaced
+by a reload, after its last conversation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,7 +18,7 @@ import anyio
 
 from tunnel.app.application_object import ApplicationObject, load_object
 from tunnel.app.background import Background
-from tunnel.domain.configuration import ClientSettings
+from tunnel.domain.configuration import ClientSettings, ServerSettings, UpstreamSettings
 from tunnel.domain.configuration.mistakes import key_path
 from tunnel.domain.configuration.target_url import is_in_process
 from tunnel.domain.errors import ConfigurationError
@@ -104,6 +105,8 @@ class Applications:
         self._ending: set[HostedApplication] = set()
         """Those that nobody holds any more, until they are over."""
         self._turn = anyio.Lock()
+        self._held = HeldApplications([])
+        """By the settings that are followed."""
 
     async def __aenter__(self) -> Self:
         await self._background.__aenter__()
@@ -121,7 +124,27 @@ class Applications:
         finally:
             await self._background.__aexit__(exc_type, exc, traceback)
 
-    async def hold(self, settings: ClientSettings) -> HeldApplications:
+    @asynccontextmanager
+    async def following(self, settings: ServerSettings | ClientSettings) -> AsyncIterator[None]:
+        """Have those run that ``settings`` name while the body, which puts these in force, runs, and from then on.
+
+        When the body is over what the settings before named is let go of, and ends in the background unless a target
+        needs it still. When the body fails that goes on, and what was started for these alone is shut down again.
+
+        Raises:
+            ConfigurationError: As of ``hold``.
+        """
+        held = await self.hold(settings)
+        try:
+            yield
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await held.release()
+            raise
+        before, self._held = self._held, held
+        self._background.tasks.start_soon(before.release)
+
+    async def hold(self, settings: ServerSettings | ClientSettings) -> HeldApplications:
         """Start what ``settings`` name and does not run yet, one after another, and keep it running.
 
         Raises:
@@ -147,7 +170,7 @@ class Applications:
         """
         hosted = self._hosted.get(target)
         if hosted is None:
-            raise ConfigurationError(f"{target} is not named by the settings of this client")
+            raise ConfigurationError(f"{target} is not named by the settings that are followed")
         return hosted.hold()
 
     async def _running(self, target: str, path: str) -> HostedApplication:
@@ -184,12 +207,19 @@ class Applications:
         self._ending.discard(hosted)
 
 
-def _named(settings: ClientSettings) -> Iterator[tuple[str, str]]:
-    """Key paths and targets of the applications that ``settings`` name."""
-    for name, upstream in settings.upstreams.items():
-        for index, target in enumerate(upstream.targets):
-            if is_in_process(target):
-                yield f"{key_path('upstreams', name)}.targets[{index}]", target
+def _named(settings: ServerSettings | ClientSettings) -> Iterator[tuple[str, str]]:
+    """Key paths and targets of the applications that ``settings`` name for their own process."""
+    if isinstance(settings, ServerSettings):
+        yield from _targets(settings.forward.upstreams, "forward", "upstreams")
+        return
+    yield from _targets(settings.upstreams, "upstreams")
     for index, pattern in enumerate(settings.allow_targets):
         if is_in_process(pattern):
             yield f"allow_targets[{index}]", pattern
+
+
+def _targets(upstreams: Mapping[str, UpstreamSettings], *table: str) -> Iterator[tuple[str, str]]:
+    for name, upstream in upstreams.items():
+        for index, target in enumerate(upstream.targets):
+            if is_in_process(target):
+                yield f"{key_path(*table, name)}.targets[{index}]", target

@@ -8,7 +8,7 @@ Methods may be called from several threads.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
 from importlib.util import find_spec
 from types import TracebackType
@@ -128,10 +128,17 @@ class Server(Blocking[AsyncServer]):
     Args:
         settings: Checked settings.
         container: Parts to use instead of the usual ones.
+        applications: As of ``tunnel.Server``. They are called in the thread of the context.
     """
 
-    def __init__(self, settings: ServerSettings, *, container: ServerContainer | None = None) -> None:
-        super().__init__(lambda: AsyncServer(settings, container=container))
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        container: ServerContainer | None = None,
+        applications: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(lambda: AsyncServer(settings, container=container, applications=applications))
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -171,10 +178,17 @@ class Client(Blocking[AsyncClient]):
     Args:
         settings: Checked settings with a token.
         container: Parts to use instead of the usual ones.
+        applications: As of ``tunnel.Client``. They are called in the thread of the context.
     """
 
-    def __init__(self, settings: ClientSettings, *, container: ClientContainer | None = None) -> None:
-        super().__init__(lambda: AsyncClient(settings, container=container))
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        container: ClientContainer | None = None,
+        applications: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(lambda: AsyncClient(settings, container=container, applications=applications))
 
     @property
     def client_id(self) -> str:

@@ -10,7 +10,6 @@ from typing import Any, Self
 import anyio
 import msgspec
 
-from tunnel.app.applications import HeldApplications
 from tunnel.app.background import Background
 from tunnel.app.client_inspection import ClientParts, InspectedClient
 from tunnel.app.client_line import ClientLine, refused_snapshot
@@ -84,7 +83,6 @@ class Client:
         self._left = False
         self._changing = False
         self._applications = self.container.applications(applications or {})
-        self._held = HeldApplications([])
         self._maker = LineMaker(
             self.container, applications=self._applications, start=self._start, on_change=self._changed
         )
@@ -122,9 +120,9 @@ class Client:
             stack.callback(self._entrances.stop)
             self._entrances.bind(made)
             await stack.enter_async_context(self._applications)
-            self._held = await self._applications.hold(self.settings)
-            background = await stack.enter_async_context(self._background)
-            await self._entrances.open()
+            async with self._applications.following(self.settings):
+                background = await stack.enter_async_context(self._background)
+                await self._entrances.open()
             stack.pop_all()
         self._running = True
         background.tasks.start_soon(self._line.run)
@@ -227,20 +225,12 @@ class Client:
             settings = self._complete(settings)
             check_client_succession(self.settings, settings)
             made = self._made(settings)
-            held = await self._applications.hold(settings)
-            try:
-                async with self._entrances.letting_in(made):
-                    self._check_running()
-                    if self._in_place(settings):
-                        self._follow(settings)
-                    else:
-                        await self._change_over(settings)
-            except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await held.release()
-                raise
-            before, self._held = self._held, held
-            self._background.tasks.start_soon(before.release)
+            async with self._applications.following(settings), self._entrances.letting_in(made):
+                self._check_running()
+                if self._in_place(settings):
+                    self._follow(settings)
+                else:
+                    await self._change_over(settings)
             self._entrances.replace(made, grace_s=settings.limits.drain_s)
             self._route.follow(settings.entry)
             if (settings.entry, settings.fallback) != (self.settings.entry, self.settings.fallback):

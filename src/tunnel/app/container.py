@@ -15,8 +15,8 @@ an entry point of the group ``tunnel.transports``, whose name is the scheme and 
 arguments that returns a ``Transport``. Those of ``grpcs`` and ``wss`` are called with the client's
 ``ClientTlsSettings``, those of these and of ``grpc`` and ``ws`` with ``proxies``, by URLs of servers, when there is
 one to go through. Listeners, ingresses and admin ports that have TLS are called with their ``ListenerTls`` as
-``tls``, and HTTP ingresses that let links in with ``links``. A client's ``targets`` of ``asgi``, ``wsgi`` and ``app``
-are called with the ``Applications`` that run in the process.
+``tls``, and HTTP ingresses that let links in with ``links``. ``targets`` of ``asgi``, ``wsgi`` and ``app`` are called
+with the ``Applications`` that run in the process.
 
 The aggregate ``middleware`` is keyed by kind, and each of its parts returns a ``MiddlewareKind``. Packages add to it by
 an entry point of the group ``tunnel.middleware``, whose name is the kind and whose value is the class.
@@ -424,14 +424,14 @@ def _middleware(clock: providers.Provider[Clock]) -> providers.Aggregate[Middlew
     )
 
 
-def _application(found: ApplicationObject) -> Application:
+def _application(found: ApplicationObject, signals: SignalFactory) -> Application:
     from tunnel.adapters.asgi.application import AsgiApplication
 
     if found.interface == "wsgi":
         from tunnel.adapters.wsgi.bridge import WsgiBridge
 
-        return AsgiApplication(WsgiBridge(found.called), name=found.name)
-    return AsgiApplication(found.called, name=found.name)
+        return AsgiApplication(WsgiBridge(found.called), name=found.name, signals=signals)
+    return AsgiApplication(found.called, name=found.name, signals=signals)
 
 
 def _in_process_target(
@@ -482,6 +482,9 @@ def _targets() -> dict[str, providers.Provider[UpstreamTarget]]:
         "unix": providers.Factory(_http_target),
         "grpc": providers.Factory(_grpc_target),
         "grpcs": providers.Factory(_grpc_target),
+        "asgi": providers.Factory(_in_process_target),
+        "wsgi": providers.Factory(_in_process_target),
+        "app": providers.Factory(_in_process_target),
     }
 
 
@@ -509,6 +512,8 @@ class ServerContainer(containers.DeclarativeContainer):
     ingress_links: providers.Provider[IngressLinks] = providers.Factory(_ingress_links)
     ingresses: providers.Aggregate[Ingress] = providers.Aggregate(_ingresses(request_ids, ledger))
     targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
+    application: providers.Provider[Application] = providers.Factory(_application, signals=signals)
+    applications: providers.Provider[Applications] = providers.Factory(Applications, application.provider)
     middleware: providers.Aggregate[MiddlewareKind] = _middleware(clock)
     asgi_ingress: providers.Provider[Callable[..., Any]] = providers.Factory(
         _asgi_ingress, request_ids=request_ids, ledger=ledger
@@ -538,15 +543,9 @@ class ClientContainer(containers.DeclarativeContainer):
             "memory": providers.Factory(_memory_transport, network=network),
         }
     )
-    targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(
-        {
-            **_targets(),
-            "asgi": providers.Factory(_in_process_target),
-            "wsgi": providers.Factory(_in_process_target),
-            "app": providers.Factory(_in_process_target),
-        }
-    )
-    applications: providers.Provider[Applications] = providers.Factory(Applications, _application)
+    targets: providers.Aggregate[UpstreamTarget] = providers.Aggregate(_targets())
+    application: providers.Provider[Application] = providers.Factory(_application, signals=signals)
+    applications: providers.Provider[Applications] = providers.Factory(Applications, application.provider)
     is_local: providers.Provider[Callable[[str], bool]] = providers.Object(is_local_address)
     hop_token: providers.Provider[bytes] = providers.Singleton(_hop_token)
     request_ids: providers.Provider[RequestIds] = providers.Singleton(_request_ids)

@@ -163,6 +163,7 @@ class ForwardRouter:
                 self._random,
                 telemetry=self._telemetry,
                 clock=self._clock,
+                start=self._start,
                 previous=None if before is None else before.upstreams,
             )
         except BaseException:

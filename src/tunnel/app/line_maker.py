@@ -13,13 +13,12 @@ from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.client_line import ClientLine
 from tunnel.app.container import ClientContainer
 from tunnel.app.dialer import Dialer, Identity
-from tunnel.domain.configuration import ClientSettings, TargetPolicy, UpstreamSettings, parse_target
+from tunnel.app.upstreams import by_scheme
+from tunnel.domain.configuration import ClientSettings
 from tunnel.domain.configuration.addresses import parse_server_url
 from tunnel.domain.configuration.proxies import PROXIED_SCHEMES, Proxy, proxy_towards
-from tunnel.domain.configuration.target_url import IN_PROCESS_SCHEMES
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.identity import ClientId, GroupId, InstanceId
-from tunnel.ports.target import UpstreamTarget
 from tunnel.ports.transport import Transport
 
 __all__ = ["LineMaker"]
@@ -51,7 +50,7 @@ class LineMaker:
         on_change: Callable[[], None],
     ) -> None:
         self._container = container
-        self._applications = applications
+        self._make_target = by_scheme(container.targets, applications)
         self._start = start
         self._on_change = on_change
         self._instance_id: Final = InstanceId(secrets.token_bytes(_INSTANCE_ID_BYTES))
@@ -124,12 +123,6 @@ class LineMaker:
         named = {"proxies": proxies} if proxies else {}
         transport: Transport = self._container.transports(scheme, *given, **named)
         return transport
-
-    def _make_target(self, url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
-        scheme = parse_target(url).scheme
-        given = (self._applications,) if scheme in IN_PROCESS_SCHEMES else ()
-        target: UpstreamTarget = self._container.targets(scheme, url, settings, policy, *given)
-        return target
 
 
 def _asked(settings: ClientSettings, before: ClientLine | None) -> AskedClaim | None:

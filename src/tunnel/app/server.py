@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -63,9 +63,16 @@ class Server:
     Args:
         settings: Checked settings.
         container: Parts to use instead of the usual ones; see ``tunnel.app.container``.
+        applications: Objects of ASGI or WSGI that targets ``app:NAME`` of forward upstreams name.
     """
 
-    def __init__(self, settings: ServerSettings, *, container: ServerContainer | None = None) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        container: ServerContainer | None = None,
+        applications: Mapping[str, object] | None = None,
+    ) -> None:
         self.settings = settings
         """Those in force."""
         self.version = 1
@@ -97,15 +104,16 @@ class Server:
             clock=self.container.clock(),
             middleware=self._middleware,
         )
+        self._applications = self.container.applications(applications or {})
+        self._forward_rules = prepared.forward
         self._forward = ForwardRouter(
-            by_scheme(self.container.targets),
+            by_scheme(self.container.targets, self._applications),
             self.container.random(),
             telemetry=self._telemetry,
             clock=self.container.clock(),
             kinds=self.container.middleware,
             start=self._start,
         )
-        self._forward.follow(settings.forward, prepared.forward, trusting(settings))
         self._authenticator = self.container.authenticator(settings.auth)
         self._links = ServerLinks(
             server_id=ServerId(secrets.token_hex(16)),
@@ -153,9 +161,12 @@ class Server:
         async with self._access_logs.following(self.settings.access_log), AsyncExitStack() as stack:
             stack.callback(self._entrances.stop)
             self._entrances.bind(made)
-            background = await stack.enter_async_context(self._background)
-            await background.start(self._links.run)
-            await self._entrances.open()
+            await stack.enter_async_context(self._applications)
+            async with self._applications.following(self.settings):
+                background = await stack.enter_async_context(self._background)
+                self._forward.follow(self.settings.forward, self._forward_rules, trusting(self.settings))
+                await background.start(self._links.run)
+                await self._entrances.open()
             stack.pop_all()
         self._running, self._phase = True, ""
         return self
@@ -172,8 +183,12 @@ class Server:
             with anyio.CancelScope(shield=True):
                 await self._forward.aclose()
                 await self._middleware.aclose()
-            # Last of all: what is cut off only now is recorded too.
-            await self._access_logs.aclose()
+            try:
+                # When nobody calls them any more.
+                await self._applications.__aexit__(None, None, None)
+            finally:
+                # Last of all: what is cut off only now is recorded too.
+                await self._access_logs.aclose()
 
     async def aclose(self, *, drain_s: float | None = None) -> None:
         """Stop: first the ingresses, when their conversations are over the links, last the admin port.
@@ -212,7 +227,8 @@ class Server:
     async def reload(self, settings: ServerSettings) -> int:
         """Go on with other settings, without losing a request.
 
-        1. Everything that can fail comes first: rules are compiled, new listeners bound and started.
+        1. Everything that can fail comes first: rules are compiled, applications in this process that are named anew
+           started, new listeners bound and started.
         2. Then, in one step, all that can be asked by name is replaced. Each request meets either all of the old rules,
            groups and forward upstreams, or all of the new; requests that wait for a client go on waiting, unless their
            group is gone.
@@ -253,6 +269,7 @@ class Server:
 
             async with AsyncExitStack() as stack:
                 stack.callback(let_go)
+                await stack.enter_async_context(self._applications.following(settings))
                 await stack.enter_async_context(self._access_logs.following(settings.access_log))
                 async with self._entrances.letting_in(made):
                     # A shutdown that has begun meanwhile is not to find more than it knows of.

@@ -57,16 +57,6 @@ class UpstreamRouter(ProxyTarget):
         previous: UpstreamRouter | None = None,
     ) -> None:
         self._rules = RulesEngine(snapshot.rules)
-        self._pool: Upstreams = Upstreams(
-            snapshot.upstreams,
-            policy,
-            target_factory,
-            random,
-            telemetry=telemetry,
-            clock=clock,
-            previous=None if previous is None else previous._pool,
-        )
-        self._upstreams = self._pool.by_name
         self._middleware: Middlewares = Middlewares(
             snapshot.middleware,
             snapshot.rules,
@@ -75,6 +65,21 @@ class UpstreamRouter(ProxyTarget):
             start=start,
             previous=None if previous is None else previous._middleware,
         )
+        try:
+            self._pool: Upstreams = Upstreams(
+                snapshot.upstreams,
+                policy,
+                target_factory,
+                random,
+                telemetry=telemetry,
+                clock=clock,
+                start=start,
+                previous=None if previous is None else previous._pool,
+            )
+        except BaseException:
+            self._middleware.release()
+            raise
+        self._upstreams = self._pool.by_name
         self._ways = {id(rule): self._way(rule) for rule in snapshot.rules}
         self._closed = False
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
+from tunnel.app.applications import Applications
 from tunnel.app.upstream import BalancedTarget, SharedTarget, Upstream
 from tunnel.domain.configuration import TargetPolicy, UpstreamSettings, parse_target
+from tunnel.domain.configuration.target_url import IN_PROCESS_SCHEMES
 from tunnel.domain.health import Health, HealthWatch
 from tunnel.domain.random_source import RandomSource
 from tunnel.ports.clock import Clock
@@ -18,6 +22,8 @@ __all__ = ["TargetFactory", "Upstreams", "by_scheme"]
 
 TargetFactory = Callable[[str, UpstreamSettings, TargetPolicy], UpstreamTarget]
 """Makes the target for a URL, an upstream's settings and what may be dialled."""
+
+_logger = logging.getLogger("tunnel.configuration")
 
 _CHOOSING: Final = frozenset({"targets", "balance", "weights", "hash_on", "ejection"})
 """Settings of an upstream that say which target is chosen, and nothing of how it is dialled."""
@@ -37,10 +43,12 @@ class Upstreams:
         random: For balancing.
         telemetry: Told of targets that are ejected and return.
         clock: Time.
+        start: Runs something in the background.
         previous: Those that these replace, not closed yet; None for none.
 
     Raises:
-        ConfigurationError: The policy forbids a target. Nothing was taken over then.
+        ConfigurationError: The policy forbids a target, or one cannot be made. Nothing was taken over then, and those
+            that were made are closed.
     """
 
     def __init__(
@@ -52,6 +60,7 @@ class Upstreams:
         *,
         telemetry: Telemetry,
         clock: Clock,
+        start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         previous: Upstreams | None = None,
     ) -> None:
         for each in settings.values():
@@ -59,18 +68,24 @@ class Upstreams:
                 policy.check(url)
         self._policy = policy
         self._target_factory = target_factory
+        made: list[UpstreamTarget] = []
         upstreams = {}
-        for name, each in settings.items():
-            before = None if previous is None else previous.by_name.get(name)
-            upstreams[name] = Upstream(
-                name,
-                each,
-                self._targets(each, before, kept=previous is not None and previous._policy is policy),
-                watch=HealthWatch() if before is None else before.watch,
-                random=random,
-                telemetry=telemetry,
-                clock=clock,
-            )
+        try:
+            for name, each in settings.items():
+                before = None if previous is None else previous.by_name.get(name)
+                upstreams[name] = Upstream(
+                    name,
+                    each,
+                    self._targets(each, before, made, kept=previous is not None and previous._policy is policy),
+                    watch=HealthWatch() if before is None else before.watch,
+                    random=random,
+                    telemetry=telemetry,
+                    clock=clock,
+                )
+        except BaseException:
+            if made:
+                start(partial(_close_unused, made))
+            raise
         self.by_name: Final[Mapping[str, Upstream]] = upstreams
         # Nothing can fail from here on.
         self._held = [each.shared for upstream in upstreams.values() for each in upstream.targets]
@@ -89,7 +104,7 @@ class Upstreams:
                 stack.push_async_callback(shared.release)
 
     def _targets(
-        self, settings: UpstreamSettings, before: Upstream | None, *, kept: bool
+        self, settings: UpstreamSettings, before: Upstream | None, made: list[UpstreamTarget], *, kept: bool
     ) -> tuple[BalancedTarget, ...]:
         known = {} if before is None else {each.name: each for each in before.targets}
         kept = kept and before is not None and _dialling(before.settings) == _dialling(settings)
@@ -100,22 +115,37 @@ class Upstreams:
                 shared = same.shared
             else:
                 shared = SharedTarget(self._target_factory(url, settings, self._policy))
+                made.append(shared.target)
             health = Health() if same is None else same.health
             targets.append(BalancedTarget(url, weight=settings.weights.get(url, 1), shared=shared, health=health))
         return tuple(targets)
 
 
-def by_scheme(make: Callable[..., UpstreamTarget]) -> TargetFactory:
+def by_scheme(make: Callable[..., UpstreamTarget], applications: Applications | None = None) -> TargetFactory:
     """A factory of targets.
 
     Args:
-        make: Called with the scheme of the URL, then as a factory is.
+        make: Called with the scheme of the URL, then as a factory is, and for targets in the process with the
+            applications that run there.
+        applications: Those; None where no target is in the process.
     """
 
     def target(url: str, settings: UpstreamSettings, policy: TargetPolicy) -> UpstreamTarget:
-        return make(parse_target(url).scheme, url, settings, policy)
+        scheme = parse_target(url).scheme
+        given = () if applications is None or scheme not in IN_PROCESS_SCHEMES else (applications,)
+        return make(scheme, url, settings, policy, *given)
 
     return target
+
+
+async def _close_unused(targets: Sequence[UpstreamTarget]) -> None:
+    """Nothing was dialled yet, but an application in this process is kept running by a target that names it."""
+    for target in targets:
+        try:
+            await target.aclose()
+        except Exception:
+            # Anybody's code, and the others are to be closed too.
+            _logger.exception("a target that was not needed could not be closed")
 
 
 def _dialling(settings: UpstreamSettings) -> dict[str, object]:

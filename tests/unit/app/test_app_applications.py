@@ -9,44 +9,13 @@ import anyio
 import msgspec
 import pytest
 from support.app_kit import World, ask, group, until
+from support.shop import Reluctant, Shop
 
 from tunnel.app.client import Client
 from tunnel.domain.configuration import ClientSettings, Secret, UpstreamSettings
 from tunnel.domain.errors import ConfigurationError, LinkError
 
 pytestmark = pytest.mark.anyio
-
-
-class Shop:
-    """An application that notes what becomes of it."""
-
-    def __init__(self, name: str = "shop", *, failure: str = "") -> None:
-        self.name = name
-        self.failure = failure
-        self.log: list[str] = []
-        self.gate = anyio.Event()
-        self.gate.set()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await self.live(receive, send)
-            return
-        self.log.append("request")
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"begun ", "more_body": True})
-        await self.gate.wait()
-        await send({"type": "http.response.body", "body": self.name.encode()})
-
-    async def live(self, receive: Any, send: Any) -> None:
-        await receive()
-        self.log.append("startup")
-        if self.failure:
-            await send({"type": "lifespan.startup.failed", "message": self.failure})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        self.log.append("shutdown")
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 def to(*targets: str) -> UpstreamSettings:
@@ -264,19 +233,6 @@ async def test_reload_after_closing_is_refused_and_starts_nothing_for_good(world
         with pytest.raises(LinkError):
             await one.reload(one.settings)
     assert shop.log == ["startup", "shutdown"]
-
-
-class Reluctant(Shop):
-    """Takes its time to shut down."""
-
-    async def live(self, receive: Any, send: Any) -> None:
-        await receive()
-        self.log.append("startup")
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await anyio.sleep(5)
-        self.log.append("shutdown")
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 async def test_application_that_is_wanted_again_starts_after_it_has_ended(world):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import msgspec
 import pytest
 from dependency_injector import providers
 from support.app_kit import FakeStream, FakeUpstream, Recorder, World, echo, group, until
+from support.door import Door
 
 from tunnel.app.client import Client
 from tunnel.app.server import Server
@@ -28,8 +29,7 @@ from tunnel.domain.configuration import (
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse, TcpOpen
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.metrics import SessionLabels
-from tunnel.ports.ingress import Ingress
-from tunnel.ports.target import ProxyTarget, Stream, UpstreamTarget
+from tunnel.ports.target import Stream, UpstreamTarget
 from tunnel.ports.telemetry import Listening, SessionEnded, SessionFailed, TunnelResumed
 
 pytestmark = pytest.mark.anyio
@@ -41,40 +41,6 @@ FOR_WEB = ForwardRule(host="billing.test", groups=("web",), upstream="billing")
 
 class Watcher(Recorder):
     wants_sessions = True
-
-
-class Door(Ingress):
-    """An entry that nobody has to connect to: tests hand their streams to its target."""
-
-    def __init__(self, settings: Any, doors: dict[str, Door]) -> None:
-        self.settings = settings
-        self.target: ProxyTarget | None = None
-        self.drained: list[float] = []
-        self._doors = doors
-        self._ended = anyio.Event()
-
-    @property
-    def name(self) -> str:
-        return "http"
-
-    @property
-    def address(self) -> str:
-        return str(self.settings.listen)
-
-    def bind(self) -> None:
-        self._doors[self.address] = self
-
-    async def serve(self, target: ProxyTarget, started: Callable[[], None]) -> None:
-        self.target = target
-        started()
-        await self._ended.wait()
-
-    def follow(self, successor: Self) -> None:
-        self.settings = successor.settings
-
-    def drain(self, grace_s: float) -> None:
-        self.drained.append(grace_s)
-        self._ended.set()
 
 
 def forward(*rules: ForwardRule, port: int = 80, **upstreams: UpstreamSettings) -> ForwardSettings:

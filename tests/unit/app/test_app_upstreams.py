@@ -13,7 +13,13 @@ from support.app_kit import FakeStream, FakeUpstream, Recorder, echo
 from tunnel.adapters.clock import AnyioClock
 from tunnel.app.container import ClientContainer
 from tunnel.app.upstream_router import UpstreamRouter
-from tunnel.domain.configuration import EjectionSettings, GroupSnapshot, TargetPolicy, UpstreamSettings
+from tunnel.domain.configuration import (
+    EjectionSettings,
+    GroupSnapshot,
+    MiddlewareSettings,
+    TargetPolicy,
+    UpstreamSettings,
+)
 from tunnel.domain.envelopes import HttpRequest, HttpResponse
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.rules.rule import Rule
@@ -57,21 +63,28 @@ class Lab:
         self.policy = TargetPolicy(("127.0.0.0/8",))
         self.telemetry = Recorder()
         self.made: dict[str, list[FakeUpstream]] = {}
+        self.background: list[Any] = []
 
     def router(
-        self, *urls: str, previous: UpstreamRouter | None = None, policy: TargetPolicy | None = None, **settings: Any
+        self,
+        *urls: str,
+        previous: UpstreamRouter | None = None,
+        policy: TargetPolicy | None = None,
+        middleware: str = "",
+        **settings: Any,
     ) -> UpstreamRouter:
         app = UpstreamSettings(**{"targets": urls, "balance": "round_robin", "ejection": EJECTION, **settings})
-        snapshot = GroupSnapshot(rules=(Rule(path_prefix="/", upstream="app"),), upstreams={"app": app})
+        tables = {middleware: MiddlewareSettings(use=middleware)} if middleware else {}
+        rule = Rule(path_prefix="/", upstream="app", middleware=(*tables,))
         return UpstreamRouter(
-            snapshot,
+            GroupSnapshot(rules=(rule,), upstreams={"app": app}, middleware=tables),
             policy or self.policy,
             self._make,
             random.Random(1),
             telemetry=self.telemetry,
             clock=AnyioClock(),
             kinds=ClientContainer.middleware,
-            start=lambda work: None,
+            start=self.background.append,
             previous=previous,
         )
 
@@ -222,8 +235,20 @@ async def test_nothing_is_taken_over_when_the_router_cannot_be_made(lab: Lab) ->
         lab.router(A, "http://10.0.0.1:1", previous=old)
     with pytest.raises(LookupError):
         lab.router(A, "http://127.0.0.1:666", previous=old)
+    with pytest.raises(ConfigurationError, match="unheard-of"):
+        lab.router(A, middleware="unheard-of", previous=old)
     await old.aclose()
     assert lab.closed()[A] == [1]
+
+
+async def test_target_that_was_made_in_vain_is_closed(lab: Lab) -> None:
+    old = lab.router(A)
+    with pytest.raises(LookupError):
+        lab.router(A, B, C, "http://127.0.0.1:666", previous=old)
+    for work in lab.background:
+        await work()
+    assert lab.closed() == {A: [0], B: [1], C: [1]}
+    await old.aclose()
 
 
 async def test_chain_of_routers_closes_each_target_once(lab: Lab) -> None:

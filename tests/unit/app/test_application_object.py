@@ -83,7 +83,7 @@ def test_registered_application_is_found_by_name() -> None:
     assert load_object("app:shop", {"shop": app}, "p") == (app, "asgi", "shop")
     with pytest.raises(ConfigurationError, match='p: unknown application "shup"; expected "shop"; did you mean "shop"'):
         load_object("app:shup", {"shop": app}, "p")
-    with pytest.raises(ConfigurationError, match="this client was given none in code"):
+    with pytest.raises(ConfigurationError, match="none was given in code"):
         load_object("app:shop", {}, "p")
     with pytest.raises(ConfigurationError, match="expected an application of ASGI or WSGI, got a str"):
         load_object("app:shop", {"shop": "a URL"}, "p")

@@ -14,6 +14,7 @@ from tunnel.adapters.asgi.lifespan import Lifespan
 from tunnel.adapters.asgi.types import AsgiCallable
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.ports.application import Application
+from tunnel.ports.signal import SignalFactory
 
 __all__ = ["AsgiApplication"]
 
@@ -29,11 +30,16 @@ class AsgiApplication(Application):
     Args:
         called: The application, of ASGI 3.
         name: For log lines and errors.
+        signals: Makes what its calls wait with.
         farewell_s: Seconds that calls may go on when it is closed, and as many for its lifespan to end.
     """
 
-    def __init__(self, called: AsgiCallable, *, name: str, farewell_s: float = FAREWELL_S) -> None:
+    def __init__(
+        self, called: AsgiCallable, *, name: str, signals: SignalFactory, farewell_s: float = FAREWELL_S
+    ) -> None:
         self._called = called
+        self.signals = signals
+        """Makes what its calls wait with."""
         self._farewell_s = farewell_s
         self._lifespan = Lifespan(called, name)
         self._tasks: TaskGroup | None = None
@@ -107,7 +113,7 @@ class AsgiApplication(Application):
                     self._report(call, exc)
                     call.failed()
                 else:
-                    if call.unanswered and not call.left.is_set():
+                    if call.unanswered and not call.left.is_set:
                         _logger.error("%s returned without answering", self.name)
         finally:
             self._running -= 1

@@ -9,9 +9,12 @@ from typing import Final
 
 import anyio
 
+from tunnel.adapters.asgi.latch import Latch
+from tunnel.adapters.asgi.turn import Turn
 from tunnel.adapters.asgi.types import ClientDisconnected, Message, Scope
 from tunnel.domain.envelopes import HttpResponse, SessionPayload
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
+from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import Stream
 
 __all__ = ["FAILED", "ApplicationCall"]
@@ -48,18 +51,19 @@ class ApplicationCall:
     Args:
         stream: The conversation.
         asgi_scope: What the application is called with.
+        signals: Makes what is waited with.
         first_byte_timeout_s: Seconds from the end of the request to the first of the response; None: no limit.
         on_ended: Called when the application has returned.
     """
 
     __slots__ = (
+        "_asked_at",
         "_first_byte_timeout_s",
         "_on_ended",
         "_over",
         "_patience",
         "_reading",
         "_returned",
-        "_sending",
         "_writing",
         "asgi_scope",
         "broken",
@@ -67,6 +71,7 @@ class ApplicationCall:
         "left",
         "lost",
         "scope",
+        "sending",
         "stream",
     )
 
@@ -75,16 +80,18 @@ class ApplicationCall:
         stream: Stream,
         asgi_scope: Scope,
         *,
+        signals: SignalFactory,
         first_byte_timeout_s: float | None,
         on_ended: Callable[[], None],
     ) -> None:
         self.stream = stream
         self.asgi_scope = asgi_scope
+        self._asked_at = inf
         self._first_byte_timeout_s = first_byte_timeout_s
         self._on_ended = on_ended
         self.scope = anyio.CancelScope()
         """What the application runs in."""
-        self.left = anyio.Event()
+        self.left = Latch(signals)
         """Set when the application hears of the visitor no more."""
         self.lost = False
         """The visitor left before the response was complete."""
@@ -92,12 +99,13 @@ class ApplicationCall:
         """The application raised an exception."""
         self.error: SessionError | None = None
         """What the conversation failed of."""
-        self._over = anyio.Event()
-        self._returned = anyio.Event()
-        self._sending = anyio.Lock(fast_acquire=True)
+        self.sending = Turn(signals)
+        """Of whoever sends: applications may do so from several tasks."""
+        self._over = Latch(signals)
+        self._returned = Latch(signals)
         self._reading: anyio.CancelScope | None = None
         self._writing: anyio.CancelScope | None = None
-        self._patience = anyio.CancelScope()
+        self._patience: anyio.CancelScope | None = None
 
     # -- the application's side
 
@@ -148,9 +156,9 @@ class ApplicationCall:
             SessionError: The conversation failed; ``upstream_timeout``: the response did not begin in time.
         """
         try:
-            with self._patience:
-                await self._over.wait()
-            if not self.left.is_set() and not self._patience.cancelled_caught:
+            if await self._out_of_patience():
+                self.lose(SessionError(ErrorCode.UPSTREAM_TIMEOUT, "the application did not answer in time"))
+            elif not self.left.is_set:
                 await self.conclude()
                 self.complete()
         except ClientDisconnected:
@@ -158,12 +166,19 @@ class ApplicationCall:
         except BaseException:
             await self._depart()
             raise
-        if self._patience.cancelled_caught:
-            self.lose(SessionError(ErrorCode.UPSTREAM_TIMEOUT, "the application did not answer in time"))
         if self.lost:
             await self._depart()
         if self.error is not None:
             raise self.error
+
+    async def _out_of_patience(self) -> bool:
+        """Wait until the conversation is over or the application has returned; True: it did not answer in time."""
+        if self._first_byte_timeout_s is None:
+            await self._over.wait()
+            return False
+        with anyio.CancelScope(deadline=self._asked_at + self._first_byte_timeout_s) as self._patience:
+            await self._over.wait()
+        return self._patience.cancelled_caught
 
     async def _depart(self) -> None:
         self.lose(None)
@@ -172,7 +187,7 @@ class ApplicationCall:
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(_GRACE_S):
                 await self._returned.wait()
-            if not self._returned.is_set():
+            if not self._returned.is_set:
                 self.scope.cancel()
                 with anyio.move_on_after(_GRACE_S):
                     await self._returned.wait()
@@ -181,13 +196,16 @@ class ApplicationCall:
 
     def asked(self) -> None:
         """All of the request was received: from now on the application is expected to answer."""
-        if self._first_byte_timeout_s is not None and self._patience.deadline == inf:
-            self._patience.deadline = anyio.current_time() + self._first_byte_timeout_s
+        if self._first_byte_timeout_s is not None and self._asked_at == inf:
+            self._asked_at = anyio.current_time()
+            if self._patience is not None:
+                self._patience.deadline = self._asked_at + self._first_byte_timeout_s
 
     def answered(self) -> None:
         """The response has begun."""
         self._first_byte_timeout_s = None
-        self._patience.deadline = inf
+        if self._patience is not None:
+            self._patience.deadline = inf
 
     def complete(self) -> None:
         """All was said: the conversation is over, whatever the application goes on doing."""
@@ -196,7 +214,7 @@ class ApplicationCall:
 
     def lose(self, error: SessionError | None) -> None:
         """The visitor left, or the conversation failed with ``error``; without effect when it is over."""
-        if self.left.is_set():
+        if self.left.is_set:
             return
         self.lost = True
         self.error = error
@@ -228,6 +246,10 @@ class ApplicationCall:
             ClientDisconnected: It left.
         """
         try:
+            if payload.end:
+                # Mostly taken without waiting. Where it is waited for, the stream says by itself when it was reset.
+                await self.stream.send(payload)
+                return
             with anyio.CancelScope() as self._writing:
                 await self.stream.send(payload)
                 return
@@ -238,8 +260,3 @@ class ApplicationCall:
         finally:
             self._writing = None
         raise ClientDisconnected("the visitor left")
-
-    @property
-    def sending(self) -> anyio.Lock:
-        """Held by whoever sends: applications may do so from several tasks."""
-        return self._sending

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import anyio
-
 from tunnel.adapters.asgi.call import FAILED, ApplicationCall
 from tunnel.adapters.asgi.response import ResponseMaker, ResponseState
+from tunnel.adapters.asgi.turn import Turn
 from tunnel.adapters.asgi.types import ClientDisconnected, Message, Scope
-from tunnel.domain.envelopes import BodyChunk, HttpRequest, Trailers
+from tunnel.domain.envelopes import BodyChunk, HttpRequest, SessionPayload, Trailers
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.expectation import PERMISSION, awaits_permission
+from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import Stream
 
 __all__ = ["HttpCall"]
@@ -44,26 +44,29 @@ class HttpCall(ApplicationCall):
         head: HttpRequest,
         asgi_scope: Scope,
         *,
+        signals: SignalFactory,
         first_byte_timeout_s: float | None,
         on_ended: Callable[[], None],
     ) -> None:
-        super().__init__(stream, asgi_scope, first_byte_timeout_s=first_byte_timeout_s, on_ended=on_ended)
+        super().__init__(
+            stream, asgi_scope, signals=signals, first_byte_timeout_s=first_byte_timeout_s, on_ended=on_ended
+        )
         self._head = head
         self._unread = head.end or bool(head.body)
         self._more = not head.end
         self._expectant = awaits_permission(head)
-        self._receiving = anyio.Lock(fast_acquire=True)
+        self._receiving = Turn(signals)
         self._response = ResponseMaker(head.method)
         if head.end:
             self.asked()
 
     async def receive(self) -> Message:
-        if self._unread and not self.left.is_set():
+        if self._unread and not self.left.is_set:
             self._unread = False
             return _body(self._head.body, more=self._more)
         if self._more:
             async with self._receiving:
-                if self._more and not self.left.is_set():
+                if self._more and not self.left.is_set:
                     return await self._pull()
         await self.left.wait()
         return {"type": _DISCONNECT}
@@ -102,27 +105,28 @@ class HttpCall(ApplicationCall):
         async with self.sending:
             if self._response.complete:
                 raise RuntimeError(f"unexpected {message['type']!r} after the response is complete")
-            if self.left.is_set():
+            if self.left.is_set:
                 raise ClientDisconnected("the visitor left")
-            await self._take(message)
+            payload = self._taken(message)
+            if payload is not None:
+                await self.push(payload)
             if self._response.complete:
                 self.complete()
 
-    async def _take(self, message: Message) -> None:
+    def _taken(self, message: Message) -> SessionPayload | None:
+        """What is to be sent now."""
         response = self._response
         state = response.state
         match message["type"]:
             case "http.response.start" if state is ResponseState.AWAITED:
                 response.start(message)
+                return None
             case "http.response.body" if state in (ResponseState.HELD, ResponseState.BODY):
                 payload = response.body(message)
                 self.answered()
-                if payload is not None:
-                    await self.push(payload)
+                return payload
             case "http.response.trailers" if state is ResponseState.TRAILERS:
-                trailers = response.trailers(message)
-                if trailers is not None:
-                    await self.push(trailers)
+                return response.trailers(message)
             case other:
                 raise RuntimeError(f"unexpected {other!r} while the response is {state.value}")
 

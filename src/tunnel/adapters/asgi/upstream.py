@@ -100,6 +100,7 @@ class AsgiUpstream(UpstreamTarget):
             stream,
             head,
             http_scope(head, self._application.state()),
+            signals=self._application.signals,
             first_byte_timeout_s=self._first_byte_timeout_s,
             on_ended=self._places.give_back,
         )
@@ -108,6 +109,7 @@ class AsgiUpstream(UpstreamTarget):
         return WebSocketCall(
             stream,
             websocket_scope(head, self._application.state()),
+            signals=self._application.signals,
             first_byte_timeout_s=self._first_byte_timeout_s,
             on_ended=_nothing,
             max_message_bytes=self._max_message_bytes,

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
-import anyio
-
 from tunnel.adapters.asgi.call import FAILED, ApplicationCall
+from tunnel.adapters.asgi.latch import Latch
 from tunnel.adapters.asgi.response import ResponseMaker, checked_fields
+from tunnel.adapters.asgi.turn import Turn
 from tunnel.adapters.asgi.types import ClientDisconnected, Message, Scope
 from tunnel.domain.envelopes import Headers, HttpResponse, WebSocketFrame, WebSocketOpcode
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.websocket_assembly import MessageAssembly
 from tunnel.domain.websocket_close import NORMAL, close_frame, problem_of_close, split_close
+from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import Stream
 
 __all__ = ["WebSocketCall"]
@@ -67,15 +68,18 @@ class WebSocketCall(ApplicationCall):
         stream: Stream,
         asgi_scope: Scope,
         *,
+        signals: SignalFactory,
         first_byte_timeout_s: float | None,
         on_ended: Callable[[], None],
         max_message_bytes: int,
     ) -> None:
-        super().__init__(stream, asgi_scope, first_byte_timeout_s=first_byte_timeout_s, on_ended=on_ended)
+        super().__init__(
+            stream, asgi_scope, signals=signals, first_byte_timeout_s=first_byte_timeout_s, on_ended=on_ended
+        )
         self._assembly = MessageAssembly(max_message_bytes)
         self._max_message_bytes = max_message_bytes
-        self._receiving = anyio.Lock(fast_acquire=True)
-        self._accepted = anyio.Event()
+        self._receiving = Turn(signals)
+        self._accepted = Latch(signals)
         self._connected = False
         self._denial = ResponseMaker("GET")
         self._state = _State.ASKED
@@ -91,7 +95,7 @@ class WebSocketCall(ApplicationCall):
             return {"type": "websocket.connect"}
         await self._accepted.wait()
         async with self._receiving:
-            while not self.left.is_set():
+            while not self.left.is_set:
                 payload = await self.pull()
                 if type(payload) is not WebSocketFrame:
                     if payload is not None:
@@ -135,7 +139,7 @@ class WebSocketCall(ApplicationCall):
 
     async def send(self, message: Message) -> None:
         async with self.sending:
-            if self.left.is_set() and self._state is not _State.CLOSED:
+            if self.left.is_set and self._state is not _State.CLOSED:
                 raise ClientDisconnected("the visitor left")
             await self._take(message)
 

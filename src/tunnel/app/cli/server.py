@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tunnel.app.cli.failures import OK
+from tunnel.app.cli.import_path import import_from_working_directory
 from tunnel.app.cli.service import add_service_arguments, hangups_ignored, run_service
 from tunnel.app.logging import configure_logging
 from tunnel.app.reload import Reloader
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
         source = server_source(args.config)
         settings = source.load()
         configure_logging(args.log_format, level=args.log_level)
+        import_from_working_directory()
         # Imported only now: wrong settings are told at once.
         from tunnel.app.server import Server
 

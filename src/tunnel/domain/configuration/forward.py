@@ -8,8 +8,7 @@ from typing import Final
 import msgspec
 
 from tunnel.domain.configuration.groups import UpstreamSettings, check_upstreams
-from tunnel.domain.configuration.mistakes import key_path, mistake, unknown_name
-from tunnel.domain.configuration.target_url import is_in_process
+from tunnel.domain.configuration.mistakes import mistake, unknown_name
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.rules.rule import Rule
 from tunnel.domain.rules.validation import validate_rule
@@ -36,7 +35,7 @@ class ForwardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Args:
         rules: Which upstream serves a session. One of ``protocol = "tcp"`` has nothing beside it but ``upstream`` and
             ``groups``: it permits those groups' entries to name that upstream.
-        upstreams: By name.
+        upstreams: By name. Applications among their targets run in the server's process.
     """
 
     rules: tuple[ForwardRule, ...] = ()
@@ -50,13 +49,6 @@ def check_forward(forward: ForwardSettings, groups: Collection[str]) -> None:
         ConfigurationError: Naming the key.
     """
     check_upstreams(forward.upstreams, "forward")
-    for name, upstream in forward.upstreams.items():
-        for index, target in enumerate(upstream.targets):
-            if is_in_process(target):
-                where = f"forward.{key_path('upstreams', name)}.targets[{index}]"
-                raise mistake(
-                    where, "a target with an address: applications run in the process of a client", got=target
-                )
     for index, rule in enumerate(forward.rules):
         path = f"forward.rules[{index}]"
         validate_rule(rule, path)

@@ -215,7 +215,7 @@ def _check_in_process_upstream(upstream: UpstreamSettings, path: str) -> None:
     for key in _CONNECTED_ONLY:
         if getattr(upstream, key) != getattr(_NOTHING_SET, key):
             raise ConfigurationError(
-                "this is of connections, and the targets are in the client's process", key_path=f"{path}.{key}"
+                "this is of connections, and the targets are applications in the process", key_path=f"{path}.{key}"
             )
 
 

@@ -18,7 +18,7 @@ _TCP: Final = "tcp"
 _IMPORTED: Final = ("asgi", "wsgi")
 _REGISTERED: Final = "app"
 IN_PROCESS_SCHEMES: Final = frozenset({*_IMPORTED, _REGISTERED})
-"""Of targets that are applications in the client's own process, reached by calling them."""
+"""Of targets that are applications in the process that names them, reached by calling them."""
 _KNOWN_SCHEMES: Final = frozenset({*_DEFAULT_PORTS, *_PORT_REQUIRED, _TCP, "unix", *IN_PROCESS_SCHEMES})
 _PLANNED_SCHEMES: Final = ("ws", "wss")
 _PREFIX: Final = "unix:"
@@ -98,7 +98,7 @@ def is_tcp(target: str) -> bool:
 
 
 def is_in_process(target: str) -> bool:
-    """Whether a target, which ``parse_target`` takes, is an application in the client's own process."""
+    """Whether a target, which ``parse_target`` takes, is an application in the process that names it."""
     return target.partition(":")[0] in IN_PROCESS_SCHEMES
 
 

@@ -11,6 +11,7 @@ from support.app_kit import FakeStream
 
 from tunnel.adapters.asgi.application import AsgiApplication
 from tunnel.adapters.asgi.upstream import AsgiUpstream
+from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.domain.envelopes import HttpRequest, SessionPayload, WebSocketFrame
 
 __all__ = ["Visit", "asked", "get", "hosting", "post", "respond", "shaking", "visiting"]
@@ -44,7 +45,7 @@ async def hosting(app: Any, *, farewell_s: float = 10.0, **options: Any) -> Asyn
             raise NotImplementedError
         await app(scope, receive, send)
 
-    application = AsgiApplication(called, name="shop:app", farewell_s=farewell_s)
+    application = AsgiApplication(called, name="shop:app", signals=signals_of_running_loop(), farewell_s=farewell_s)
     async with anyio.create_task_group() as tasks:
         started = anyio.Event()
         tasks.start_soon(application.serve, started.set)

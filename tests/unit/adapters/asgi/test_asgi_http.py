@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from asgi_kit import asked, get, hosting, post, respond, visiting
 from hypothesis import given
 from hypothesis import strategies as st
+from support.app_kit import FakeStream
 
 from tunnel.domain.envelopes import BodyChunk, HttpResponse, Trailers, WebSocketFrame
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -571,3 +574,63 @@ async def test_visitor_that_leaves_when_it_has_all_stops_no_work_after_the_respo
             await visit.over.wait()
         assert visit.stream.ended
     assert told == ["worked"]
+
+
+async def test_context_variables_are_of_one_conversation():
+    visitor: ContextVar[str] = ContextVar("visitor", default="nobody")
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(visitor.get())
+        visitor.set(scope["path"])
+        await anyio.lowlevel.checkpoint()
+        seen.append(visitor.get())
+        await respond(send)
+
+    async with hosting(app) as upstream:
+        for path in (b"/a", b"/b"):
+            await asked(upstream, get(path))
+    assert seen == ["nobody", "/a", "nobody", "/b"]
+    assert visitor.get() == "nobody"
+
+
+async def test_departure_interrupts_a_part_that_waits_and_leaves_the_last_to_the_stream():
+    raised: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await respond(send, b"part", more_body=scope["path"] == "/part")
+        except BaseException as exc:
+            raised.append(type(exc).__name__)
+            raise
+
+    async with hosting(app) as upstream:
+        for path in (b"/part", b"/last"):
+            async with visiting(upstream, get(path), room=0) as visit:
+                await anyio.sleep(1)
+                left_at = anyio.current_time()
+                visit.leave()
+                await visit.over.wait()
+                assert anyio.current_time() - left_at <= 1
+    assert raised[0] == "ClientDisconnected"
+    assert raised[1] in ("CancelledError", "Cancelled")
+
+
+async def test_stream_that_was_reset_tells_whoever_sends_the_last_part():
+    class Reset(FakeStream):
+        async def send(self, payload: Any) -> None:
+            await anyio.sleep(1)
+            raise SessionError(ErrorCode.CANCELLED, "the visitor left")
+
+    raised: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await respond(send, b"whole")
+        except OSError as exc:
+            raised.append(str(exc))
+
+    async with hosting(app) as upstream:
+        with pytest.raises(SessionError, match="the visitor left"):
+            await upstream.handle(Reset(get()))
+    assert raised == ["the visitor left"]

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from tunnel.adapters.asgi.application import AsgiApplication
+from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.domain.errors import ConfigurationError
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 async def served(app: Any, *, farewell_s: float = 10.0) -> AsgiApplication:
     """Starts an application and ends it."""
-    application = AsgiApplication(app, name="shop:app", farewell_s=farewell_s)
+    application = AsgiApplication(app, name="shop:app", signals=signals_of_running_loop(), farewell_s=farewell_s)
     async with anyio.create_task_group() as tasks:
         started = anyio.Event()
         tasks.start_soon(application.serve, started.set)
@@ -60,7 +61,9 @@ async def test_startup_that_fails_says_why_even_if_it_raises_afterwards():
         raise ValueError
 
     with pytest.raises(ConfigurationError, match="shop:app failed to start: no database"):
-        await AsgiApplication(app, name="shop:app").serve(lambda: pytest.fail("it has not started"))
+        await AsgiApplication(app, name="shop:app", signals=signals_of_running_loop()).serve(
+            lambda: pytest.fail("it has not started")
+        )
 
 
 @pytest.mark.parametrize("manner", ["raises", "returns"])
@@ -125,7 +128,7 @@ async def test_closing_while_it_starts_cancels_the_startup():
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await anyio.sleep_forever()
 
-    application = AsgiApplication(app, name="shop:app")
+    application = AsgiApplication(app, name="shop:app", signals=signals_of_running_loop())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(application.serve, lambda: pytest.fail("it has not started"))
         await anyio.wait_all_tasks_blocked()
@@ -133,6 +136,6 @@ async def test_closing_while_it_starts_cancels_the_startup():
 
 
 async def test_closed_before_it_began_it_never_starts():
-    application = AsgiApplication(orderly([]), name="shop:app")
+    application = AsgiApplication(orderly([]), name="shop:app", signals=signals_of_running_loop())
     await application.aclose()
     await application.serve(lambda: pytest.fail("it has not started"))

@@ -15,6 +15,7 @@ from support.app_kit import FakeStream
 
 from tunnel.adapters.asgi.application import AsgiApplication
 from tunnel.adapters.asgi.upstream import AsgiUpstream
+from tunnel.adapters.signals import signals_of_running_loop
 from tunnel.adapters.wsgi.bridge import WsgiBridge
 from tunnel.adapters.wsgi.environ import environ_of
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse, SessionPayload
@@ -35,7 +36,7 @@ def answered(
     stream = FakeStream(head, body, room=None if act is None else 1)
 
     async def converse() -> None:
-        application = AsgiApplication(WsgiBridge(app, threads=threads), name="site")
+        application = AsgiApplication(WsgiBridge(app, threads=threads), name="site", signals=signals_of_running_loop())
         with anyio.fail_after(DEADLINE_S):
             async with anyio.create_task_group() as tasks:
                 started = anyio.Event()

@@ -120,7 +120,14 @@ def test_operators_choice_permits_every_target() -> None:
     assert OPERATORS_CHOICE.permits("db.internal.test", 5432, "10.0.0.7")
 
 
-def test_forward_upstream_in_the_servers_process_is_refused() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        decode_server_settings(tomllib.loads(SERVER.replace("http://10.0.0.7:80", "asgi:shop.main:app")))
+@pytest.mark.parametrize("target", ["asgi:shop.main:app", "wsgi:shop.main:make()", "app:shop"])
+def test_forward_upstream_may_be_in_the_servers_process(target: str) -> None:
+    settings = decode_server_settings(tomllib.loads(SERVER.replace("http://10.0.0.7:80", target)))
+    assert settings.forward.upstreams["app"].targets == (target,)
+    OPERATORS_CHOICE.check(target)
+
+
+def test_application_of_a_forward_upstream_that_is_malformed_names_the_key() -> None:
+    with pytest.raises(ConfigurationError, match="a module and an attribute") as caught:
+        decode_server_settings(tomllib.loads(SERVER.replace("http://10.0.0.7:80", "asgi:shop")))
     assert caught.value.key_path == "forward.upstreams.app.targets[0]"

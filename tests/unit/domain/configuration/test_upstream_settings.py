@@ -82,7 +82,7 @@ def test_application_in_the_process_has_the_settings_of_http(target: str) -> Non
 def test_what_is_of_connections_has_no_meaning_for_applications_in_the_process(key: str, value: Any) -> None:
     with pytest.raises(ConfigurationError) as raised:
         server(targets=["asgi:shop:app", "app:shop"], **{key: value})
-    expected = "this is of connections, and the targets are in the client's process"
+    expected = "this is of connections, and the targets are applications in the process"
     assert str(raised.value) == f"groups.web.upstreams.app.{key}: {expected}"
     assert server(targets=["asgi:shop:app", "https://a.test"], **{key: value})
 
