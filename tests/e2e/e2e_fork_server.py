@@ -7,6 +7,7 @@ code. Between this process and the program stands a keeper that waits for it, so
 The program leaves as any Python does, by the end of its main module, with everything that an interpreter does then.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -75,11 +76,9 @@ def become_program_or_keep_it(stdin: int, output: int, status: int) -> None:
 
 
 def forget_ended_keepers() -> None:
-    try:
+    with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
-    except ChildProcessError:
-        pass
 
 
 def run(program: dict) -> None:
@@ -94,7 +93,7 @@ def run(program: dict) -> None:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         case ["-c", code, *arguments]:
             sys.argv[:], sys.path[0] = ["-c", *arguments], ""
-            exec(code, {"__name__": "__main__"})  # noqa: S102 - what python -c does
+            exec(code, {"__name__": "__main__"})
         case [script, *arguments]:
             sys.argv[:], sys.path[0] = [script, *arguments], str(Path(script).parent)
             runpy.run_path(script, run_name="__main__")

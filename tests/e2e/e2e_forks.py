@@ -71,9 +71,9 @@ class Fork:
         socket.send_fds(fork_server().control, [json.dumps(asked).encode()], [stdin, output, status])
         for each in (stdin, output, status):
             os.close(each)
-        self.stdin = open(self_stdin, "w")
-        self.stdout = open(self_output, errors="replace")
-        self._status = open(self_status)
+        self.stdin = os.fdopen(self_stdin, "w")
+        self.stdout = os.fdopen(self_output, errors="replace")
+        self._status = os.fdopen(self_status)
         self.pid = int(self._status.readline())
         self.returncode: int | None = None
 
