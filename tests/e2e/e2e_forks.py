@@ -16,8 +16,8 @@ from pathlib import Path
 __all__ = ["Fork", "can_fork"]
 
 SERVER = Path(__file__).with_name("e2e_fork_server.py")
-# Decides what there is to import, and is read when an interpreter starts.
-PATH = "PYTHONPATH"
+# Read when an interpreter starts, and decides what there is to import.
+PATH = os.environ.get("PYTHONPATH")
 FULL = os.environ.get("TUNNEL_FULL") == "1"
 
 
@@ -25,7 +25,6 @@ class ForkServer:
     """The process that forks. It ends with the one that started it."""
 
     def __init__(self) -> None:
-        self.path = os.environ.get(PATH)
         self.control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             self._popen = subprocess.Popen(
@@ -50,7 +49,7 @@ def fork_server() -> ForkServer:
 
 def can_fork(environment: Mapping[str, str]) -> bool:
     """Whether a fork is like a new interpreter. The long variants start programs as users do, all of them."""
-    return sys.platform == "linux" and not FULL and environment.get(PATH) == fork_server().path
+    return sys.platform == "linux" and not FULL and environment.get("PYTHONPATH") == PATH
 
 
 class Fork:
