@@ -15,6 +15,9 @@ from pathlib import Path
 
 __all__ = ["Fork", "can_fork"]
 
+START_S = 60.0
+"""The first start has to import everything, on a machine that may be busy."""
+
 SERVER = Path(__file__).with_name("e2e_fork_server.py")
 # Read when an interpreter starts, and decides what there is to import.
 PATH = os.environ.get("PYTHONPATH")
@@ -73,8 +76,8 @@ class Fork:
         self.stdin = os.fdopen(self_stdin, "w")
         self.stdout = os.fdopen(self_output, errors="replace")
         self._status = os.fdopen(self_status)
-        self.pid = int(self._status.readline())
         self.returncode: int | None = None
+        self.pid = self._told(START_S)
 
     def poll(self) -> int | None:
         """The exit code, that of a signal negative; None while it runs."""
@@ -89,13 +92,19 @@ class Fork:
             subprocess.TimeoutExpired: It runs still.
         """
         if self.returncode is None:
-            ended = select.poll()
-            ended.register(self._status)
-            if not ended.poll(None if timeout_s is None else timeout_s * 1000):
-                raise subprocess.TimeoutExpired("a fork", timeout_s or 0)
-            self.returncode = int(self._status.readline())
+            self.returncode = self._told(timeout_s)
             self._status.close()
         return self.returncode
+
+    def _told(self, timeout_s: float | None) -> int:
+        """The next number that the keeper writes."""
+        heard = select.poll()
+        heard.register(self._status)
+        if not heard.poll(None if timeout_s is None else timeout_s * 1000):
+            raise subprocess.TimeoutExpired("a fork", timeout_s or 0)
+        line = self._status.readline()
+        assert line, "the server of forks has ended; its reason is in what this process was given as stderr"
+        return int(line)
 
     def send_signal(self, number: signal.Signals) -> None:
         if self.poll() is None:
