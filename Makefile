@@ -11,11 +11,15 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 INSTALLED := $(VENV)/.installed
 
-# Each file is run by one process, which shares the servers that its tests need. `ARGS="-n 0"` runs all in one.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+# Each file is run by one process, which shares the servers that its tests need. `ARGS="-n 0"` runs all in one. The order
+# is that of tests/conftest.py; by itself, the plugin would begin with the files that have the most tests.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV := 1
+# Tests start hundreds of interpreters, and several that collect all tests: where the environment forbids to keep
+# bytecode, they would compile everything again each time.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Strict: a warning, such as of a link that leads nowhere, is an error (but none with --quiet, which loses warnings).
 # The variable turns off an announcement.

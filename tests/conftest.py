@@ -6,12 +6,29 @@ Environment:
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
+
+LONG_FIRST = (
+    "contract/test_transport_mutants.py",
+    "contract/test_mutants_of_ports.py",
+    "docs/",
+    "examples/",
+    "e2e/",
+    "typing/",
+    "simulation/",
+    "performance/",
+    "contract/",
+)
+"""Where a file takes long, the longest first; short are those of all other places."""
 
 FULL = os.environ.get("TUNNEL_FULL") == "1"
 
@@ -30,12 +47,29 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    # Tests that wait for other processes leave room for one more of these.
+    return (yield) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # With several processes, nobody is to begin with a long file when the others have nothing left.
+    items.sort(key=lambda item: _place(item.path.relative_to(HERE).as_posix()))
     if FULL:
         return
     for item in items:
         if item.get_closest_marker("full"):
             item.add_marker(pytest.mark.skip(reason="a long variant: set TUNNEL_FULL=1"))
+
+
+def _place(path: str) -> int:
+    return next((place for place, long in enumerate(LONG_FIRST) if path.startswith(long)), len(LONG_FIRST))
+
+
+def pytest_collection_finish() -> None:
+    # All tests live until the last has ended. The collector need not look at them again each time.
+    gc.freeze()
 
 
 @pytest.fixture

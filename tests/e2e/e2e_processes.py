@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from e2e_forks import Fork, can_fork
+
 HERE = Path(__file__).parent
 READY_S = 20.0
 EXIT_S = 20.0
@@ -29,15 +31,7 @@ class Process:
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
-        self._popen = subprocess.Popen(
-            [sys.executable, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
-            text=True,
-            errors="replace",
-        )
+        self._popen = started([*arguments], {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})})
         self.running.append(self)
         self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
@@ -119,6 +113,21 @@ class Process:
 
 
 atexit.register(Process.kill_all)
+
+
+def started(arguments: list[str], environment: dict[str, str]) -> "subprocess.Popen[str] | Fork":
+    """Start Python; by a fork where that makes no difference, since importing takes far longer than most tests."""
+    if can_fork(environment):
+        return Fork(arguments, environment)
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+        errors="replace",
+    )
 
 
 def address_of(match: re.Match[str]) -> tuple[str, int]:
