@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
 from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
 
-import pytest
 from tunnel_unix import UnixLink, UnixListener, UnixTransport
 
 from tunnel.ports.transport import Link
@@ -20,8 +19,9 @@ class UnixHarness(TransportHarness):
     scheme = "ux"
     capabilities = TransportCapabilities(buffered_bytes=4 * 1024 * 1024, addresses=False)
 
-    def __init__(self, directory: str) -> None:
-        self._directory = Path(directory)
+    def __init__(self) -> None:
+        # Paths of sockets are short: pytest's own directories may be too deep for them.
+        self._directory = Path(tempfile.mkdtemp(prefix="ux"))
         self._names = (f"{number}.sock" for number in count())
 
     def listener(self) -> UnixListener:
@@ -40,13 +40,12 @@ class UnixHarness(TransportHarness):
         assert isinstance(link, UnixLink)
         link._writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
+    def close(self) -> None:
+        shutil.rmtree(self._directory)
+
 
 class TestUnixTransport(TransportContract):
-    @pytest.fixture
-    def harness(self) -> Iterator[UnixHarness]:
-        # Paths of sockets are short: pytest's own directories may be too deep for them.
-        with tempfile.TemporaryDirectory(prefix="ux") as directory:
-            yield UnixHarness(directory)
+    harness = UnixHarness
 
 
 def test_clients_find_the_transport_by_its_scheme() -> None:
