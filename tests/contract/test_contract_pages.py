@@ -14,6 +14,7 @@ from tunnel.testing.clock import CLOCK
 from tunnel.testing.config_source import CONFIG_SOURCE
 from tunnel.testing.contract import Contract
 from tunnel.testing.ingress import INGRESS
+from tunnel.testing.middleware import MIDDLEWARE
 from tunnel.testing.signal import SIGNAL
 from tunnel.testing.target import TARGET
 from tunnel.testing.telemetry import TELEMETRY
@@ -26,6 +27,7 @@ CONTRACTS: dict[str, Contract[Any]] = {
     "Transport": TRANSPORT,
     "Target": TARGET,
     "Ingress": INGRESS,
+    "Middleware": MIDDLEWARE,
     "Authenticator": AUTHENTICATOR,
     "Configuration source": CONFIG_SOURCE,
     "Strategy": STRATEGY,
