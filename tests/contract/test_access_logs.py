@@ -37,6 +37,7 @@ class HamperedFile(LogFile):
 
 class ThreadedHarness(AccessLogHarness):
     waiting_records = ROOM + 64  # what the thread has taken is written in pieces of so many
+    max_records = ROOM
     format = "text"
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class ThreadedHarness(AccessLogHarness):
             format=self.format,  # type: ignore[arg-type]
             sample=1.0,
             random=random.Random(1),
-            max_records=ROOM,
+            max_records=self.max_records,
             file=self._files[-1],
         )
 

@@ -14,6 +14,8 @@ from tunnel.testing.listener_tls import ListenerTlsContract, ListenerTlsHarness
 
 
 class OpensslHarness(ListenerTlsHarness):
+    kind = OpensslListenerTls
+
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="tunnel-"))
         self._authority = Authority(self._folder)
@@ -21,7 +23,7 @@ class OpensslHarness(ListenerTlsHarness):
     def tls(self, *, from_day: int = -1, to_day: int = 1, asks: bool = False) -> OpensslListenerTls:
         asked = self._authority.file if asks else None
         settings = self._authority.listener(client_ca=asked, from_day=from_day, to_day=to_day)
-        return OpensslListenerTls(settings, "kit.tls")
+        return self.kind(settings, "kit.tls")
 
     def client(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self._authority.file)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from contract.mutants import middlewares
+from contract.mutants import access_logs, admin_listeners, listener_tls, middlewares
 
 from tunnel.testing.mutants import EXAMPLES, Mutant, Verdict, table, try_out
 
-MUTANTS = (*middlewares.MUTANTS,)
+MODULES = (middlewares, access_logs, admin_listeners, listener_tls)
+MUTANTS = tuple(mutant for module in MODULES for mutant in module.MUTANTS)
 
-SLOW = ("turns away what it does not know", "leaves a socket behind")
-"""Of which the smallest example takes its time, or that nothing else is left."""
+SLOW = ("turns away what it does not know", "leaves a socket behind", "does not hear of being cancelled")
+"""Those of which the smallest example takes its time, or that have to be waited for."""
 
 QUICK = tuple(mutant for mutant in MUTANTS if mutant.name not in SLOW)
 
@@ -35,7 +36,7 @@ def test_mutant_is_found_by_its_rule_and_no_other(mutant: Mutant) -> None:
     assert verdict.as_named, f"{mutant.rule} alone was to find it:\n{table([verdict])}"
 
 
-@pytest.mark.parametrize("module", [middlewares], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_twin_keeps_every_rule(module: object) -> None:
     mutant = module.MUTANTS[-1]  # type: ignore[attr-defined]
 

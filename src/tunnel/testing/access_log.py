@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import ClassVar, Final
 
 import anyio
@@ -298,6 +298,8 @@ async def nothing_is_left(harness: AccessLogHarness) -> None:
             log.record(_record(0))
         faulty = harness.faulty()
         if faulty is not None:
+            with suppress(ConfigurationError):
+                await faulty.start()
             await _close(faulty)
         left = await before.beyond(patience_s=_RELEASE_S)
         if not left:

@@ -174,6 +174,8 @@ async def successors_are_followed(harness: AdminHarness) -> None:
             assert service.listener.address == address, "it is elsewhere"
             assert await _look(harness, address, word), "who may look now is shown nothing"
             assert not await _look(harness, address, "word"), "who might look before is shown something"
+        service.listener.stop()
+        await service.returned()
 
 
 @ADMIN.shows(UNUSED)
