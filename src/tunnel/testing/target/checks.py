@@ -34,11 +34,32 @@ def _heard(dialect: Dialect, conversation: Conversation) -> bytes:
     return b"".join(dialect.data_of(payload) for payload in conversation.sent)
 
 
+def _whole(dialect: Dialect, conversation: Conversation) -> bool:
+    """Whether the answer was ended as if it were whole."""
+    return conversation.ended and not dialect.tells_failure(conversation.sent[-1])
+
+
+def _told_of_failure(handling: Handling, conversation: Conversation) -> None:
+    """The target failed, unless the visitor was told already, by a reset or by how the answer ended."""
+    if not conversation.failed and not conversation.ended:
+        handling.fail()
+
+
+async def _all_heard(dialect: Dialect, conversation: Conversation, size_bytes: int) -> None:
+    def heard() -> bool:
+        return bool(conversation.sent) and len(_heard(dialect, conversation)) >= size_bytes
+
+    await expect_within("all of an echo", lambda: conversation.until(heard), 2 * PATIENCE_S)
+
+
 async def _echoed(harness: TargetHarness, target: ProxyTarget, pieces: list[bytes]) -> None:
     """Hold a conversation with an echo from its beginning to its end."""
     dialect = harness.dialect
-    conversation = Conversation(dialect.head(), [*map(dialect.piece, pieces), dialect.end()])
+    conversation = Conversation(dialect.head(), map(dialect.piece, pieces))
     async with handled(target, conversation) as handling:
+        if not dialect.half_closes:
+            await _all_heard(dialect, conversation, sum(map(len, pieces)))
+        conversation.feed(dialect.end())
         await expect_within("the end of the answer", handling.over.wait, 2 * PATIENCE_S)
         handling.succeed()
     said, heard = b"".join(pieces), _heard(dialect, conversation)
@@ -135,9 +156,8 @@ async def cut_answers_are_not_whole(harness: TargetHarness) -> None:
         conversation = Conversation(harness.dialect.head(), [harness.dialect.piece(b"x")])
         async with handled(peer.target, conversation) as handling:
             await expect_within("the failure", handling.over.wait)
-        assert not conversation.ended, "what was cut off was ended as if whole"
-        if not conversation.failed:
-            handling.fail()
+        assert not _whole(harness.dialect, conversation), "what was cut off was ended as if whole"
+        _told_of_failure(handling, conversation)
 
 
 async def _stuck(harness: TargetHarness, moved_bytes: Callable[[], int]) -> None:
@@ -246,9 +266,8 @@ async def closing_ends_what_is_under_way(harness: TargetHarness) -> None:
             await _begun(harness, conversation)
             await expect_within("closing", peer.target.aclose)
             await expect_within("the failure", handling.over.wait)
-            assert not conversation.ended, "what was under way was ended as if whole"
-            if not conversation.failed:
-                handling.fail()
+            assert not _whole(harness.dialect, conversation), "what was under way was ended as if whole"
+            _told_of_failure(handling, conversation)
             await _left_alone(peer)
         await expect_within("closing again", peer.target.aclose)
 
