@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
+from contextlib import suppress
 from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
@@ -38,7 +39,9 @@ class UnixHarness(TransportHarness):
 
     async def sever(self, link: Link) -> None:
         assert isinstance(link, UnixLink)
-        link._writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        # A link that was closed before has no socket any more.
+        with suppress(OSError):
+            link._writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         shutil.rmtree(self._directory)
