@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 import grpc.aio
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 from tunnel.testing.target import Peer
 
@@ -101,6 +103,44 @@ def http_server(peer: Peer) -> contextlib.AbstractAsyncContextManager[str]:
             writer.write(b"0\r\n\r\n")
 
     return _server(connected)
+
+
+@contextlib.asynccontextmanager
+async def websocket_server(peer: Peer) -> AsyncIterator[str]:
+    """Binary messages of any path; what is cut off is so without a close."""
+    tasks: set[asyncio.Task[object]] = set()
+
+    async def talk(connection: ServerConnection) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+
+        async def read() -> bytes | None:
+            try:
+                message = await connection.recv()
+            except ConnectionClosedOK:
+                return None
+            assert isinstance(message, bytes)
+            return message
+
+        whole = False
+        try:
+            whole = await peer.converse(read, connection.send)
+        except ConnectionClosed:
+            return  # The visitor is gone.
+        finally:
+            tasks.discard(task)
+            if not whole:
+                connection.transport.abort()
+
+    async with serve(talk, "127.0.0.1", 0, compression=None, ping_interval=None, max_queue=1) as server:
+        host, port = next(iter(server.sockets)).getsockname()[:2]
+        try:
+            yield f"{host}:{port}"
+        finally:
+            for task in tuple(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

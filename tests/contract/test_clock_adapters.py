@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from tunnel.adapters.clock import AnyioClock, MonotonicClock
+from tunnel.ports.clock import Clock
+from tunnel.testing.autojump import AutojumpClock
 from tunnel.testing.clock import ClockContract, ClockHarness
 from tunnel.testing.event_loops import VIRTUAL
+from tunnel.testing.manual_clock import ManualClock
 
 
 class MonotonicHarness(ClockHarness):
@@ -33,3 +36,35 @@ class TestAnyioClock(ClockContract):
 class TestAnyioClockInVirtualTime(ClockContract):
     harness = AnyioHarness
     event_loop = VIRTUAL
+
+
+class ManualHarness(ClockHarness):
+    def clock(self) -> ManualClock:
+        return ManualClock()
+
+    async def pass_time(self, clock: Clock, delta_s: float) -> None:
+        assert isinstance(clock, ManualClock)
+        await clock.advance(delta_s)
+
+
+class AutojumpHarness(ClockHarness):
+    def clock(self) -> AutojumpClock:
+        return AutojumpClock()
+
+
+class TestManualClock(ClockContract):
+    harness = ManualHarness
+
+
+class TestManualClockOnTrio(ClockContract):
+    harness = ManualHarness
+    event_loop = "trio"
+
+
+class TestAutojumpClock(ClockContract):
+    harness = AutojumpHarness
+    event_loop = VIRTUAL
+
+
+class TestAutojumpClockInRealTime(ClockContract):
+    harness = AutojumpHarness

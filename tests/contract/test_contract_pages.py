@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from tunnel.testing.access_log import ACCESS_LOG
+from tunnel.testing.admin import ADMIN
 from tunnel.testing.authenticator import AUTHENTICATOR
 from tunnel.testing.balancing import STRATEGY
 from tunnel.testing.clock import CLOCK
 from tunnel.testing.config_source import CONFIG_SOURCE
 from tunnel.testing.contract import Contract
 from tunnel.testing.ingress import INGRESS
+from tunnel.testing.listener_tls import LISTENER_TLS
+from tunnel.testing.middleware import MIDDLEWARE
 from tunnel.testing.signal import SIGNAL
 from tunnel.testing.target import TARGET
 from tunnel.testing.telemetry import TELEMETRY
@@ -26,10 +30,14 @@ CONTRACTS: dict[str, Contract[Any]] = {
     "Transport": TRANSPORT,
     "Target": TARGET,
     "Ingress": INGRESS,
+    "Middleware": MIDDLEWARE,
     "Authenticator": AUTHENTICATOR,
     "Configuration source": CONFIG_SOURCE,
     "Strategy": STRATEGY,
     "Telemetry": TELEMETRY,
+    "Access log": ACCESS_LOG,
+    "Admin listener": ADMIN,
+    "TLS of a listener": LISTENER_TLS,
     "Clock": CLOCK,
     "Signal": SIGNAL,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from support.memory_harness import MemoryHarness
 
 from tunnel.ports.transport import Link, Listener, Transport
@@ -26,8 +25,10 @@ class FaultyHarness(MemoryHarness):
         self.faults.cut()
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 class TestFaultyTransport(TransportContract):
-    @pytest.fixture
-    def harness(self) -> FaultyHarness:
-        return FaultyHarness()
+    harness = FaultyHarness
+
+
+class TestFaultyTransportOnTrio(TransportContract):
+    harness = FaultyHarness
+    event_loop = "trio"

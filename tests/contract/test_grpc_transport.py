@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from support.sockets import SocketHarness
 
 from tunnel.adapters.grpc.listener import GrpcListener
@@ -22,8 +21,5 @@ class GrpcHarness(SocketHarness):
         return GrpcTransport()
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 class TestGrpcTransport(TransportContract):
-    @pytest.fixture
-    def harness(self) -> GrpcHarness:
-        return GrpcHarness()
+    harness = GrpcHarness

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from support.certificates import Authority
@@ -32,13 +34,21 @@ class IngressHarness(SocketHarness):
         return super().url(listener) + LINK_PATH
 
 
+@cache
+def ends() -> tuple[OpensslListenerTls, OpensslClientTls]:
+    """Both ends' certificates, made once: they are read when these are, and their files are not needed any more."""
+    with TemporaryDirectory() as directory:
+        authority = Authority(Path(directory))
+        server = OpensslListenerTls(authority.listener(client_ca=authority.file), "ingress.http.tls")
+        return server, OpensslClientTls(authority.client("laptop"))
+
+
 class IngressWithTlsHarness(IngressHarness):
     scheme = "wss"
 
-    def __init__(self, server: OpensslListenerTls, client: OpensslClientTls) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._server = server
-        self._client = client
+        self._server, self._client = ends()
 
     def listener_at(self, address: str) -> Listener:
         return LinksOnIngress(address, ssl_context=self._server.context)
@@ -55,39 +65,23 @@ class UvicornHarness(IngressHarness):
         return LinksOnUvicorn(address)
 
 
-@pytest.fixture(scope="module")
-def ends(tmp_path_factory: pytest.TempPathFactory) -> tuple[OpensslListenerTls, OpensslClientTls]:
-    directory: Path = tmp_path_factory.mktemp("certificates")
-    authority = Authority(directory)
-    server = OpensslListenerTls(authority.listener(client_ca=authority.file), "ingress.http.tls")
-    return server, OpensslClientTls(authority.client("laptop"))
-
-
-@pytest.mark.parametrize(
-    "anyio_backend",
-    [
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio", marks=pytest.mark.full),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ],
-)
+@pytest.mark.full
 class TestLinksOnIngress(TransportContract):
-    @pytest.fixture
-    def harness(self) -> IngressHarness:
-        return IngressHarness()
+    harness = IngressHarness
+
+
+class TestLinksOnIngressOnUvloop(TransportContract):
+    harness = IngressHarness
+    event_loop = ("asyncio", {"use_uvloop": True})
 
 
 # What is handed over is the transport of TLS as it is; that it works is shown end to end each time.
 @pytest.mark.full
-@pytest.mark.parametrize("anyio_backend", [pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
 class TestLinksOnIngressWithTls(TransportContract):
-    @pytest.fixture
-    def harness(self, ends: tuple[OpensslListenerTls, OpensslClientTls]) -> IngressWithTlsHarness:
-        return IngressWithTlsHarness(*ends)
+    harness = IngressWithTlsHarness
+    event_loop = ("asyncio", {"use_uvloop": True})
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 class TestLinksOnUvicorn(TransportContract):
-    @pytest.fixture
-    def harness(self) -> UvicornHarness:
-        return UvicornHarness()
+    harness = UvicornHarness

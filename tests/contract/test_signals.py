@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from tunnel.adapters.signals import AnyioSignal, AsyncioSignal
-from tunnel.testing.signal import SignalContract
+from tunnel.testing.signal import SignalContract, SignalHarness
+
+
+class AnyioHarness(SignalHarness):
+    signal = AnyioSignal
+
+
+class AsyncioHarness(SignalHarness):
+    signal = AsyncioSignal
 
 
 class TestAnyioSignal(SignalContract):
-    signals = AnyioSignal
+    harness = AnyioHarness
 
 
 class TestAnyioSignalOnTrio(SignalContract):
-    signals = AnyioSignal
+    harness = AnyioHarness
     event_loop = "trio"
 
 
 class TestAsyncioSignal(SignalContract):
-    signals = AsyncioSignal
+    harness = AsyncioHarness
 
 
 class TestAsyncioSignalOnUvloop(SignalContract):
-    signals = AsyncioSignal
+    harness = AsyncioHarness
     event_loop = ("asyncio", {"use_uvloop": True})

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ClassVar
 
-from contract.peers import free_address, grpc_server, http_server, tcp_server
+from contract.peers import free_address, grpc_server, http_server, tcp_server, websocket_server
 
 from tunnel.adapters.grpc.upstream import GrpcUpstream
 from tunnel.adapters.http.upstream import HttpUpstream
 from tunnel.adapters.tcp.upstream import TcpUpstream
 from tunnel.domain.limits import MIB
 from tunnel.ports.target import UpstreamTarget
-from tunnel.testing.target import GRPC, HTTP, TCP, Behaviour, Peer, TargetContract, TargetHarness
+from tunnel.testing.target import GRPC, HTTP, TCP, WEBSOCKET, Behaviour, Peer, TargetContract, TargetHarness
 
 
 def anywhere(*_: Any) -> bool:
@@ -62,6 +62,11 @@ class HttpHarness(SocketHarness):
         return HttpUpstream(target=f"http://{address}", permits=anywhere)
 
 
+class WebSocketHarness(HttpHarness):
+    dialect = WEBSOCKET
+    server = websocket_server
+
+
 class GrpcHarness(SocketHarness):
     dialect = GRPC
     protocols = frozenset({"grpc"})
@@ -82,6 +87,15 @@ class TestHttpUpstream(TargetContract):
 
 class TestHttpUpstreamOnUvloop(TargetContract):
     harness = HttpHarness
+    event_loop = ("asyncio", {"use_uvloop": True})
+
+
+class TestHttpUpstreamSpeakingWebSocket(TargetContract):
+    harness = WebSocketHarness
+
+
+class TestHttpUpstreamSpeakingWebSocketOnUvloop(TargetContract):
+    harness = WebSocketHarness
     event_loop = ("asyncio", {"use_uvloop": True})
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from support.certificates import Authority
@@ -17,14 +19,22 @@ from tunnel.adapters.websocket.transport import WebSocketTransport
 from tunnel.testing.transport import TransportCapabilities, TransportContract
 
 
+@cache
+def ends() -> tuple[OpensslListenerTls, OpensslClientTls]:
+    """Both ends' certificates, made once: they are read when these are, and their files are not needed any more."""
+    with TemporaryDirectory() as directory:
+        authority = Authority(Path(directory))
+        server = OpensslListenerTls(authority.listener(client_ca=authority.file), "transports.grpc.tls")
+        return server, OpensslClientTls(authority.client("laptop"))
+
+
 class TlsHarness(SocketHarness):
     # As without TLS, and what OpenSSL and asyncio hold in addition.
     capabilities = TransportCapabilities(buffered_bytes=24 * 1024 * 1024, certificates=True)
 
-    def __init__(self, server: OpensslListenerTls, client: OpensslClientTls) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._server = server
-        self._client = client
+        self._server, self._client = ends()
 
 
 class GrpcsHarness(TlsHarness):
@@ -47,26 +57,13 @@ class WssHarness(TlsHarness):
         return WebSocketTransport(ssl_context=self._client.context)
 
 
-@pytest.fixture(scope="module")
-def ends(tmp_path_factory: pytest.TempPathFactory) -> tuple[OpensslListenerTls, OpensslClientTls]:
-    directory: Path = tmp_path_factory.mktemp("certificates")
-    authority = Authority(directory)
-    server = OpensslListenerTls(authority.listener(client_ca=authority.file), "transports.grpc.tls")
-    return server, OpensslClientTls(authority.client("laptop"))
-
-
 # gRPC's own core does its TLS: what of it is ours is tried with the listener's tests and end to end.
 @pytest.mark.full
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 class TestGrpcsTransport(TransportContract):
-    @pytest.fixture
-    def harness(self, ends: tuple[OpensslListenerTls, OpensslClientTls]) -> GrpcsHarness:
-        return GrpcsHarness(*ends)
+    harness = GrpcsHarness
 
 
 # uvloop's TLS is the one that commands run on; asyncio's is tried with the listener's tests and end to end.
-@pytest.mark.parametrize("anyio_backend", [pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
 class TestWssTransport(TransportContract):
-    @pytest.fixture
-    def harness(self, ends: tuple[OpensslListenerTls, OpensslClientTls]) -> WssHarness:
-        return WssHarness(*ends)
+    harness = WssHarness
+    event_loop = ("asyncio", {"use_uvloop": True})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from support.sockets import SocketHarness
 
 from tunnel.adapters.websocket.listener import WebSocketListener
@@ -22,14 +21,10 @@ class WebSocketHarness(SocketHarness):
         return WebSocketTransport()
 
 
-@pytest.mark.parametrize(
-    "anyio_backend",
-    [
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ],
-)
 class TestWebSocketTransport(TransportContract):
-    @pytest.fixture
-    def harness(self) -> WebSocketHarness:
-        return WebSocketHarness()
+    harness = WebSocketHarness
+
+
+class TestWebSocketTransportOnUvloop(TransportContract):
+    harness = WebSocketHarness
+    event_loop = ("asyncio", {"use_uvloop": True})

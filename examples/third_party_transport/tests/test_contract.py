@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
 
-import pytest
 from tunnel_unix import UnixLink, UnixListener, UnixTransport
 
 from tunnel.ports.transport import Link
@@ -20,8 +20,9 @@ class UnixHarness(TransportHarness):
     scheme = "ux"
     capabilities = TransportCapabilities(buffered_bytes=4 * 1024 * 1024, addresses=False)
 
-    def __init__(self, directory: str) -> None:
-        self._directory = Path(directory)
+    def __init__(self) -> None:
+        # Paths of sockets are short: pytest's own directories may be too deep for them.
+        self._directory = Path(tempfile.mkdtemp(prefix="ux"))
         self._names = (f"{number}.sock" for number in count())
 
     def listener(self) -> UnixListener:
@@ -38,15 +39,16 @@ class UnixHarness(TransportHarness):
 
     async def sever(self, link: Link) -> None:
         assert isinstance(link, UnixLink)
-        link._writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        # A link that was closed before has no socket any more.
+        with suppress(OSError):
+            link._writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        shutil.rmtree(self._directory)
 
 
 class TestUnixTransport(TransportContract):
-    @pytest.fixture
-    def harness(self) -> Iterator[UnixHarness]:
-        # Paths of sockets are short: pytest's own directories may be too deep for them.
-        with tempfile.TemporaryDirectory(prefix="ux") as directory:
-            yield UnixHarness(directory)
+    harness = UnixHarness
 
 
 def test_clients_find_the_transport_by_its_scheme() -> None:

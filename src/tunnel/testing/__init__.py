@@ -6,12 +6,15 @@ harness that makes adapters, and a thin class for pytest:
 - ``tunnel.testing.transport``: links, listeners and transports.
 - ``tunnel.testing.target``: upstreams, and whatever else answers conversations.
 - ``tunnel.testing.ingress``: listeners that make conversations.
-- ``tunnel.testing.authenticator``, ``.config_source``, ``.telemetry``, ``.clock``, ``.signal``: the ports of that name.
+- ``tunnel.testing.middleware``: what stands between a rule and its target.
+- ``tunnel.testing.authenticator``, ``.config_source``, ``.telemetry``, ``.clock``, ``.signal``, ``.access_log``,
+  ``.admin``, ``.listener_tls``: the ports of that name.
 - ``tunnel.testing.balancing``: strategies.
 
 And what they share:
 
 - ``tunnel.testing.contract``: rules, checks, and the error that names the rule that was broken.
+- ``tunnel.testing.harness``, ``tunnel.testing.contract_tests``: what makes adapters for checks, and a test for each.
 - ``tunnel.testing.event_loops``: on which event loop a check runs; virtual time.
 - ``tunnel.testing.holdings``: tasks, threads and descriptors that something left behind.
 - ``tunnel.testing.mutants``: adapters broken on purpose, and a table of which rule finds each.

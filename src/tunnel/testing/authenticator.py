@@ -17,19 +17,18 @@ for hours, and is not among the rules.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import anyio
-import pytest
 from hypothesis import strategies as st
 
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
 from tunnel.domain.identity import PeerInfo, Principal
 from tunnel.ports.authenticator import Authenticator
-from tunnel.testing.contract import Check, Contract
-from tunnel.testing.event_loops import EventLoop
+from tunnel.testing.contract import Contract
+from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.harness import Harness
 from tunnel.testing.patience import expect_within
 
 __all__ = ["AUTHENTICATOR", "AuthenticatorContract", "AuthenticatorHarness", "Grant"]
@@ -55,7 +54,7 @@ class Grant:
     hosts: tuple[str, ...] = ("*.laptop.test",)
 
 
-class AuthenticatorHarness(ABC):
+class AuthenticatorHarness(Harness, ABC):
     """Issues credentials, and makes authenticators that know them."""
 
     @abstractmethod
@@ -232,12 +231,7 @@ async def credentials_shown_together_do_not_mix(harness: AuthenticatorHarness) -
         assert _matches(proven[number], grant), f"{proven[number].name} instead of {grant.name}"
 
 
-class AuthenticatorContract:
-    """The contract as tests; a subclass says which harness, and may choose the event loop."""
+class AuthenticatorContract(ContractTests[AuthenticatorHarness]):
+    """What every authenticator must do; a subclass says which harness, and may choose the event loop."""
 
-    harness: ClassVar[Callable[[], AuthenticatorHarness]]
-    event_loop: ClassVar[EventLoop] = "asyncio"
-
-    @pytest.mark.parametrize("check", AUTHENTICATOR.checks, ids=str)
-    def test_rule(self, check: Check[AuthenticatorHarness]) -> None:
-        check.run(type(self).harness(), self.event_loop)
+    contract = AUTHENTICATOR

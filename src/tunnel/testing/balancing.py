@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import ClassVar, Final
 
-import pytest
 from hypothesis import strategies as st
 
 from tunnel.domain.balancing.strategy import MAX_WEIGHT, Strategy
-from tunnel.testing.contract import Check, Contract
+from tunnel.testing.contract import Contract
+from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.harness import Harness
 
 __all__ = ["STRATEGY", "Member", "StrategyContract", "StrategyHarness"]
 
@@ -43,7 +44,7 @@ class Member:
     in_flight: int = 0
 
 
-class StrategyHarness:
+class StrategyHarness(Harness):
     """Makes strategies of one kind, and says what they go by."""
 
     strategy: ClassVar[Callable[[], Strategy]]
@@ -254,11 +255,7 @@ async def only_keys_of_whoever_left_move(harness: StrategyHarness) -> None:
     assert led_to([*members]) == before, "keys did not come back"
 
 
-class StrategyContract:
-    """The contract as tests; a subclass says which harness."""
+class StrategyContract(ContractTests[StrategyHarness]):
+    """What every strategy must do; a subclass says which harness."""
 
-    harness: ClassVar[Callable[[], StrategyHarness]]
-
-    @pytest.mark.parametrize("check", STRATEGY.checks, ids=str)
-    def test_rule(self, check: Check[StrategyHarness]) -> None:
-        check.run(type(self).harness())
+    contract = STRATEGY

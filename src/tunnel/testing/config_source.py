@@ -16,22 +16,21 @@ A source is put under it by a harness that changes what is kept, and the thin cl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import ClassVar, Final
 
 import anyio
-import pytest
 from hypothesis import strategies as st
 
 from tunnel.domain.errors import ConfigurationError
 from tunnel.ports.config_source import ConfigSource
-from tunnel.testing.contract import Check, Contract
-from tunnel.testing.event_loops import EventLoop
+from tunnel.testing.contract import Contract
+from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.harness import Harness
 
 __all__ = ["CONFIG_SOURCE", "ConfigSourceContract", "ConfigSourceHarness"]
 
 
-class ConfigSourceHarness(ABC):
+class ConfigSourceHarness(Harness, ABC):
     """Keeps settings, of which a check needs no more than one number, where sources of one kind find them."""
 
     notice_s: ClassVar[float] = 5.0
@@ -52,9 +51,6 @@ class ConfigSourceHarness(ABC):
     @abstractmethod
     def source(self) -> ConfigSource[int]:
         """A new source of what is kept; its ``load`` returns the number."""
-
-    def close(self) -> None:
-        """Give back what is held for the checks."""
 
 
 CONFIG_SOURCE: Final = Contract[ConfigSourceHarness]("config_source")
@@ -179,16 +175,7 @@ async def cancelled_waits_lose_nothing(harness: ConfigSourceHarness) -> None:
         assert source.load() == value, "something else was loaded than is kept"
 
 
-class ConfigSourceContract:
-    """The contract as tests; a subclass says which harness, and may choose the event loop."""
+class ConfigSourceContract(ContractTests[ConfigSourceHarness]):
+    """What every source must do; a subclass says which harness, and may choose the event loop."""
 
-    harness: ClassVar[Callable[[], ConfigSourceHarness]]
-    event_loop: ClassVar[EventLoop] = "asyncio"
-
-    @pytest.mark.parametrize("check", CONFIG_SOURCE.checks, ids=str)
-    def test_rule(self, check: Check[ConfigSourceHarness]) -> None:
-        harness = type(self).harness()
-        try:
-            check.run(harness, self.event_loop)
-        finally:
-            harness.close()
+    contract = CONFIG_SOURCE

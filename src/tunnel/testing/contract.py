@@ -11,7 +11,7 @@ to the contract of one port::
     async def time_never_goes_back(harness: ClockHarness) -> None: ...
 
 Checks need no test runner: ``Contract.verdict`` is all of them on one adapter. For pytest there is a thin class per
-port, whose one test is parametrized with the checks.
+port, whose one test runs for each check.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from tunnel.testing.event_loops import EventLoop, run
+from tunnel.testing.harness import Harness
 
 __all__ = ["Check", "Contract", "Rule", "RuleBroken"]
 
@@ -34,7 +35,7 @@ EXAMPLES: Final = 25
 DEADLINE_S: Final = 20.0
 """Longest a scenario may take unless its contract says otherwise: far more than any needs."""
 
-HarnessT = TypeVar("HarnessT")
+HarnessT = TypeVar("HarnessT", bound=Harness)
 
 Scenario: TypeAlias = Callable[..., Awaitable[None]]
 
@@ -221,7 +222,7 @@ class Contract(Generic[HarnessT]):
         """Run the checks and tell which rules an adapter breaks; each rule once, none when it keeps all.
 
         Args:
-            harness: Makes a harness; called for each check.
+            harness: Makes a harness; called for each check, after which what it made is closed.
             event_loop: On which event loop.
             checks: Which to run; None for all.
             examples: How many are drawn by each check that draws.
@@ -229,10 +230,13 @@ class Contract(Generic[HarnessT]):
         broken: dict[Rule, RuleBroken] = {}
         for check in self.checks if checks is None else checks:
             if check.rule not in broken:
+                made = harness()
                 try:
-                    check.run(harness(), event_loop, examples=examples)
+                    check.run(made, event_loop, examples=examples)
                 except RuleBroken as exc:
                     broken[check.rule] = exc
+                finally:
+                    made.close()
         return tuple(broken.values())
 
 

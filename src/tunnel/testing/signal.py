@@ -1,7 +1,12 @@
-"""The contract of signals::
+"""The contract of signals.
 
-class TestBell(SignalContract):
-    signals = Bell
+A signal is put under it by a harness that makes one, and the thin class::
+
+    class BellHarness(SignalHarness):
+        signal = Bell
+
+    class TestBell(SignalContract):
+        harness = BellHarness
 """
 
 from __future__ import annotations
@@ -12,15 +17,27 @@ from typing import ClassVar, Final
 
 import anyio
 import anyio.abc
-import pytest
 
 from tunnel.ports.signal import Signal, SignalFactory
-from tunnel.testing.contract import Check, Contract
-from tunnel.testing.event_loops import EventLoop
+from tunnel.testing.contract import Contract
+from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.harness import Harness
 
-__all__ = ["SIGNAL", "SignalContract"]
+__all__ = ["SIGNAL", "SignalContract", "SignalHarness"]
 
-SIGNAL: Final = Contract[SignalFactory]("signal")
+
+class SignalHarness(Harness):
+    """Makes signals of one kind."""
+
+    signal: ClassVar[SignalFactory]
+    """Makes a new one, inside a running event loop."""
+
+    def make(self) -> Signal:
+        """A new signal."""
+        return type(self).signal()
+
+
+SIGNAL: Final = Contract[SignalHarness]("signal")
 
 WAKES: Final = SIGNAL.state("S-WAKES", "A notification wakes the task that waits, each time anew.")
 FORGETS: Final = SIGNAL.state("S-FORGETS", "A notification that nobody waits for is forgotten, and does no harm.")
@@ -61,8 +78,8 @@ async def _tasks() -> AsyncIterator[anyio.abc.TaskGroup]:
 
 
 @SIGNAL.shows(WAKES)
-async def each_wait_is_woken(signals: SignalFactory) -> None:
-    signal = signals()
+async def each_wait_is_woken(harness: SignalHarness) -> None:
+    signal = harness.make()
     async with _tasks() as tasks:
         waiter = _Waiter(signal, tasks)
         await waiter.begin()
@@ -73,8 +90,8 @@ async def each_wait_is_woken(signals: SignalFactory) -> None:
 
 
 @SIGNAL.shows(FORGETS)
-async def early_notifications_are_forgotten(signals: SignalFactory) -> None:
-    signal = signals()
+async def early_notifications_are_forgotten(harness: SignalHarness) -> None:
+    signal = harness.make()
     signal.notify()
     signal.notify()
     async with _tasks() as tasks:
@@ -84,8 +101,8 @@ async def early_notifications_are_forgotten(signals: SignalFactory) -> None:
 
 
 @SIGNAL.shows(ONCE)
-async def notifications_in_a_row_wake_once(signals: SignalFactory) -> None:
-    signal = signals()
+async def notifications_in_a_row_wake_once(harness: SignalHarness) -> None:
+    signal = harness.make()
     async with _tasks() as tasks:
         waiter = _Waiter(signal, tasks)
         await waiter.begin()
@@ -96,8 +113,8 @@ async def notifications_in_a_row_wake_once(signals: SignalFactory) -> None:
 
 
 @SIGNAL.shows(CANCELS)
-async def cancelled_waits_leave_no_trace(signals: SignalFactory) -> None:
-    signal = signals()
+async def cancelled_waits_leave_no_trace(harness: SignalHarness) -> None:
+    signal = harness.make()
     async with _tasks() as tasks:
         for notified in (False, True):
             cancelled = _Waiter(signal, tasks)
@@ -116,12 +133,7 @@ async def cancelled_waits_leave_no_trace(signals: SignalFactory) -> None:
             await anyio.wait_all_tasks_blocked()
 
 
-class SignalContract:
-    """The contract as tests; a subclass says what makes signals, and may choose the event loop."""
+class SignalContract(ContractTests[SignalHarness]):
+    """What every signal must do; a subclass says which harness, and may choose the event loop."""
 
-    signals: ClassVar[SignalFactory]
-    event_loop: ClassVar[EventLoop] = "asyncio"
-
-    @pytest.mark.parametrize("check", SIGNAL.checks, ids=str)
-    def test_rule(self, check: Check[SignalFactory]) -> None:
-        check.run(vars(type(self))["signals"], self.event_loop)
+    contract = SIGNAL

@@ -14,21 +14,21 @@ from __future__ import annotations
 
 import tracemalloc
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar, Final, get_args
 
 import msgspec
-import pytest
 from hypothesis import strategies as st
 
 from tunnel.domain.limits import KIB, MIB
 from tunnel.ports.telemetry import Event, SessionEnded, Telemetry
-from tunnel.testing.contract import Check, Contract
+from tunnel.testing.contract import Contract
+from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.harness import Harness
 
 __all__ = ["TELEMETRY", "TelemetryContract", "TelemetryHarness", "events"]
 
 
-class TelemetryHarness(ABC):
+class TelemetryHarness(Harness, ABC):
     """Makes telemetry of one kind."""
 
     kept_bytes: ClassVar[int] = 1 * MIB
@@ -40,9 +40,6 @@ class TelemetryHarness(ABC):
 
     def hamper(self) -> None:
         """Let wherever events go to fail from now on; nothing to do where they go nowhere."""
-
-    def close(self) -> None:
-        """Give back what is held for the checks."""
 
 
 TELEMETRY: Final = Contract[TelemetryHarness]("telemetry")
@@ -133,15 +130,7 @@ async def it_says_whether_it_wants_conversations(harness: TelemetryHarness) -> N
     assert telemetry.wants_sessions is wants, "it changed its mind"
 
 
-class TelemetryContract:
-    """The contract as tests; a subclass says which harness."""
+class TelemetryContract(ContractTests[TelemetryHarness]):
+    """What all telemetry must do; a subclass says which harness."""
 
-    harness: ClassVar[Callable[[], TelemetryHarness]]
-
-    @pytest.mark.parametrize("check", TELEMETRY.checks, ids=str)
-    def test_rule(self, check: Check[TelemetryHarness]) -> None:
-        harness = type(self).harness()
-        try:
-            check.run(harness)
-        finally:
-            harness.close()
+    contract = TELEMETRY

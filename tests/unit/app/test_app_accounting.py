@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from dependency_injector import providers
 from support.app_kit import FakeStream, FakeUpstream, Recorder, World, ask, echo, group, register, until
+from support.fake_access_log import FakeLog
 
 from tunnel.adapters.clock import AnyioClock
 from tunnel.app.ledger import Ledger
@@ -18,7 +19,6 @@ from tunnel.domain.configuration import AccessLogSettings
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.metrics import Counters
-from tunnel.ports.access_log import AccessLog
 from tunnel.ports.target import Stream
 from tunnel.ports.telemetry import (
     AccessLogLost,
@@ -40,39 +40,6 @@ POST = msgspec.structs.replace(GET, method="POST", end=False)
 
 class Watcher(Recorder):
     wants_sessions = True
-
-
-class FakeLog(AccessLog):
-    """Notes what it is asked."""
-
-    def __init__(self, settings: AccessLogSettings) -> None:
-        self.settings = settings
-        self.records: list[SessionEnded] = []
-        self.asked: list[str] = []
-        self.wanted = True
-        self.failed: tuple[int, str] | None = None
-
-    async def start(self) -> None:
-        await anyio.lowlevel.checkpoint()
-        if self.settings.path == "unwritable":
-            raise ConfigurationError("expected a file that can be written", key_path="access_log.path")
-        self.asked.append("start")
-
-    def wants(self) -> bool:
-        return self.wanted
-
-    def record(self, record: SessionEnded) -> None:
-        self.records.append(record)
-
-    def lost(self) -> tuple[int, str] | None:
-        failed, self.failed = self.failed, None
-        return failed
-
-    def reopen(self) -> None:
-        self.asked.append("reopen")
-
-    async def aclose(self) -> None:
-        self.asked.append("aclose")
 
 
 def labels(server: Server) -> list[tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +20,7 @@ from support.app_kit import (
     register,
     until,
 )
+from support.fake_admin import FakeAdmin
 
 from tunnel.app.client import Client
 from tunnel.app.server import Server
@@ -28,44 +28,12 @@ from tunnel.domain.configuration import AdminSettings, ForwardRule, ForwardSetti
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.rules.rule import Rule
-from tunnel.ports.admin import AdminListener
 from tunnel.ports.inspection import Inspection, ServerInspection, Stats
 from tunnel.ports.target import Stream
 
 pytestmark = pytest.mark.anyio
 
 ADMIN = AdminSettings(listen="127.0.0.1:0")
-
-
-class FakeAdmin(AdminListener):
-    """Keeps what it would show, and notes what is done with it."""
-
-    def __init__(self, settings: AdminSettings, inspection: Any) -> None:
-        self.settings = settings
-        self.inspection: Any = inspection
-        self.open = False
-        self._stop = anyio.Event()
-
-    @property
-    def address(self) -> str:
-        return self.settings.listen
-
-    def bind(self) -> None:
-        pass
-
-    async def serve(self, started: Callable[[], None]) -> None:
-        self.open = True
-        started()
-        try:
-            await self._stop.wait()
-        finally:
-            self.open = False
-
-    def follow(self, successor: FakeAdmin) -> None:  # type: ignore[override]
-        self.settings = successor.settings
-
-    def stop(self) -> None:
-        self._stop.set()
 
 
 class Inspected:

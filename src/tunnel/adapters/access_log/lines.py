@@ -64,10 +64,18 @@ def json_line(at_s: float, record: SessionEnded) -> bytes:
         at_s: Seconds since the epoch at which it was over.
         record: What there is to tell.
     """
-    told = msgspec.json.encode(record)
+    try:
+        told = msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, for which UTF-8 has no bytes.
+        told = _escaped(record)
     if not told.isascii():
-        told = json.dumps(msgspec.to_builtins(record), separators=(",", ":")).encode()
+        told = _escaped(record)
     return b'{"time":"%b",%b\n' % (_timestamp(at_s).encode(), told[1:])
+
+
+def _escaped(record: SessionEnded) -> bytes:
+    return json.dumps(msgspec.to_builtins(record), separators=(",", ":")).encode()
 
 
 def _quoted(value: str) -> str:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from tunnel.ports.ingress import Ingress
+from tunnel.testing.harness import Harness
 from tunnel.testing.target.dialects import Dialect
 
 __all__ = ["IngressHarness", "VisitFailed", "Visitor"]
@@ -43,7 +44,7 @@ class Visitor(ABC):
         """Be gone, as by a crash; harmless after the end."""
 
 
-class IngressHarness(ABC):
+class IngressHarness(Harness, ABC):
     """Makes ingresses of one kind, and visitors of them."""
 
     dialect: ClassVar[Dialect]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 
 import anyio
@@ -16,6 +15,7 @@ from tunnel.testing.patience import PATIENCE_S, expect_within, until
 from tunnel.testing.target import rules
 from tunnel.testing.target.conversation import Conversation
 from tunnel.testing.target.dialects import DIALECTS, Dialect
+from tunnel.testing.target.handling import Handling, handled
 from tunnel.testing.target.harness import TargetHarness
 from tunnel.testing.target.peer import Behaviour, Peer
 from tunnel.testing.target.rules import TARGET
@@ -30,58 +30,36 @@ _RELEASE_S = 1.5
 """Longest that the system takes to take back what was released."""
 
 
-class _Handling:
-    """A target at work on a conversation."""
-
-    def __init__(self, target: ProxyTarget, conversation: Conversation) -> None:
-        self._target = target
-        self._conversation = conversation
-        self.scope = anyio.CancelScope()
-        self.error: Exception | None = None
-        self.over = anyio.Event()
-
-    async def run(self) -> None:
-        try:
-            with self.scope:
-                await self._target.handle(self._conversation)
-        except Exception as exc:  # noqa: BLE001 - looked at by the check
-            self.error = exc
-        finally:
-            self.over.set()
-
-    def succeed(self) -> None:
-        """It returned, and did nothing that it may not."""
-        assert self.error is None, f"it raised {self.error!r}"
-        assert not self._conversation.mistake, f"it {self._conversation.mistake}"
-
-    def fail(self) -> SessionError:
-        """It raised as it is to."""
-        assert isinstance(self.error, SessionError), f"it ended with {self.error!r} instead of a SessionError"
-        return self.error
-
-
-@asynccontextmanager
-async def _handled(target: ProxyTarget, conversation: Conversation) -> AsyncIterator[_Handling]:
-    """A conversation in a task of its own, which is over in the end."""
-    handling = _Handling(target, conversation)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(handling.run)
-        try:
-            with anyio.fail_after(4 * PATIENCE_S):
-                yield handling
-        finally:
-            handling.scope.cancel()
-
-
 def _heard(dialect: Dialect, conversation: Conversation) -> bytes:
     return b"".join(dialect.data_of(payload) for payload in conversation.sent)
+
+
+def _whole(dialect: Dialect, conversation: Conversation) -> bool:
+    """Whether the answer was ended as if it were whole."""
+    return conversation.ended and not dialect.tells_failure(conversation.sent[-1])
+
+
+def _told_of_failure(handling: Handling, conversation: Conversation) -> None:
+    """The target failed, unless the visitor was told already, by a reset or by how the answer ended."""
+    if not conversation.failed and not conversation.ended:
+        handling.fail()
+
+
+async def _all_heard(dialect: Dialect, conversation: Conversation, size_bytes: int) -> None:
+    def heard() -> bool:
+        return bool(conversation.sent) and len(_heard(dialect, conversation)) >= size_bytes
+
+    await expect_within("all of an echo", lambda: conversation.until(heard), 2 * PATIENCE_S)
 
 
 async def _echoed(harness: TargetHarness, target: ProxyTarget, pieces: list[bytes]) -> None:
     """Hold a conversation with an echo from its beginning to its end."""
     dialect = harness.dialect
-    conversation = Conversation(dialect.head(), [*map(dialect.piece, pieces), dialect.end()])
-    async with _handled(target, conversation) as handling:
+    conversation = Conversation(dialect.head(), map(dialect.piece, pieces))
+    async with handled(target, conversation) as handling:
+        if not dialect.half_closes:
+            await _all_heard(dialect, conversation, sum(map(len, pieces)))
+        conversation.feed(dialect.end())
         await expect_within("the end of the answer", handling.over.wait, 2 * PATIENCE_S)
         handling.succeed()
     said, heard = b"".join(pieces), _heard(dialect, conversation)
@@ -122,7 +100,7 @@ async def talk_goes_back_and_forth(harness: TargetHarness) -> None:
     dialect = harness.dialect
     async with harness.peer(Behaviour.ECHO) as peer:
         conversation = Conversation(dialect.head())
-        async with _handled(peer.target, conversation) as handling:
+        async with handled(peer.target, conversation) as handling:
             for _ in range(5):
                 await _begun(harness, conversation)
             conversation.feed(dialect.end())
@@ -134,7 +112,7 @@ async def conversations_do_not_mix(harness: TargetHarness) -> None:
     dialect = harness.dialect
     async with harness.peer(Behaviour.ECHO) as peer:
         waiting = Conversation(dialect.head())
-        async with _handled(peer.target, waiting):
+        async with handled(peer.target, waiting):
             await _begun(harness, waiting)
             async with anyio.create_task_group() as tasks:
                 for number in range(16):
@@ -148,7 +126,7 @@ async def foreign_protocols_are_refused(harness: TargetHarness) -> None:
             if protocol in harness.protocols:
                 continue
             conversation = Conversation(dialect.head(), [dialect.piece(b"x"), dialect.end()])
-            async with _handled(peer.target, conversation) as handling:
+            async with handled(peer.target, conversation) as handling:
                 await expect_within(f"the refusal of {protocol}", handling.over.wait)
             code = handling.fail().code
             assert code is ErrorCode.PROTOCOL_ERROR, f"{protocol} is refused as {code}"
@@ -163,7 +141,7 @@ async def nobody_there_is_told(harness: TargetHarness) -> None:
     dialect = harness.dialect
     conversation = Conversation(dialect.head(), [dialect.piece(b"x"), dialect.end()])
     try:
-        async with _handled(target, conversation) as handling:
+        async with handled(target, conversation) as handling:
             await expect_within("the failure", handling.over.wait, 2 * PATIENCE_S)
         code = handling.fail().code
         assert code is ErrorCode.UPSTREAM_UNREACHABLE, f"it failed as {code}"
@@ -176,11 +154,10 @@ async def nobody_there_is_told(harness: TargetHarness) -> None:
 async def cut_answers_are_not_whole(harness: TargetHarness) -> None:
     async with harness.peer(Behaviour.CUT) as peer:
         conversation = Conversation(harness.dialect.head(), [harness.dialect.piece(b"x")])
-        async with _handled(peer.target, conversation) as handling:
+        async with handled(peer.target, conversation) as handling:
             await expect_within("the failure", handling.over.wait)
-        assert not conversation.ended, "what was cut off was ended as if whole"
-        if not conversation.failed:
-            handling.fail()
+        assert not _whole(harness.dialect, conversation), "what was cut off was ended as if whole"
+        _told_of_failure(handling, conversation)
 
 
 async def _stuck(harness: TargetHarness, moved_bytes: Callable[[], int]) -> None:
@@ -195,7 +172,7 @@ async def _stuck(harness: TargetHarness, moved_bytes: Callable[[], int]) -> None
 async def visitors_that_do_not_listen_make_upstreams_wait(harness: TargetHarness) -> None:
     async with harness.peer(Behaviour.FLOOD) as peer:
         conversation = Conversation(harness.dialect.head(), room=2)
-        async with _handled(peer.target, conversation):
+        async with handled(peer.target, conversation):
             await until("a flood", lambda: len(conversation.sent) == 2)
             await _stuck(harness, lambda: peer.spoken_bytes)
             spoken = peer.spoken_bytes
@@ -210,7 +187,7 @@ async def upstreams_that_do_not_listen_make_visitors_wait(harness: TargetHarness
     piece = dialect.piece(bytes(16 * 1024))
     async with harness.peer(Behaviour.DEAF) as peer:
         conversation = Conversation(dialect.head(), endless=lambda: piece)
-        async with _handled(peer.target, conversation):
+        async with handled(peer.target, conversation):
             await _stuck(harness, lambda: 16 * 1024 * len(conversation.taken))
             taken = 16 * 1024 * len(conversation.taken)
             assert taken <= harness.buffered_bytes, f"{taken} bytes were taken that nobody listened to"
@@ -220,7 +197,7 @@ async def upstreams_that_do_not_listen_make_visitors_wait(harness: TargetHarness
 async def wanting_no_more_is_no_failure(harness: TargetHarness) -> None:
     async with harness.peer(Behaviour.FLOOD) as peer:
         conversation = Conversation(harness.dialect.head())
-        async with _handled(peer.target, conversation) as handling:
+        async with handled(peer.target, conversation) as handling:
             await until("a flood", lambda: len(conversation.sent) > 2)
             conversation.stop()
             await expect_within("the end", handling.over.wait)
@@ -232,7 +209,7 @@ async def wanting_no_more_is_no_failure(harness: TargetHarness) -> None:
 async def breaking_off_is_passed_on(harness: TargetHarness) -> None:
     async with harness.peer(Behaviour.ECHO) as peer:
         conversation = Conversation(harness.dialect.head())
-        async with _handled(peer.target, conversation) as handling:
+        async with handled(peer.target, conversation) as handling:
             await _begun(harness, conversation)
             conversation.fail(SessionError(ErrorCode.PEER_LOST, "the visitor was lost"))
             await expect_within("the end", handling.over.wait)
@@ -255,10 +232,10 @@ async def cancelling_leaves_nothing_behind(harness: TargetHarness) -> None:
         for point in range(1, 40):
             body = [dialect.piece(b"abc"), dialect.piece(b"def"), dialect.end()]
             conversation = Conversation(dialect.head(), body)
-            async with _handled(peer.target, conversation) as handling:
+            async with handled(peer.target, conversation) as handling:
                 awaits = 0
 
-                def cancel_at_point(handling: _Handling = handling, point: int = point) -> None:
+                def cancel_at_point(handling: Handling = handling, point: int = point) -> None:
                     nonlocal awaits
                     awaits += 1
                     if awaits == point:
@@ -272,7 +249,7 @@ async def cancelling_leaves_nothing_behind(harness: TargetHarness) -> None:
             await _left_alone(peer)
         for room in (None, 1):
             conversation = Conversation(dialect.head(), room=room)
-            async with _handled(peer.target, conversation) as handling:
+            async with handled(peer.target, conversation) as handling:
                 conversation.feed(dialect.piece(b"abc"))
                 await until("an answer", partial(_answered, conversation))
                 handling.scope.cancel()
@@ -285,13 +262,12 @@ async def cancelling_leaves_nothing_behind(harness: TargetHarness) -> None:
 async def closing_ends_what_is_under_way(harness: TargetHarness) -> None:
     async with harness.peer(Behaviour.ECHO) as peer:
         conversation = Conversation(harness.dialect.head())
-        async with _handled(peer.target, conversation) as handling:
+        async with handled(peer.target, conversation) as handling:
             await _begun(harness, conversation)
             await expect_within("closing", peer.target.aclose)
             await expect_within("the failure", handling.over.wait)
-            assert not conversation.ended, "what was under way was ended as if whole"
-            if not conversation.failed:
-                handling.fail()
+            assert not _whole(harness.dialect, conversation), "what was under way was ended as if whole"
+            _told_of_failure(handling, conversation)
             await _left_alone(peer)
         await expect_within("closing again", peer.target.aclose)
 
@@ -305,7 +281,7 @@ async def closed_targets_answer_nothing(harness: TargetHarness) -> None:
                 await _echoed(harness, peer.target, [b"x"])
             await expect_within("closing", peer.target.aclose)
             conversation = Conversation(dialect.head(), [dialect.piece(b"x"), dialect.end()])
-            async with _handled(peer.target, conversation) as handling:
+            async with handled(peer.target, conversation) as handling:
                 await expect_within("the failure", handling.over.wait)
             handling.fail()
             assert not conversation.sent, "a closed target answered"
@@ -317,7 +293,7 @@ async def nothing_is_left(harness: TargetHarness) -> None:
         async with harness.peer(Behaviour.ECHO) as peer:
             await _echoed(harness, peer.target, [b"x"])
             conversation = Conversation(harness.dialect.head())
-            async with _handled(peer.target, conversation) as handling:
+            async with handled(peer.target, conversation) as handling:
                 await _begun(harness, conversation)
                 handling.scope.cancel()
             await _echoed(harness, peer.target, [b"y"])

@@ -35,6 +35,8 @@ class Dialect:
         end: Makes the envelope after the last.
         answer: Makes what begins an answer; None where it begins with its first piece.
         answered: Makes the envelope after the last of an answer.
+        half_closes: Whether one side may end and hear the rest of the other; if not, an end is both sides'.
+        tells_failure: Whether an end says that what it ends is not whole.
     """
 
     protocol: str
@@ -43,6 +45,8 @@ class Dialect:
     end: Callable[[], SessionPayload]
     answer: Callable[[], SessionPayload | None]
     answered: Callable[[], SessionPayload]
+    half_closes: bool = True
+    tells_failure: Callable[[SessionPayload], bool] = lambda _: False
 
     def data_of(self, payload: SessionPayload) -> bytes:
         """The bytes in an envelope, whichever way it goes."""
@@ -60,6 +64,9 @@ class Dialect:
 
 
 _MESSAGES: Final = (WebSocketOpcode.BINARY, WebSocketOpcode.CONTINUATION)
+
+_BAD_GATEWAY: Final = (1014).to_bytes(2)
+"""The close code of a conversation whose upstream is lost (docs/reference/websocket.md)."""
 
 _FIELDS: Final = (b"host", b"kit.test")
 
@@ -99,6 +106,8 @@ WEBSOCKET: Final = Dialect(
     _close,
     lambda: HttpResponse(101),
     _close,
+    half_closes=False,
+    tells_failure=lambda end: isinstance(end, WebSocketFrame) and end.payload[:2] == _BAD_GATEWAY,
 )
 TCP: Final = Dialect("tcp", lambda: TcpOpen("kit"), BodyChunk, _last_chunk, _nothing, _last_chunk)
 

@@ -7,13 +7,14 @@ from contextlib import AbstractAsyncContextManager
 from typing import ClassVar
 
 from tunnel.ports.target import UpstreamTarget
+from tunnel.testing.harness import Harness
 from tunnel.testing.target.dialects import Dialect
 from tunnel.testing.target.peer import Behaviour, Peer
 
 __all__ = ["TargetHarness"]
 
 
-class TargetHarness(ABC):
+class TargetHarness(Harness, ABC):
     """Makes targets of one kind, and what stands behind them."""
 
     dialect: ClassVar[Dialect]

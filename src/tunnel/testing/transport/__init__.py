@@ -11,9 +11,7 @@
         async def sever(self, link: Link) -> None: ...
 
     class TestSmokeSignals(TransportContract):
-        @pytest.fixture
-        def harness(self) -> TransportHarness:
-            return SmokeSignalHarness()
+        harness = SmokeSignalHarness
 
 ``TRANSPORT`` is the same without pytest: ``TRANSPORT.verdict(SmokeSignalHarness)``.
 """

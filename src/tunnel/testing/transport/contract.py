@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import settings
-
-from tunnel.testing.contract import EXAMPLES, Check
-from tunnel.testing.event_loops import EventLoop
+from tunnel.testing.contract_tests import ContractTests
 from tunnel.testing.transport import any_order, backpressure, cancellation, delivery, ends, listening
 from tunnel.testing.transport.harness import TransportHarness
 from tunnel.testing.transport.rules import TRANSPORT
@@ -17,27 +13,7 @@ SCENARIOS = (delivery, ends, backpressure, cancellation, listening, any_order)
 """The modules whose checks are the contract's; importing them adds these."""
 
 
-class TransportContract:
-    """What every transport must do; a test for each check, with its rule in the name.
+class TransportContract(ContractTests[TransportHarness]):
+    """What every transport must do; a subclass says which harness, and may choose the event loop."""
 
-    Subclasses give a ``harness`` fixture. They may give another ``anyio_backend``, a fixture or a parameter: the event
-    loops to run on, as ``tunnel.testing.event_loops`` has them.
-    """
-
-    examples = EXAMPLES
-    """Drawn examples of each check that draws."""
-
-    @pytest.fixture
-    def harness(self) -> TransportHarness:
-        """A harness of the transport in question."""
-        raise NotImplementedError("a subclass of TransportContract gives the fixture `harness`")
-
-    @pytest.fixture
-    def anyio_backend(self) -> EventLoop:
-        """Which event loop to run on."""
-        return "asyncio"
-
-    @pytest.mark.parametrize("check", TRANSPORT.checks, ids=str)
-    def test_rule(self, check: Check[TransportHarness], harness: TransportHarness, anyio_backend: EventLoop) -> None:
-        """The transport keeps the rule."""
-        check.run(harness, anyio_backend, examples=self.examples, drawn_anew=not settings().derandomize)
+    contract = TRANSPORT

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 
 from tunnel.ports.transport import Link, LinkService, Listener, Transport
+from tunnel.testing.harness import Harness
 from tunnel.testing.transport.capabilities import TransportCapabilities
 from tunnel.testing.transport.clogged import Clogged
 from tunnel.testing.transport.held_links import HeldLinks
@@ -20,11 +21,8 @@ CONNECT_S: Final = 10.0
 """Connecting within one machine takes milliseconds; the rest is for a busy one."""
 
 
-class TransportHarness(ABC):
-    """Makes links of one transport. What is given to ``TransportContract``.
-
-    Belongs to no event loop: the checks that draw examples use it on several, one after another.
-    """
+class TransportHarness(Harness, ABC):
+    """Makes links of one transport. What is given to ``TransportContract``."""
 
     scheme: str
     """Scheme of its URLs, and ``PeerInfo.transport`` of its links."""
