@@ -26,7 +26,7 @@ from mutation.mentions import Mentions
 from mutation.mutants import Mutant
 from mutation.processes import NOT_HERE, NOTICED, SURVIVED, Verdict, allow_cpu_s, answers, verdicts
 from mutation.suite import Suite, collected
-from mutation.tree import DOMAIN, ROOT, TESTS
+from mutation.tree import DOMAIN, ROOT, TESTS, short_name
 
 __all__ = ["Trial", "outcomes", "planned"]
 
@@ -73,7 +73,7 @@ def outcomes(trials: Sequence[Trial], workers: int) -> list[Verdict | None]:
         or (trial.imported and trial.tests and found[number] in (None, Verdict.SURVIVED))
     ]
     works = [partial(_fresh, trials[number]) for number in fresh]
-    for number, verdict in _told("imported anew", works, workers):
+    for number, verdict in _told("imported anew", [trials[number] for number in fresh], works, workers):
         found[fresh[number]] = verdict
     return found
 
@@ -93,7 +93,7 @@ def _in_loaded(trials: Sequence[Trial], workers: int) -> list[Verdict]:
             gc.collect()
             gc.freeze()
             works = [partial(_replaced, trial, functions, suite) for trial in trials]
-            for number, verdict in _told("put in place", works, workers):
+            for number, verdict in _told("put in place", trials, works, workers):
                 found[number] = verdict
 
         collected([TESTS], work)
@@ -165,13 +165,21 @@ def _parsed(path: Path) -> tuple[CodeType, ast.Module]:
     return compile(tree, str(path), "exec"), tree
 
 
-def _told(way: str, works: Sequence[Callable[[], int]], workers: int) -> Iterator[tuple[int, Verdict]]:
-    """The verdicts, with a line about progress now and then."""
+def _told(
+    way: str, trials: Sequence[Trial], works: Sequence[Callable[[], int]], workers: int
+) -> Iterator[tuple[int, Verdict]]:
+    """The verdicts; what survives is told at once, and now and then how far it is."""
     began = told = time.monotonic()
-    for done, outcome in enumerate(verdicts(works, workers), start=1):
-        yield outcome
+    for done, (number, verdict) in enumerate(verdicts(works, workers), start=1):
+        if verdict is Verdict.SURVIVED:
+            _say(f"{way}, survives: {short_name(trials[number].path)}: {trials[number].mutant}")
         now = time.monotonic()
         if now - told > _PROGRESS_EVERY_S or done == len(works):
             told = now
-            sys.stdout.write(f"{done} of {len(works)} {way}, {now - began:.0f} s\n")
-            sys.stdout.flush()
+            _say(f"{done} of {len(works)} {way}, {now - began:.0f} s")
+        yield number, verdict
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -444,3 +444,43 @@ def test_metadata_answers_on_sessions_of_ours() -> None:
     trailer = GrpcFrame(GrpcFrameType.TRAILER)
     assert mux.receive(counted(1, (1, answer), (1, trailer)), 0.0).violation is None
     assert [session.take(0.0), session.take(0.0)] == [answer, trailer]
+
+
+# -- what the handler hears
+
+
+def test_handler_hears_that_the_peer_wants_no_more() -> None:
+    ends = Ends()
+    session, peer = ends.open(POST)
+    peer.stop_receiving("enough")
+    ends.send(1)
+    assert ends.deliver(0).changed == [session]
+
+
+def test_part_of_a_head_is_no_news() -> None:
+    ends = Ends()
+    session, _ = ends.open(GET)
+    received = ends.client.receive(counted(1, (session.id, HttpResponse(200, more=True))), ends.now)
+    assert received.changed == []
+    assert not session.readable
+
+
+def test_reset_drops_what_was_not_read() -> None:
+    ends = Ends()
+    session, peer = ends.open(GET)
+    peer.offer(HttpResponse(200))
+    ends.move()
+    assert session.unread_bytes
+    session.reset(ENOUGH)
+    assert session.unread_bytes == 0
+    with pytest.raises(SessionError):
+        session.take(ends.now)
+
+
+def test_credit_of_an_opening_goes_back_since_a_handler_has_it_at_once() -> None:
+    ends = Ends(Limits(session_window_bytes=8 * KIB))
+    head = HttpRequest("POST", body=bytes(2 * KIB - POST.cost))
+    session, _ = ends.open(head)
+    ends.settle()
+    assert head.cost == 2 * KIB
+    assert session.send_window.credit == 8 * KIB
