@@ -63,7 +63,7 @@ def sites(tree: ast.Module) -> list[Site]:
 
 
 def _sites(node: ast.AST, around: _Surroundings) -> Iterator[Site]:
-    if _is_type_checking(node) or _names_exports(node):
+    if _is_type_checking(node) or _names_exports(node) or _asserts_lengths(node):
         return
     if isinstance(node, ast.stmt):
         around = replace(around, header=_header(node))
@@ -134,6 +134,11 @@ def _names_exports(node: ast.AST) -> bool:
     return isinstance(node, ast.Assign) and any(
         isinstance(target, ast.Name) and target.id in _NAMES_WITHOUT_BEHAVIOUR for target in node.targets
     )
+
+
+def _asserts_lengths(node: ast.AST) -> bool:
+    """Whether this is ``strict`` of ``zip``, which says what is so and changes nothing."""
+    return isinstance(node, ast.keyword) and node.arg == "strict"
 
 
 def _is_docstring(node: ast.AST) -> bool:
