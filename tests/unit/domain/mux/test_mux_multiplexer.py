@@ -595,11 +595,12 @@ def test_going_away_is_said_once_and_not_after_the_end() -> None:
 
 
 def test_only_the_client_keeps_a_tunnel_in_which_nothing_is_under_way() -> None:
-    client, server = (
-        Multiplexer(opens_odd=odd, local=Limits(), remote=Limits(), budget=None, now=0.0) for odd in (True, False)
-    )
-    assert client.detach(0.0) is None
-    assert server.detach(0.0) == "nothing was under way"
+    ends = Ends()
+    ends.client.go_away("shutdown")
+    ends.server.go_away("shutdown")
+    ends.settle()
+    assert ends.client.detach(ends.now) is None
+    assert ends.server.detach(ends.now) == "nothing was under way"
 
 
 def test_frame_without_news_says_so() -> None:
