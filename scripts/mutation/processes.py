@@ -63,15 +63,15 @@ def answers(works: Sequence[Callable[[], _T]]) -> list[_T]:
                 os._exit(code)
         os.close(writing)
         pipes.append((child, reading))
-    found: list[_T] = []
+    written: list[bytes] = []
+    failed = False
     for child, reading in pipes:
         with open(reading, "rb") as pipe:
-            written = pipe.read()
-        _, status = os.waitpid(child, 0)
-        if status:
-            raise SystemExit(1)
-        found.append(pickle.loads(written))  # noqa: S301 - written by this program
-    return found
+            written.append(pipe.read())
+        failed = bool(os.waitpid(child, 0)[1]) or failed
+    if failed:
+        raise SystemExit(1)
+    return [pickle.loads(each) for each in written]  # noqa: S301 - written by this program
 
 
 def verdicts(trials: Sequence[Callable[[], int]], at_once: int) -> Iterator[tuple[int, Verdict]]:

@@ -94,7 +94,7 @@ class _Work:
 
     def __init__(self, work: Callable[[Suite], None]) -> None:
         self._work = work
-        self.done = False
+        self.exit: SystemExit | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -105,17 +105,25 @@ class _Work:
         session.config.pluginmanager.unregister(name="terminalreporter")
         suite = Suite(session.items)
         session.config.pluginmanager.register(suite)
-        self.done = True
-        self._work(suite)
+        try:
+            self._work(suite)
+        except SystemExit as exit:
+            # pytest would take it for a fault of its own.
+            self.exit = exit
         return True
 
 
-def collected(files: Sequence[Path], work: Callable[[Suite], None]) -> bool:
-    """Do ``work`` with the tests of the files; false when they cannot be collected."""
+def collected(files: Sequence[Path], work: Callable[[Suite], None]) -> None:
+    """Do ``work`` with the tests of the files; nothing when they cannot be collected.
+
+    Raises:
+        SystemExit: ``work`` did.
+    """
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
     sys.dont_write_bytecode = True
     # The long variants are no unit tests.
     os.environ.pop("TUNNEL_FULL", None)
     plugin = _Work(work)
     pytest.main([*_PYTEST, *map(str, files)], plugins=[plugin])
-    return plugin.done
+    if plugin.exit is not None:
+        raise plugin.exit

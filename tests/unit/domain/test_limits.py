@@ -77,3 +77,8 @@ def test_first_problem_of_several_is_told() -> None:
     problem = Limits(session_window_bytes=0, max_sessions=0).problem()
     assert problem is not None
     assert problem.startswith("session_window_bytes is 0")
+
+
+@pytest.mark.parametrize(("window", "chunk"), [(8 * KIB, 2 * KIB), (256 * KIB, 64 * KIB), (1024 * KIB, 64 * KIB)])
+def test_envelope_costs_a_quarter_of_the_window_at_most(window: int, chunk: int) -> None:
+    assert Limits(session_window_bytes=window).chunk_cost == chunk
