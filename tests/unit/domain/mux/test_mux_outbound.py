@@ -459,3 +459,20 @@ def test_control_of_a_session_is_said_once() -> None:
     session.reset(ENOUGH)
     assert kinds(ends.client.next_frame(ends.now)) == [Error]
     assert ends.client.next_frame(ends.now) is None
+
+
+def test_going_away_is_said_of_the_tunnel_and_of_no_session() -> None:
+    ends = Ends()
+    ends.client.go_away("shutdown")
+    assert ids(ends.client.next_frame(ends.now)) == [0]
+
+
+def test_what_was_granted_is_not_granted_again() -> None:
+    ends = Ends()
+    ((_, peer),) = streams(ends, 1)
+    for _ in range(2):
+        peer.control_grant += 5
+        ends.server._out.control(peer)
+        frame = ends.server.next_frame(ends.now)
+        assert frame is not None
+        assert [envelope.payload for envelope in frame.envelopes] == [WindowUpdate(5)]
