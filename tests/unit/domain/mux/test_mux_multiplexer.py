@@ -635,3 +635,38 @@ def test_session_whose_head_came_in_parts_is_opened_once() -> None:
     body = mux.receive(counted(3, (1, BodyChunk(b"x"))), 0.0)
     assert (opening.opened, len(whole.opened), body.opened) == ([], 1, [])
     assert body.changed == whole.opened
+
+
+def test_sessions_are_counted_whether_their_opening_was_framed_or_not() -> None:
+    ends = Ends()
+    ends.open(POST)
+    ends.client.open(POST, ends.now)
+    assert ends.client.session_count == 2
+
+
+def test_sessions_of_the_peer_do_not_count_against_what_it_takes() -> None:
+    ends = Ends(Limits(max_sessions=2))
+    for _ in range(2):
+        ends.open(POST, side=1)
+    ends.client.open(POST, ends.now)
+    ends.client.open(POST, ends.now)
+    with pytest.raises(SessionError):
+        ends.client.open(POST, ends.now)
+
+
+def test_end_tells_every_session_once_though_some_are_over() -> None:
+    ends = Ends()
+    over, _ = ends.open(POST)
+    going, _ = ends.open(POST)
+    over.reset(ENOUGH)
+    assert ends.client.end("gone") == [going]
+    assert not ends.client.sendable
+
+
+def test_opening_may_fill_the_window_and_no_more() -> None:
+    limits = Limits(session_window_bytes=8 * KIB)
+    exact = HttpRequest("POST", body=bytes(8 * KIB - POST.cost))
+    larger = HttpRequest("POST", body=bytes(8 * KIB - POST.cost + 1))
+    mux = multiplexer(local=limits)
+    received = mux.receive(counted(1, (1, exact), (3, larger)), 0.0)
+    assert [session.id for session in received.opened] == [1]

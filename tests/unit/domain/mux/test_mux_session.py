@@ -484,3 +484,35 @@ def test_credit_of_an_opening_goes_back_since_a_handler_has_it_at_once() -> None
     ends.settle()
     assert head.cost == 2 * KIB
     assert session.send_window.credit == 8 * KIB
+
+
+def test_head_that_came_in_parts_and_ended_ends_the_peers_direction() -> None:
+    ends = Ends()
+    session, _ = ends.open(GET)
+    whole = HttpResponse(200, end=True)
+    parts = [(session.id, HttpResponse(200, more=True)), (session.id, HeadPart(encode_payload(whole), end=True))]
+    assert ends.client.receive(counted(1, *parts), ends.now).changed == [session]
+    assert session.state is SessionState.CLOSED
+    assert session.take(ends.now) == whole
+    assert session.unread_bytes == 0
+
+
+def test_part_that_completes_a_head_costs_the_reader_nothing_more() -> None:
+    ends = Ends()
+    session, _ = ends.open(GET)
+    parts = [(session.id, HttpResponse(200, more=True)), (session.id, HeadPart(encode_payload(HttpResponse(200))))]
+    ends.client.receive(counted(1, *parts), ends.now)
+    assert (session.readable, session.unread_bytes) == (True, 0)
+
+
+def test_stopping_drops_what_was_not_read_and_a_done_handler_keeps_nothing() -> None:
+    ends = Ends()
+    session, peer = ends.open(POST)
+    peer.offer(HttpResponse(200))
+    ends.move()
+    session.stop_receiving("")
+    assert session.unread_bytes == 0
+    session.offer(END)
+    ends.move()
+    session.finish()
+    assert session.receive_window is None
