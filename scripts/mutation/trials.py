@@ -56,6 +56,9 @@ def planned(path: Path, mutant: Mutant, coverage: Coverage, mentions: Mentions) 
     if not site.function:
         lines |= mentions.of(site.names)
     tests = coverage.running(lines)
+    if not site.function:
+        # A test may read a table or a constant and run no line of the domain.
+        tests += [test for test in coverage.took_s if test not in set(tests) and _is_named_after(path, test)]
     allowed_s = {test: _LEAST_S + _TIMES_AS_LONG * coverage.took_s[test] for test in tests}
     return Trial(path, mutant, tests, allowed_s, imported)
 
@@ -138,11 +141,16 @@ def _fresh(trial: Trial) -> int:
 def _nearest_first(trial: Trial) -> list[list[str]]:
     """Tests of the files named after the module, those beside them, and the others: loading them is what takes long."""
     folder = TESTS / trial.path.parent.relative_to(DOMAIN)
-    stem = trial.path.stem.removeprefix("_").rstrip("s")
-    named = [test for test in trial.tests if _file(test).parent == folder and stem in _file(test).stem]
+    named = [test for test in trial.tests if _is_named_after(trial.path, test)]
     beside = [test for test in trial.tests if _file(test).parent == folder and test not in set(named)]
     near = {*named, *beside}
     return [tests for tests in (named, beside, [test for test in trial.tests if test not in near]) if tests]
+
+
+def _is_named_after(path: Path, test: str) -> bool:
+    file = _file(test)
+    folder = TESTS / path.parent.relative_to(DOMAIN)
+    return file.parent == folder and path.stem.removeprefix("_").rstrip("s") in file.stem
 
 
 def _file(test: str) -> Path:
