@@ -55,10 +55,11 @@ check: $(INSTALLED) ## the whole gate: format, lint, types, import contracts, ge
 docs: $(INSTALLED) ## build the documentation as a site into build/site, with every link checked
 	$(MKDOCS)
 
-full: $(INSTALLED) ## the tests at full length: minutes of throttled links, thousands of examples
+full: $(INSTALLED) ## the tests at full length, minutes of throttled links and thousands of examples, then make mutation
 	TUNNEL_FULL=1 $(PYTEST) $(ARGS)
+	$(BIN)/python scripts/mutate.py
 
-mutation: $(INSTALLED) ## change the domain one operator at a time and count what its tests notice (ARGS="--survivors mux/windows")
+mutation: $(INSTALLED) ## change the domain one operator at a time and count what its tests notice (ARGS="mux/windows")
 	$(BIN)/python scripts/mutate.py $(ARGS)
 
 mutants: $(INSTALLED) ## break adapters on purpose, and print which rule of their contract finds each

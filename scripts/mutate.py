@@ -4,264 +4,91 @@
 
     python scripts/mutate.py                       # all of the domain
     python scripts/mutate.py mux/windows rules     # some of it
-    python scripts/mutate.py --survivors mux       # and show what was not noticed
+    python scripts/mutate.py --every 10            # one mutant in ten
 
-Each mutant is tried in a process of its own, forked from one that has loaded the test tools but nothing of ``tunnel``.
-The tests named after the module run first, those beside them only if it survives. A mutant that makes them take too
-long counts as noticed, and is counted apart. Those in ``tests/mutation/survivors.toml`` are known to change nothing
-that matters; each says why, and one that is no mutant any more is an error.
+First the tests are run once, to learn which of them run which lines; then each mutant meets those that run its line, in
+a process of its own (``mutation/trials.py``). What takes too long is counted apart. Survivors are shown. Those in
+``tests/mutation/survivors.toml`` are known, with a reason each, and are not tried again; one that is not there makes
+this fail, and so does a score below the least.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.abc
-import importlib.machinery
-import importlib.util
+import ast
 import os
-import signal
 import sys
-import time
-import tomllib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
-from pathlib import Path
-from types import CodeType, ModuleType
+from collections.abc import Sequence
 
-import anyio  # noqa: F401 - loaded once, for all trials
-import hypothesis  # noqa: F401
+# Loaded once, for all trials that load the domain anew.
+import anyio  # noqa: F401
+import hypothesis.stateful  # noqa: F401
 import msgspec  # noqa: F401
-import pytest
-from mutants import Mutant, mutants
+import pytest  # noqa: F401
+from mutation.measurement import measured
+from mutation.mentions import Mentions
+from mutation.mutants import mutants
+from mutation.report import HEADING, Score, total
+from mutation.survivors import known, listed
+from mutation.tree import SURVIVORS, module_files, short_name
+from mutation.trials import outcomes, planned
 
-ROOT = Path(__file__).resolve().parents[1]
-DOMAIN = ROOT / "src" / "tunnel" / "domain"
-TESTS = ROOT / "tests" / "unit" / "domain"
-SURVIVORS = ROOT / "tests" / "mutation" / "survivors.toml"
-
-_TIMES_AS_LONG = 5
-_LEAST_TIMEOUT_S = 10.0
-_PYTEST = ("-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(ROOT))
-
-
-class Verdict(IntEnum):
-    """What became of a mutant; the numbers are exit codes of its process."""
-
-    SURVIVED = 0
-    NOTICED = 1
-    TOO_SLOW = 2
-
-
-@dataclass
-class Score:
-    """The mutants of one module."""
-
-    module: str
-    noticed: int = 0
-    too_slow: int = 0
-    accepted: int = 0
-    survived: list[Mutant] = field(default_factory=list)
-
-    @property
-    def counted(self) -> int:
-        return self.noticed + self.too_slow + len(self.survived)
-
-    @property
-    def percent(self) -> float:
-        return 100.0 * (self.noticed + self.too_slow) / self.counted if self.counted else 100.0
-
-    def __str__(self) -> str:
-        return (
-            f"{self.module:36} {self.counted:5} {self.noticed:8} {self.too_slow:9} {len(self.survived):9} "
-            f"{self.accepted:9} {self.percent:6.1f} %"
-        )
-
-
-class _MutatedLoader(importlib.abc.InspectLoader):
-    def __init__(self, code: CodeType) -> None:
-        self._code = code
-
-    def get_code(self, fullname: str) -> CodeType:
-        return self._code
-
-    def get_source(self, fullname: str) -> None:
-        return None
-
-
-class _MutatedFinder(importlib.abc.MetaPathFinder):
-    """Finds one module, mutated."""
-
-    def __init__(self, name: str, path: Path, code: CodeType) -> None:
-        self._name = name
-        self._path = path
-        self._code = code
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self._name:
-            return None
-        package = [str(self._path.parent)] if self._path.name == "__init__.py" else None
-        spec = importlib.machinery.ModuleSpec(
-            fullname, _MutatedLoader(self._code), origin=str(self._path), is_package=package is not None
-        )
-        if package is not None:
-            spec.submodule_search_locations = package
-        return spec
-
-
-def in_process(work: Callable[[], int], timeout_s: float) -> Verdict:
-    """Run ``work`` in a forked process of at most ``timeout_s`` seconds; what it returns is 0 when nothing failed."""
-    child = os.fork()
-    if child == 0:
-        os.setpgid(0, 0)
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
-        code = int(Verdict.NOTICED)
-        try:
-            code = int(Verdict.NOTICED if work() else Verdict.SURVIVED)
-        finally:
-            # Nothing that the parent has registered is to run here.
-            os._exit(code)
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return Verdict.SURVIVED if status == 0 else Verdict.NOTICED
-        time.sleep(0.01)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return Verdict.TOO_SLOW
-
-
-def module_name(path: Path) -> str:
-    """``tunnel.domain.mux.windows`` of the file."""
-    parts = path.relative_to(ROOT / "src").with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def tests_of(path: Path) -> tuple[list[Path], list[Path]]:
-    """The test files named after the module, and the others that mirror its package."""
-    folder = TESTS / path.parent.relative_to(DOMAIN)
-    files = sorted(folder.glob("test_*.py")) if folder.is_dir() else []
-    stem = path.stem.removeprefix("_")
-    named = [file for file in files if stem in file.stem or stem.rstrip("s") in file.stem]
-    return named, [file for file in files if file not in named]
-
-
-def run_tests(files: Sequence[Path], finder: _MutatedFinder | None) -> int:
-    """Exit code of the tests, run here, with the module that ``finder`` finds."""
-    if finder is not None:
-        sys.meta_path.insert(0, finder)
-    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-    sys.dont_write_bytecode = True
-    return int(pytest.main([*_PYTEST, *map(str, files)]))
-
-
-def trial(path: Path, mutant: Mutant, suites: Sequence[tuple[Sequence[Path], float]]) -> Verdict:
-    """What the suites, one after the other, make of the mutant."""
-    try:
-        code = compile(mutant.tree, str(path), "exec")
-    except (SyntaxError, ValueError):
-        # A break outside a loop, and the like, is no program at all.
-        return Verdict.NOTICED
-    finder = _MutatedFinder(module_name(path), path, code)
-    for files, timeout_s in suites:
-        verdict = in_process(lambda files=files: run_tests(files, finder), timeout_s)  # type: ignore[misc]
-        if verdict is not Verdict.SURVIVED:
-            return verdict
-    return Verdict.SURVIVED
-
-
-def timed(files: Sequence[Path]) -> float:
-    """Seconds to give a mutant for these tests.
-
-    Raises:
-        SystemExit: They fail as things are.
-    """
-    began = time.monotonic()
-    if in_process(lambda: run_tests(files, None), 600.0) is not Verdict.SURVIVED:
-        raise SystemExit(f"these tests fail without any mutant: {' '.join(map(str, files))}")
-    return max(_LEAST_TIMEOUT_S, _TIMES_AS_LONG * (time.monotonic() - began))
-
-
-def score(path: Path, accepted: dict[str, str], every: int) -> Score:
-    """Try a module's mutants: all, or one in ``every``."""
-    result = Score(path.relative_to(DOMAIN).with_suffix("").as_posix())
-    suites = [(files, timed(files)) for files in tests_of(path) if files]
-    unmet = set(accepted)
-    for number, mutant in enumerate(mutants(path.read_text())):
-        if mutant.change in accepted:
-            unmet.discard(mutant.change)
-            result.accepted += 1
-            continue
-        if number % every:
-            continue
-        match trial(path, mutant, suites):
-            case Verdict.NOTICED:
-                result.noticed += 1
-            case Verdict.TOO_SLOW:
-                result.too_slow += 1
-            case Verdict.SURVIVED:
-                result.survived.append(mutant)
-    if unmet:
-        raise SystemExit(f"{SURVIVORS.name}: no such mutants of {result.module} any more: {sorted(unmet)}")
-    return result
-
-
-def modules(wanted: Sequence[str]) -> list[Path]:
-    """Files of the modules and packages named, all when none is.
-
-    Raises:
-        SystemExit: There is no such module.
-    """
-    found: list[Path] = []
-    for name in wanted or ["."]:
-        path = DOMAIN / name
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
-        missing = [file for file in files if not file.is_file()]
-        if missing:
-            raise SystemExit(f"no module or package of the domain: {name}")
-        found += files
-    return [file for file in found if next(mutants(file.read_text()), None) is not None]
-
-
-def known_survivors() -> dict[str, dict[str, str]]:
-    """By module: mutants that change nothing that matters, and why."""
-    return {
-        module: {each["change"]: each["reason"] for each in entries}
-        for module, entries in tomllib.loads(SURVIVORS.read_text()).items()
-    }
+_LEAST_PERCENT = 90.0
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("modules", nargs="*", help="mux/windows, rules, ...; none: all of the domain")
-    parser.add_argument("--survivors", action="store_true", help="show what was not noticed")
     parser.add_argument("--every", type=int, default=1, help="try one mutant in so many")
-    parser.add_argument("--least", type=float, default=0.0, help="fail below this score, in percent")
+    parser.add_argument("--least", type=float, default=_LEAST_PERCENT, help="fail below this score of all, in percent")
+    parser.add_argument("--listed", action="store_true", help="try known survivors too")
+    parser.add_argument("--survivors", action="store_true", help="show known survivors, and why")
+    parser.add_argument("--longest", type=float, default=600.0, help="leave out tests of more seconds under the tracer")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="trials at once")
     options = parser.parse_args(arguments)
-    os.nice(10)
-    known = known_survivors()
-    scores: list[Score] = []
-    say(f"{'module':36} {'count':>5} {'noticed':>8} {'too slow':>9} {'survived':>9} {'accepted':>9} {'score':>8}")
-    for path in modules(options.modules):
-        name = path.relative_to(DOMAIN).with_suffix("").as_posix()
-        scores.append(score(path, known.get(name, {}), options.every))
-        say(str(scores[-1]))
-        if options.survivors:
-            for mutant in scores[-1].survived:
-                say(f"    {mutant}")
-    total = Score("all")
+    scores = scored(options)
     for each in scores:
-        total.noticed += each.noticed
-        total.too_slow += each.too_slow
-        total.accepted += each.accepted
-        total.survived += each.survived
-    say(str(total))
-    return int(total.percent < options.least)
+        say(str(each))
+        for line in each.survived:
+            say(f"    {line}")
+        if options.survivors:
+            for mutant, survivor in each.listed:
+                say(f"    {mutant}   ({survivor.reason})")
+    whole = total("all", scores)
+    say(HEADING)
+    say(str(whole))
+    return int(bool(whole.survived) or whole.percent < options.least)
+
+
+def scored(options: argparse.Namespace) -> list[Score]:
+    """Try the mutants of the modules that were asked for."""
+    coverage = measured(options.workers, options.longest)
+    say(f"{len(coverage.took_s)} tests take {sum(coverage.took_s.values()):.0f} s under the tracer")
+    mentions = Mentions()
+    for path in module_files(()):
+        mentions.add(path, ast.parse(path.read_text()))
+    survivors = known(SURVIVORS)
+    scores: list[Score] = []
+    trials = []
+    tried: list[Score] = []
+    for path in module_files(options.modules):
+        made = list(mutants(ast.parse(path.read_text())))
+        if not made:
+            continue
+        score = Score(short_name(path))
+        scores.append(score)
+        try:
+            accepted = {} if options.listed else listed(survivors.get(score.module, ()), made)
+        except ValueError as error:
+            raise SystemExit(f"{SURVIVORS.name}: {score.module}: {error}") from error
+        score.listed += [(made[number], survivor) for number, survivor in accepted.items()]
+        for number, mutant in enumerate(made):
+            if number not in accepted and number % options.every == 0:
+                trials.append(planned(path, mutant, coverage, mentions))
+                tried.append(score)
+    for trial, score, verdict in zip(trials, tried, outcomes(trials, options.workers), strict=True):
+        score.add(trial.mutant, verdict)
+    return scores
 
 
 def say(line: str) -> None:

@@ -84,3 +84,8 @@ def test_timeout_is_never_written_shorter_than_it_is_and_little_longer(timeout_s
     read = parse_timeout(format_timeout(timeout_s))
     assert read >= timeout_s * (1 - 1e-9)
     assert read <= timeout_s * 1.04 + 2e-6
+
+
+@pytest.mark.parametrize(("timeout_s", "written"), [(99.999999, b"99999999u"), (100.0, b"100000m"), (0.0, b"1u")])
+def test_finest_unit_of_eight_digits_is_written(timeout_s: float, written: bytes) -> None:
+    assert format_timeout(timeout_s) == written

@@ -77,3 +77,26 @@ def test_first_problem_of_several_is_told() -> None:
     problem = Limits(session_window_bytes=0, max_sessions=0).problem()
     assert problem is not None
     assert problem.startswith("session_window_bytes is 0")
+
+
+@pytest.mark.parametrize(("window", "chunk"), [(8 * KIB, 2 * KIB), (256 * KIB, 64 * KIB), (1024 * KIB, 64 * KIB)])
+def test_envelope_costs_a_quarter_of_the_window_at_most(window: int, chunk: int) -> None:
+    assert Limits(session_window_bytes=window).chunk_cost == chunk
+
+
+def test_defaults_are_those_of_the_protocol_page() -> None:
+    assert Limits() == Limits(
+        max_frame_bytes=262_144,
+        session_window_bytes=65_536,
+        session_window_max_bytes=4_194_304,
+        tunnel_receive_bytes=268_435_456,
+        replay_window_bytes=8_388_608,
+        max_grpc_message_bytes=67_108_864,
+        max_websocket_message_bytes=16_777_216,
+        max_header_bytes=65_536,
+        max_headers=200,
+        max_sessions=20_000,
+        max_links=16,
+        heartbeat_s=5.0,
+        resume_s=30.0,
+    )

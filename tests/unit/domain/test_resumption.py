@@ -110,3 +110,9 @@ def test_token_is_in_no_representation() -> None:
     said = repr(ticket.next_attempt(7))
     assert "token" not in said
     assert repr(TOKEN)[2:10] not in said
+
+
+@pytest.mark.parametrize("only", [False, True])
+def test_request_to_resume_is_shown_without_its_secret(only: bool) -> None:
+    shown = repr(ResumeRequest("t", b"secret", 2, 7, only))
+    assert shown == f"ResumeRequest(tunnel_id='t', attempt=2, received=7{', only=True' if only else ''})"

@@ -52,3 +52,16 @@ def test_failures_after_acceptance_tell_their_message_and_nothing_else(code: Err
 
     later = {ErrorCode.NO_CLIENT, ErrorCode.OVERLOADED, ErrorCode.REFUSED}
     assert (told, reason) == (1013 if code in later else 1014, "message")
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        (b"\x0f\xa0" + b"r" * 123, None),
+        (b"\x0f\xa0" + b"r" * 124, (1002, "control frame too long")),
+        (b"\x0f\xa0\xff", (1007, "the reason is not UTF-8")),
+        (b"\x0f", (1002, "invalid close code")),
+    ],
+)
+def test_what_is_wrong_with_a_payload_has_its_own_code(payload: bytes, problem: tuple[int, str] | None) -> None:
+    assert problem_of_close(payload) == problem

@@ -77,3 +77,13 @@ def test_members_that_never_come_back_leave_the_ring() -> None:
     for turn in range(3 * consistent_hash._SPARE_MEMBERS):
         strategy.choose((Member(f"n{turn}"), Member("stays")), Random(1), b"k")
         assert len(strategy._ring) <= consistent_hash._SPARE_MEMBERS + 4
+
+
+def test_as_many_absent_members_as_present_ones_stay_on_the_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consistent_hash, "_SPARE_MEMBERS", 0)
+    everyone, strategy = members(4), ConsistentHash()
+    for present in (everyone, everyone[:2]):
+        strategy.choose(present, Random(1), b"k")
+    assert len(strategy._ring) == 4
+    strategy.choose(everyone[:1], Random(1), b"k")
+    assert len(strategy._ring) == 1

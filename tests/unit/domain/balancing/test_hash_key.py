@@ -67,6 +67,7 @@ def test_header_is_the_first_of_its_name(headers: tuple[bytes, ...], expected: b
         ((b"cookie", b"sid=abc"), b"abc"),
         ((b"Cookie", b"a=1; sid=abc==; b=2"), b"abc=="),
         ((b"cookie", b"a=1", b"cookie", b"sid=abc"), b"abc"),
+        ((b"accept", b"sid=no", b"cookie", b"sid=abc", b"x-other", b"sid=no"), b"abc"),
         ((b"cookie", b"sid=abc; sid=def"), b"abc"),
         ((b"cookie", b"SID=abc; xsid=1; sid"), b""),
         ((b"cookie", b"a=sid=abc"), b""),

@@ -67,6 +67,54 @@ def test_outcome_of_a_request_from_before_says_nothing():
     assert each.state is CircuitState.HALF_OPEN
 
 
+def test_as_many_probes_as_asked_for_must_succeed():
+    each = circuit(probes=2)
+    run(each, 0.0, *[True] * 4)
+    run(each, 5.0, False)
+    assert each.state is CircuitState.HALF_OPEN
+    assert each.admit(5.0) == 0
+    assert each.admit(5.0) == 5, "one has succeeded, one is under way"
+    each.settle(each.era, 5.0, failed=False)
+    assert each.state is CircuitState.CLOSED
+
+
+def test_probe_that_is_over_leaves_room_for_another():
+    each = circuit(probes=3)
+    run(each, 0.0, *[True] * 4)
+    assert [each.admit(5.0) for _ in range(4)] == [0, 0, 0, 5]
+    each.settle(each.era, 5.0, failed=None)
+    assert [each.admit(5.0) for _ in range(2)] == [0, 5]
+
+
+def test_ratio_is_of_all_requests_of_the_window():
+    each = circuit(failure_ratio=0.25, min_requests=1)
+    run(each, 0.0, False, False, False)
+    assert each.state is CircuitState.CLOSED
+    run(each, 0.0, True)
+    assert each.state is CircuitState.OPEN, "one of four is a quarter"
+
+
+def test_requests_leave_the_window_a_tenth_of_it_at_a_time():
+    each = circuit()
+    run(each, 0.0, True)
+    run(each, 1.0, True)
+    run(each, 2.0, True)
+    run(each, 10.5, True)
+    assert each.state is CircuitState.CLOSED, "the first is out of the window"
+    run(each, 10.5, True)
+    assert each.state is CircuitState.OPEN
+
+
+def test_every_change_of_state_is_another_era():
+    each = circuit()
+    seen = {each.era}
+    for now in (0.0, 5.0, 10.0):
+        run(each, now, *[True] * (4 if now == 0.0 else 1))
+        seen.add(each.era)
+    assert len(seen) == 4
+    assert max(seen) == each.era
+
+
 class CircuitMachine(RuleBasedStateMachine):
     """However requests come and go, no more than ``probes`` pass at once while the circuit is not closed."""
 

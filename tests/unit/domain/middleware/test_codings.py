@@ -22,6 +22,11 @@ COMPRESSIBLE = Compressible(("text/*", "application/json", "+xml"), min_bytes=10
         (b"gzip; q=0.2, identity;q=0.8", False),
         (b"gzip;q=1.000, identity;q=0.8", True),
         (b"gzip;q=nonsense", False),
+        (b"gzip;q=0.5, identity;q=0.5", True),
+        (b"gzip, identity", True),
+        (b"gzip;q=1.9, identity", True),
+        (b"gzip;q=0.5, *;q=0.8", True),
+        (b"br, gzip;q=0", False),
     ],
 )
 def test_coding_is_accepted_as_weights_say(field, accepted):
@@ -48,6 +53,9 @@ def test_coding_is_accepted_as_weights_say(field, accepted):
         (HttpResponse(200, (*TEXT, b"content-encoding", b"br")), False),
         (HttpResponse(200, (*TEXT, b"content-encoding", b"identity")), True),
         (HttpResponse(200, (*TEXT, b"cache-control", b"public, No-Transform")), False),
+        (HttpResponse(200, (*TEXT, b"cache-control", b"public")), True),
+        (HttpResponse(200, (*TEXT, b"x-note", b"no-transform")), True),
+        (HttpResponse(200, (*TEXT, b"x-note", b"1", b"Cache-Control", b"no-transform")), False),
     ],
 )
 def test_only_what_gains_by_it_is_compressed(response, worth):
@@ -60,6 +68,21 @@ def test_entity_tag_becomes_weak_and_what_was_said_of_the_bytes_goes():
         *TEXT,
         *(b"ETag", b'W/"a"', b"vary", b"Accept-Encoding", b"content-encoding", b"gzip"),
     )
+
+
+def test_nothing_at_all_is_not_compressed_however_low_the_bound():
+    assert not Compressible(("text/*",), min_bytes=0)(HttpResponse(200, TEXT, b"", end=True))
+    assert Compressible(("text/*",), min_bytes=0)(HttpResponse(200, TEXT, b"x", end=True))
+
+
+def test_weak_entity_tag_stays_and_other_fields_too():
+    headers = (b"x-note", b"1", *TEXT, b"etag", b'W/"a"', b"vary", b"*")
+    assert coded_headers(headers, b"gzip") == (*headers, b"content-encoding", b"gzip")
+
+
+def test_vary_is_found_among_other_fields():
+    headers = (b"x-note", b"accept-encoding", *TEXT, b"Vary", b"Accept-Encoding")
+    assert varying_headers(headers) == headers
 
 
 def test_vary_is_said_once():

@@ -36,8 +36,23 @@ def test_dummy_is_nobodys():
         "scrypt$14$8$1$00$00",
         "scrypt$25$8$1$" + "0" * 32 + "$" + "0" * 64,
         "md5$" + "0" * 32,
+        "scrypt$0$8$1$" + "0" * 32 + "$" + "0" * 64,
+        "scrypt$14$0$1$" + "0" * 32 + "$" + "0" * 64,
+        "scrypt$14$8$0$" + "0" * 32 + "$" + "0" * 64,
+        "scrypt$14$8$5$" + "0" * 32 + "$" + "0" * 64,
+        "scrypt$16$8$1$" + "0" * 32 + "$" + "0" * 64,
     ],
 )
 def test_malformed_and_costly_hashes_are_refused(text):
     with pytest.raises(ValueError, match=r"hash|costly"):
         PasswordHash.parse(text)
+
+
+@pytest.mark.parametrize("cost", ["15$8$1", "14$16$1", "1$1$4"])
+def test_hash_may_cost_32_mib_and_four_lanes(cost):
+    text = f"scrypt${cost}$" + "0" * 32 + "$" + "0" * 64
+    assert str(PasswordHash.parse(text)) == text
+
+
+def test_hash_of_a_token_has_no_cost_and_no_salt():
+    assert PasswordHash.parse("sha256$" + "0" * 64) == PasswordHash(0, 0, 0, b"", bytes(32))

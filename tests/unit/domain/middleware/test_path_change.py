@@ -56,6 +56,10 @@ def test_regex_cannot_make_dot_segments():
         ({"path": "/a", "prefix": "/b", "by": "/c"}, "prefix"),
         ({"prefix": "/b"}, ""),
         ({"replacement": "x"}, ""),
+        ({"by": "/b"}, ""),
+        ({"regex": "/b"}, ""),
+        ({"prefix": "/b", "by": "c"}, "replace_prefix"),
+        ({"prefix": "/b", "by": "/a/../c"}, "replace_prefix"),
         ({"path": "a"}, "path"),
         ({"path": "/a?b"}, "path"),
         ({"prefix": "/a/../b", "by": "/"}, "prefix"),
@@ -83,3 +87,21 @@ def test_what_was_stripped_and_what_is_left_are_the_path(segments):
         prefix, rest = found
         assert prefix + rest in (path, path + b"/")
         assert rest.startswith(b"/")
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (b"/a/b/c", (b"/a/b", b"/c")),
+        (b"/%61/b", (b"/%61/b", b"/")),
+        (b"/a/x", (b"/a", b"/x")),
+        (b"/ab", None),
+        (b"*", None),
+    ],
+)
+def test_first_prefix_that_fits_is_stripped_as_it_was_received(path, found):
+    assert stripped_prefix(path, (b"/a/b", b"/a")) == found
+
+
+def test_nothing_given_changes_nothing():
+    assert path_change(**NOTHING) is None

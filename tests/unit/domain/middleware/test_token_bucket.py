@@ -48,3 +48,30 @@ def test_never_more_than_burst_and_rate_in_any_span(gaps, rate, burst):
     for first, start in enumerate(taken):
         for last in range(first, len(taken)):
             assert last - first + 1 <= burst + rate * (taken[last] - start) + 1e-3
+
+
+def test_bucket_unused_for_longest_is_forgotten_first():
+    buckets = TokenBuckets(1.0, 2, max_keys=2)
+    buckets.take(b"a", 0.0)
+    buckets.take(b"b", 0.0)
+    buckets.take(b"a", 0.1)
+    buckets.take(b"c", 0.1)
+    assert buckets.take(b"a", 0.1) > 0, "it was used after b"
+    assert buckets.take(b"b", 0.1) == 0.0
+
+
+def test_bucket_that_was_asked_in_vain_is_in_use_too():
+    buckets = TokenBuckets(1.0, 1, max_keys=2)
+    buckets.take(b"a", 0.0)
+    buckets.take(b"b", 0.0)
+    assert buckets.take(b"a", 0.1) > 0
+    buckets.take(b"c", 0.1)
+    assert buckets.take(b"a", 0.1) > 0
+
+
+def test_two_full_buckets_are_dropped_for_each_that_is_made():
+    buckets = TokenBuckets(1.0, 1, max_keys=9)
+    for number in range(6):
+        buckets.take(b"%d" % number, 0.0)
+    buckets.take(b"a", 1.0)
+    assert len(buckets) == 5

@@ -25,6 +25,16 @@ def request(*fields):
         (request(b"x-forwarded-for", b"nonsense, 10.0.0.9"), "", PROXIES, "10.0.0.9"),
         (request(b"x-forwarded-for", b"unknown"), "192.0.2.1", NOBODY, None),
         (request(b"forwarded", b'for="[2001:db9::1]:99";proto=https'), "", NOBODY, "2001:db9::1"),
+        (request(b"accept", b"1.1.1.1", b"X-Forwarded-For", b"192.0.2.1", b"x-b", b"6.6.6.6"), "", NOBODY, "192.0.2.1"),
+        (
+            request(b"accept", b"for=1.1.1.1", b"Forwarded", b"for=192.0.2.1", b"x", b"for=6.6.6.6"),
+            "",
+            NOBODY,
+            "192.0.2.1",
+        ),
+        (request(b"x-forwarded-for", b"1.1.1.1, nonsense, 10.0.0.9"), "", PROXIES, "10.0.0.9"),
+        (request(b"x-forwarded-for", b", ".join([b"1.1.1.1"] + [b"10.0.0.9"] * 31)), "", PROXIES, "1.1.1.1"),
+        (request(b"x-forwarded-for", b", ".join([b"1.1.1.1"] + [b"10.0.0.9"] * 32)), "", PROXIES, "10.0.0.9"),
         (request(), "::ffff:192.0.2.1", NOBODY, "192.0.2.1"),
         (request(), "", NOBODY, None),
         (TcpOpen("ssh", peer="192.0.2.7:99"), "", NOBODY, "192.0.2.7"),
@@ -41,6 +51,10 @@ def test_visitor_is_the_last_that_is_no_trusted_proxy(head, peer, trusted, visit
         ((b"x-forwarded-proto", b"https"), b"https"),
         ((b"forwarded", b"for=1.1.1.1;proto=https"), b"https"),
         ((b"x-forwarded-proto", b"http"), b"http"),
+        ((b"x-forwarded-proto", b"wss"), b"https"),
+        ((b"accept", b"https", b"X-Forwarded-Proto", b"https", b"x-other", b"http"), b"https"),
+        ((b"x-forwarded-proto", b"http", b"x-forwarded-proto", b"https"), b"https"),
+        ((b"forwarded", b"proto=http"), b"http"),
         ((), b"http"),
     ],
 )
@@ -52,3 +66,7 @@ def test_what_is_no_network_is_refused():
     with pytest.raises(ConfigurationError) as caught:
         Networks(("10.0.0.0/8", "localhost"), "allow")
     assert caught.value.key_path == "allow[1]"
+
+
+def test_network_may_be_written_by_any_of_its_addresses():
+    assert ip_address("10.1.0.1") in Networks(("10.1.2.3/16",), "allow")

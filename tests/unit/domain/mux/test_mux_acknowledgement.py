@@ -52,3 +52,13 @@ def test_any_frame_sent_acknowledges() -> None:
     assert not acknowledgement.due
     acknowledgement.took(0, 9.0)
     assert (acknowledgement.received, acknowledgement.deadline) == (2, 9.05)
+
+
+def test_bytes_are_counted_from_nothing_after_each_acknowledgement() -> None:
+    acknowledgement = Acknowledgement(peer_replay_window_bytes=4000)
+    for _ in range(2):
+        acknowledgement.took(999, 0.0)
+        assert not acknowledgement.due
+        acknowledgement.took(1, 0.0)
+        assert acknowledgement.due
+        acknowledgement.told()

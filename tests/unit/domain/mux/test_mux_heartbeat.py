@@ -68,3 +68,24 @@ def test_rate_budget_has_a_burst_and_refills() -> None:
     assert budget.spend(0.1)
     assert not budget.spend(0.1)
     assert [budget.spend(99.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_ping_that_went_out_is_due_no_more() -> None:
+    heartbeat = Heartbeat(5.0, 0.0)
+    heartbeat.tick(5.0)
+    heartbeat.ping(5.0)
+    assert not heartbeat.ping_due
+
+
+def test_ping_that_was_due_when_a_link_was_lost_is_not_sent_on_the_next_at_once() -> None:
+    heartbeat = Heartbeat(5.0, 0.0)
+    heartbeat.tick(5.0)
+    heartbeat.restart(6.0, unacknowledged=False)
+    assert not heartbeat.ping_due
+    assert heartbeat.deadline == 11.0
+
+
+def test_stall_is_told_since_the_last_progress() -> None:
+    heartbeat = Heartbeat(5.0, 0.0)
+    heartbeat.progress(2.0, unacknowledged=True)
+    assert heartbeat.stalled_since == 2.0

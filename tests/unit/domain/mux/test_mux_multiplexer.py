@@ -14,6 +14,7 @@ from tunnel.domain.envelopes import (
     GoAway,
     GrpcFrame,
     GrpcFrameType,
+    HeadPart,
     HttpRequest,
     HttpResponse,
     Payload,
@@ -28,6 +29,7 @@ from tunnel.domain.envelopes import (
 )
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.limits import KIB, Limits
+from tunnel.domain.messagepack import encode_payload
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.multiplexer import Multiplexer
 from tunnel.domain.tunnel_state import TunnelState
@@ -534,3 +536,137 @@ def test_openings_of_one_frame_open_in_order() -> None:
     assert [(session.id, session.head.path) for session in opened] == [
         (2 * number + 1, b"/%d" % number) for number in range(5)
     ]
+
+
+# -- progress, idleness, limits of what a peer grants
+
+
+def test_stall_counts_from_the_first_frame_that_is_not_acknowledged() -> None:
+    ends = Ends()
+    session = ends.client.open(POST, 0.0)
+    ends.client.next_frame(0.0)
+    session.offer(BodyChunk(b"x"))
+    assert ends.client.next_frame(10.0) is not None
+    ends.client.receive(Frame(()), 14.0)
+    assert ends.client.tick(14.9) is None
+    assert ends.client.tick(15.0) == "no frame acknowledged for 15.0 s"
+
+
+def test_nothing_stalls_once_all_is_acknowledged() -> None:
+    ends = Ends()
+    ends.client.open(POST, 0.0)
+    ends.client.next_frame(0.0)
+    ends.client.receive(Frame((), 1), 1.0)
+    ends.client.receive(Frame(()), 15.0)
+    assert ends.client.tick(20.0) is None
+
+
+def test_stall_counts_anew_when_only_some_is_acknowledged() -> None:
+    ends = Ends()
+    session = ends.client.open(POST, 0.0)
+    ends.client.next_frame(0.0)
+    session.offer(BodyChunk(b"x"))
+    ends.client.next_frame(0.0)
+    ends.client.receive(Frame((), 1), 9.0)
+    ends.client.receive(Frame(()), 20.0)
+    assert ends.client.tick(23.9) is None
+    assert ends.client.tick(24.0) == "no frame acknowledged for 15.0 s"
+
+
+def test_control_counts_towards_the_bytes_to_acknowledge() -> None:
+    mux = multiplexer(remote=Limits(replay_window_bytes=256 * KIB))
+    mux.receive(counted(1, (1, GET)), 0.0)
+    mux._acknowledgement.told()
+    mux.receive(counted(2, *[(1, StopSending(""))] * 255), 0.0)
+    assert not mux.sendable
+    mux.receive(counted(3, (1, StopSending(""))), 0.0)
+    assert mux.sendable
+
+
+def test_going_away_is_said_once_and_not_after_the_end() -> None:
+    ends = Ends()
+    ends.client.go_away("shutdown")
+    ends.client.next_frame(0.0)
+    ends.client.go_away("shutdown")
+    assert ends.client.next_frame(0.0) is None
+    ends.server.end("gone")
+    ends.server.go_away("shutdown")
+    assert ends.server.next_frame(0.0) is None
+
+
+def test_only_the_client_keeps_a_tunnel_in_which_nothing_is_under_way() -> None:
+    ends = Ends()
+    ends.client.go_away("shutdown")
+    ends.server.go_away("shutdown")
+    ends.settle()
+    assert ends.client.detach(ends.now) is None
+    assert ends.server.detach(ends.now) == "nothing was under way"
+
+
+def test_frame_without_news_says_so() -> None:
+    received = multiplexer().receive(Frame(()), 0.0)
+    assert (received.going_away, received.opened, received.changed, received.closed) == (False, [], [], None)
+
+
+@pytest.mark.parametrize("granted", [1, (1 << 40) - 1000])
+def test_peer_may_grant_any_credit_within_measure(granted: int) -> None:
+    ends = Ends()
+    session, _ = ends.open(POST)
+    session.send_window.credit = 1000
+    ends.client.receive(counted(ends.client.received + 1, (session.id, WindowUpdate(granted))), 0.0)
+    assert (session.error, session.send_window.credit) == (None, 1000 + granted)
+
+
+@pytest.mark.parametrize("granted", [0, -1, (1 << 40) - 999])
+def test_credit_of_nothing_or_beyond_measure_resets(granted: int) -> None:
+    ends = Ends()
+    session, _ = ends.open(POST)
+    session.send_window.credit = 1000
+    received = ends.client.receive(counted(ends.client.received + 1, (session.id, WindowUpdate(granted))), 0.0)
+    assert received.changed == [session]
+    assert session.error is not None
+    assert session.error.code is ErrorCode.FLOW_CONTROL
+
+
+def test_session_whose_head_came_in_parts_is_opened_once() -> None:
+    mux = multiplexer()
+    opening = mux.receive(counted(1, (1, HttpRequest("GET", more=True))), 0.0)
+    whole = mux.receive(counted(2, (1, HeadPart(encode_payload(HttpRequest("POST"))))), 0.0)
+    body = mux.receive(counted(3, (1, BodyChunk(b"x"))), 0.0)
+    assert (opening.opened, len(whole.opened), body.opened) == ([], 1, [])
+    assert body.changed == whole.opened
+
+
+def test_sessions_are_counted_whether_their_opening_was_framed_or_not() -> None:
+    ends = Ends()
+    ends.open(POST)
+    ends.client.open(POST, ends.now)
+    assert ends.client.session_count == 2
+
+
+def test_sessions_of_the_peer_do_not_count_against_what_it_takes() -> None:
+    ends = Ends(Limits(max_sessions=2))
+    for _ in range(2):
+        ends.open(POST, side=1)
+    ends.client.open(POST, ends.now)
+    ends.client.open(POST, ends.now)
+    with pytest.raises(SessionError):
+        ends.client.open(POST, ends.now)
+
+
+def test_end_tells_every_session_once_though_some_are_over() -> None:
+    ends = Ends()
+    over, _ = ends.open(POST)
+    going, _ = ends.open(POST)
+    over.reset(ENOUGH)
+    assert ends.client.end("gone") == [going]
+    assert not ends.client.sendable
+
+
+def test_opening_may_fill_the_window_and_no_more() -> None:
+    limits = Limits(session_window_bytes=8 * KIB)
+    exact = HttpRequest("POST", body=bytes(8 * KIB - POST.cost))
+    larger = HttpRequest("POST", body=bytes(8 * KIB - POST.cost + 1))
+    mux = multiplexer(local=limits)
+    received = mux.receive(counted(1, (1, exact), (3, larger)), 0.0)
+    assert [session.id for session in received.opened] == [1]

@@ -5,6 +5,7 @@ from mux_kit import CONTROL, GET, POST, SERVER, Ends, counted, multiplexer, open
 
 from tunnel.domain.envelopes import (
     BodyChunk,
+    Close,
     ConfigApplied,
     ConfigRejected,
     ConfigSyncResponse,
@@ -19,7 +20,7 @@ from tunnel.domain.envelopes import (
     WindowUpdate,
 )
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.limits import KIB, MAX_CHUNK_COST, MAX_FRAME_BYTES, MIB, Limits
+from tunnel.domain.limits import KIB, MAX_CHUNK_COST, MAX_FRAME_BYTES, MAX_UNFINISHED_HEADS, MIB, Limits
 from tunnel.domain.messagepack import encode_frame
 from tunnel.domain.mux.multiplexer import ControlOverflow
 from tunnel.domain.mux.retention import CONTROL_RESERVE_BYTES
@@ -83,7 +84,7 @@ def test_pings_cannot_pile_up_answers() -> None:
     assert mux.next_frame(0.0) is None
 
 
-def waiting(*payloads: ConfigApplied | ConfigRejected | ConfigSyncResponse | Ping) -> list[object]:
+def waiting(*payloads: Close | ConfigApplied | ConfigRejected | ConfigSyncResponse | Ping) -> list[object]:
     """What is sent when all of these were queued before anything could be."""
     mux = multiplexer()
     for payload in payloads:
@@ -368,3 +369,144 @@ def test_newer_configuration_takes_the_place_of_the_parts_that_wait() -> None:
     sent = [mux.next_frame(0.0) for _ in range(3)]
     assert first == uncounted(old[0])
     assert sent == [uncounted(new[0]), uncounted(new[1]), None]
+
+
+# -- what each frame does to what is kept of it
+
+
+def test_uncounted_frame_carries_the_acknowledgement_that_was_due() -> None:
+    mux = multiplexer()
+    mux.receive(counted(1, (1, GET)), 0.0)
+    for seq in range(2, 65):
+        mux.receive(counted(seq, (1, StopSending(""))), 0.0)
+    mux.ping(0.0)
+    frame = mux.next_frame(0.0)
+    assert frame is not None
+    assert (kinds(frame), frame.ack) == ([Ping], 64)
+    assert mux.next_frame(0.0) is None
+
+
+def test_session_waits_once_whatever_it_has_to_send() -> None:
+    ends = Ends(WIDE)
+    ((session, peer),) = streams(ends, 1)
+    session.offer(CHUNK)
+    ends.client.receive(counted(ends.client.received + 1, (session.id, WindowUpdate(1))), ends.now)
+    assert ends.client.waiting == 1
+    peer.stop_receiving("enough")
+    peer.reset(ENOUGH)
+    assert ends.server.queued == 1
+
+
+def test_session_whose_envelope_was_framed_is_told() -> None:
+    ends = Ends(WIDE)
+    ((session, _),) = streams(ends, 1)
+    session.offer(CHUNK)
+    ends.client.next_frame(ends.now)
+    assert ends.client.framed == [session]
+
+
+def test_nothing_is_left_to_send_when_the_tunnel_has_ended() -> None:
+    ends = Ends(WIDE)
+    ((session, _),) = streams(ends, 1)
+    session.offer(CHUNK)
+    ends.client.receive(uncounted(Ping(7)), ends.now)
+    ends.client.open(GET, ends.now)
+    ends.client.end("gone")
+    assert not ends.client.sendable
+    assert ends.client.next_frame(ends.now) is None
+
+
+def test_control_is_charged_to_its_reserve_and_to_the_link_until_acknowledged() -> None:
+    ends = Ends(WIDE)
+    (first, _), (second, _) = streams(ends, 2)
+    first.stop_receiving("enough")
+    second.reset(SessionError(ErrorCode.CANCELLED, "abc", detail="de"))
+    ends.client.go_away("shutdown")
+    out = ends.client._out
+    assert kinds(ends.client.next_frame(ends.now)) == [GoAway, StopSending, Error]
+    # Text may take four bytes a character.
+    charged = 3 * 256 + 4 * len("enough") + 4 * len("abcde")
+    assert (out.retention.control_cost, out.pacing.in_flight) == (charged, charged)
+    ends.client.receive(Frame((), out.retention.sent), ends.now + 0.1)
+    assert (out.retention.control_cost, out.pacing.in_flight) == (0, 0)
+
+
+def test_frame_that_is_sent_again_is_charged_to_the_new_link_whole() -> None:
+    ends = Ends(WIDE)
+    (first, _), (second, _) = streams(ends, 2)
+    first.offer(CHUNK)
+    second.stop_receiving("")
+    ends.client.next_frame(ends.now)
+    assert ends.client.detach(ends.now) is None
+    assert ends.client.attach(ends.client._out.retention.acked, ends.now) is None
+    assert ends.client._out.pacing.in_flight == 0
+    assert kinds(ends.client.next_frame(ends.now)) == [StopSending, BodyChunk]
+    assert ends.client._out.pacing.in_flight == CHUNK.cost + 256
+
+
+def test_control_takes_half_a_frame_at_most() -> None:
+    ends = Ends()
+    for session, _ in streams(ends, 600):
+        session.stop_receiving("")
+    assert len(kinds(ends.client.next_frame(ends.now))) == MAX_FRAME_BYTES // 2 // 256
+    assert len(kinds(ends.client.next_frame(ends.now))) == 600 - MAX_FRAME_BYTES // 2 // 256
+
+
+def test_control_of_a_session_is_said_once() -> None:
+    ends = Ends()
+    ((session, _),) = streams(ends, 1)
+    for say, kind in ((lambda: session.stop_receiving(""), StopSending), (lambda: session.reset(ENOUGH), Error)):
+        say()
+        assert kinds(ends.client.next_frame(ends.now)) == [kind]
+        session.control_grant = 5
+        ends.client._out.control(session)
+        assert kinds(ends.client.next_frame(ends.now)) == [WindowUpdate]
+
+
+def test_going_away_is_said_of_the_tunnel_and_of_no_session() -> None:
+    ends = Ends()
+    ends.client.go_away("shutdown")
+    assert ids(ends.client.next_frame(ends.now)) == [0]
+
+
+def test_what_was_granted_is_not_granted_again() -> None:
+    ends = Ends()
+    ((_, peer),) = streams(ends, 1)
+    for turn in (1, 2):
+        peer.control_grant += 5
+        ends.server._out.control(peer)
+        frame = ends.server.next_frame(ends.now)
+        assert frame is not None
+        assert [envelope.payload for envelope in frame.envelopes] == [WindowUpdate(5)]
+        assert ends.server._out.retention.control_cost == 256 * turn
+
+
+def test_what_is_left_of_several_frames_stays_charged_to_the_link() -> None:
+    ends = Ends(WIDE)
+    (first, _), (second, _) = streams(ends, 2)
+    first.offer(CHUNK)
+    ends.client.next_frame(ends.now)
+    first.offer(CHUNK)
+    second.stop_receiving("")
+    ends.client.next_frame(ends.now)
+    retention, pacing = ends.client._out.retention, ends.client._out.pacing
+    ends.client.receive(Frame((), retention.sent - 1), ends.now + 0.1)
+    assert (retention.cost, retention.control_cost) == (CHUNK.cost, 256)
+    assert pacing.in_flight == CHUNK.cost + 256
+
+
+def test_heads_in_parts_that_were_given_up_make_room_for_others() -> None:
+    ends = Ends()
+    head = HttpRequest("POST", more=True)
+    given_up = [ends.client.open(head, ends.now) for _ in range(MAX_UNFINISHED_HEADS)]
+    waiting_for_them = ends.client.open(head, ends.now)
+    ends.send_all(0)
+    assert ends.client.waiting == 1
+    for session in given_up:
+        session.reset(ENOUGH)
+    ends.send_all(0)
+    assert waiting_for_them.id
+
+
+def test_messages_of_other_kinds_leave_each_other_alone() -> None:
+    assert waiting(ConfigApplied(1, "a"), Close("shutdown")) == [ConfigApplied(1, "a"), Close("shutdown")]

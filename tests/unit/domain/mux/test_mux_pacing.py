@@ -105,3 +105,35 @@ def test_limit_always_lets_something_through_and_nothing_is_lost(steps: list[tup
         assert pacing.limit >= 256 * KIB
         assert pacing.in_flight == 0
     assert pacing.delivered == sum(cost for cost, _, _ in steps)
+
+
+def test_greatest_rate_of_a_period_is_kept_for_the_next_and_no_longer() -> None:
+    pacing = LinkPacing(100.0)
+    delivered(pacing, 4 * MIB, sent_at=100.0, now=100.1)
+    fast = pacing.limit
+    assert fast == pytest.approx(8 * MIB, rel=1e-6)
+    period_s = 1.0
+    while pacing.limit == fast and period_s < 60.0:
+        delivered(pacing, KIB, sent_at=100.0 + period_s, now=100.1 + period_s)
+        period_s += 1.0
+    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+    assert 1.0 < period_s < 60.0
+
+
+def test_new_link_knows_no_rate_of_the_one_before() -> None:
+    pacing = LinkPacing(0.0)
+    delivered(pacing, 4 * MIB, sent_at=0.0, now=0.1)
+    pacing.restart(5.0)
+    assert (pacing.limit, pacing.in_flight, pacing.known) == (INITIAL_IN_FLIGHT_BYTES, 0, False)
+    delivered(pacing, KIB, sent_at=5.0, now=5.1)
+    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+    assert pacing.delivered == 4 * MIB + KIB
+
+
+def test_round_trip_of_a_new_link_is_not_doubted_at_once() -> None:
+    pacing = LinkPacing(100.0)
+    pacing.round_trip(0.1, 100.1)
+    pacing.round_trip(0.2, 100.3)
+    assert pacing.round_trip_s == 0.1
+    delivered(pacing, KIB, sent_at=100.3, now=100.5)
+    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES

@@ -444,3 +444,75 @@ def test_metadata_answers_on_sessions_of_ours() -> None:
     trailer = GrpcFrame(GrpcFrameType.TRAILER)
     assert mux.receive(counted(1, (1, answer), (1, trailer)), 0.0).violation is None
     assert [session.take(0.0), session.take(0.0)] == [answer, trailer]
+
+
+# -- what the handler hears
+
+
+def test_handler_hears_that_the_peer_wants_no_more() -> None:
+    ends = Ends()
+    session, peer = ends.open(POST)
+    peer.stop_receiving("enough")
+    ends.send(1)
+    assert ends.deliver(0).changed == [session]
+
+
+def test_part_of_a_head_is_no_news() -> None:
+    ends = Ends()
+    session, _ = ends.open(GET)
+    received = ends.client.receive(counted(1, (session.id, HttpResponse(200, more=True))), ends.now)
+    assert received.changed == []
+    assert not session.readable
+
+
+def test_reset_drops_what_was_not_read() -> None:
+    ends = Ends()
+    session, peer = ends.open(GET)
+    peer.offer(HttpResponse(200))
+    ends.move()
+    assert session.unread_bytes
+    session.reset(ENOUGH)
+    assert session.unread_bytes == 0
+    with pytest.raises(SessionError):
+        session.take(ends.now)
+
+
+def test_credit_of_an_opening_goes_back_since_a_handler_has_it_at_once() -> None:
+    ends = Ends(Limits(session_window_bytes=8 * KIB))
+    head = HttpRequest("POST", body=bytes(2 * KIB - POST.cost))
+    session, _ = ends.open(head)
+    ends.settle()
+    assert head.cost == 2 * KIB
+    assert session.send_window.credit == 8 * KIB
+
+
+def test_head_that_came_in_parts_and_ended_ends_the_peers_direction() -> None:
+    ends = Ends()
+    session, _ = ends.open(GET)
+    whole = HttpResponse(200, end=True)
+    parts = [(session.id, HttpResponse(200, more=True)), (session.id, HeadPart(encode_payload(whole), end=True))]
+    assert ends.client.receive(counted(1, *parts), ends.now).changed == [session]
+    assert session.state is SessionState.CLOSED
+    assert session.take(ends.now) == whole
+    assert session.unread_bytes == 0
+
+
+def test_part_that_completes_a_head_costs_the_reader_nothing_more() -> None:
+    ends = Ends()
+    session, _ = ends.open(GET)
+    parts = [(session.id, HttpResponse(200, more=True)), (session.id, HeadPart(encode_payload(HttpResponse(200))))]
+    ends.client.receive(counted(1, *parts), ends.now)
+    assert (session.readable, session.unread_bytes) == (True, 0)
+
+
+def test_stopping_drops_what_was_not_read_and_a_done_handler_keeps_nothing() -> None:
+    ends = Ends()
+    session, peer = ends.open(POST)
+    peer.offer(HttpResponse(200))
+    ends.move()
+    session.stop_receiving("")
+    assert session.unread_bytes == 0
+    session.offer(END)
+    ends.move()
+    session.finish()
+    assert session.receive_window is None

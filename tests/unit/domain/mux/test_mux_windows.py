@@ -181,3 +181,15 @@ def test_small_windows_have_small_chunks_and_growing_ones_larger_up_to_the_large
     assert (small.chunk_cost, small.returned) == (4 * KIB, True)
     small.granted(16 * MAX_CHUNK_COST)
     assert small.chunk_cost == MAX_CHUNK_COST
+
+
+def test_each_turn_of_growth_counts_from_nothing() -> None:
+    receive = window()
+    consume(receive, 64 * KIB, now=0.0)
+    assert receive.size == 128 * KIB
+    # Steps of a third do not add up to a window within three, but for what the turn before has left.
+    step = (128 * KIB) // 3
+    for _ in range(3):
+        assert receive.arrived(step)
+        receive.consumed(step, 0.0, RTT_S)
+    assert receive.size == 128 * KIB

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from mutation.sites import Site, sites
 
 __all__ = ["Mutant", "mutants"]
 
@@ -41,71 +44,46 @@ _OTHER_OPERATOR: dict[type[ast.AST], type[ast.AST]] = {
     ast.Continue: ast.Break,
 }
 
-_NO_BEHAVIOUR = ("annotation", "returns", "decorator_list", "type_params", "bases")
-_NAMES_WITHOUT_BEHAVIOUR = ("__all__", "__slots__")
-
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change, and the whole module with it.
+    """One change of a module.
 
     Args:
-        line: Where it is.
-        change: Before and after, as source.
-        tree: What to compile.
+        site: Where it is.
+        change: Before and after, as source. Of several changes of one function that read the same, those after the
+            first say which they are: ``0  ->  1 (2)``.
+        replacement: What is put there.
     """
 
-    line: int
+    site: Site
     change: str
-    tree: ast.Module
+    replacement: ast.expr | ast.stmt
+
+    @property
+    def line(self) -> int:
+        return self.site.node.lineno
 
     def __str__(self) -> str:
-        return f"{self.line}: {self.change}"
+        return f"{self.line}: {self.site.where or 'module'}: {self.change}"
+
+    def change_tree(self, tree: ast.Module) -> ast.Module:
+        """Make the change in ``tree``, which is the module as it was parsed, or a copy of it."""
+        self.site.put(tree, self.replacement)
+        return tree
 
 
-def mutants(source: str) -> Iterator[Mutant]:
-    """Every mutant of ``source``, in the order of its lines."""
-    tree = ast.parse(source)
-    for path, node in sorted(_sites(tree, ()), key=lambda site: (site[1].lineno, site[1].col_offset)):
-        for replacement in _replacements(node):
-            mutated = copy.deepcopy(tree)
-            _replace(mutated, path, ast.copy_location(replacement, node))
-            ast.fix_missing_locations(mutated)
-            yield Mutant(node.lineno, f"{_shown(node)}  ->  {_shown(replacement)}", mutated)
-
-
-_Path = tuple[tuple[str, int | None], ...]
-
-
-def _sites(node: ast.AST, path: _Path) -> Iterator[tuple[_Path, ast.expr | ast.stmt]]:
-    if _is_type_checking(node) or _names_exports(node):
-        return
-    if isinstance(node, ast.expr | ast.stmt):
-        yield path, node
-    for name, value in ast.iter_fields(node):
-        if name in _NO_BEHAVIOUR or (name == "keywords" and isinstance(node, ast.ClassDef)):
-            # Among the latter is what makes values frozen, which the type checker sees to.
-            continue
-        if isinstance(value, ast.AST):
-            yield from _sites(value, (*path, (name, None)))
-        elif isinstance(value, list):
-            for index, each in enumerate(value):
-                if isinstance(each, ast.AST) and not _is_docstring(each):
-                    yield from _sites(each, (*path, (name, index)))
-
-
-def _is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-
-
-def _names_exports(node: ast.AST) -> bool:
-    return isinstance(node, ast.Assign) and any(
-        isinstance(target, ast.Name) and target.id in _NAMES_WITHOUT_BEHAVIOUR for target in node.targets
-    )
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+def mutants(tree: ast.Module) -> Iterator[Mutant]:
+    """Every mutant of the module, in the order of its lines."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for site in sites(tree):
+        for made in _replacements(site.node):
+            # Parts of it are parts of the tree.
+            replacement = ast.fix_missing_locations(ast.copy_location(copy.deepcopy(made), site.node))
+            change = f"{_shown(site.node)}  ->  {_shown(replacement)}"
+            seen[site.where, change] += 1
+            number = seen[site.where, change]
+            yield Mutant(site, change if number == 1 else f"{change} ({number})", replacement)
 
 
 def _replacements(node: ast.expr | ast.stmt) -> Iterator[ast.expr | ast.stmt]:
@@ -157,18 +135,6 @@ def _with(node: ast.expr | ast.stmt, **fields: object) -> ast.expr | ast.stmt:
     return changed
 
 
-def _replace(tree: ast.Module, path: _Path, replacement: ast.AST) -> None:
-    parent: ast.AST = tree
-    *way, (name, index) = path
-    for step, place in way:
-        child = getattr(parent, step)
-        parent = child if place is None else child[place]
-    if index is None:
-        setattr(parent, name, replacement)
-    else:
-        getattr(parent, name)[index] = replacement
-
-
 def _shown(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(ast.fix_missing_locations(node)).split())
+    text = " ".join(ast.unparse(node).split())
     return text if len(text) <= 100 else f"{text[:97]}..."

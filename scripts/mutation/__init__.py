@@ -1,0 +1,1 @@
+"""Mutation testing of the domain: what is changed, which tests run, and what became of each change."""
