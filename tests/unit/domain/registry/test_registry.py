@@ -350,6 +350,17 @@ def test_lease_is_released_when_its_session_fails() -> None:
     assert selectable.in_flight == 0
 
 
+def test_lease_ends_with_its_block_and_not_only_when_nobody_holds_it() -> None:
+    selectable = admit(Registry[str](), "t1").selectable
+    lease = selectable.acquire()
+    with lease as entered:
+        assert entered is lease
+        assert selectable.in_flight == 1
+    assert selectable.in_flight == 0
+    lease.release()
+    assert (selectable.in_flight, selectable.owner.in_flight) == (0, 0)
+
+
 def test_lost_lease_does_not_count_for_ever() -> None:
     selectable = admit(Registry[str](), "t1").selectable
     lease = selectable.acquire()
