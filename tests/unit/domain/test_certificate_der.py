@@ -187,6 +187,8 @@ VALID = certificate()
         (der(SEQUENCE, der(SET)), "expected a certificate in DER"),
         (b"\x30\x80" + VALID[4:] + b"\0\0", "expected a certificate in DER"),
         (VALID[:-1], "cut short"),
+        (certificate(between=der(0x9F, b"x")), "expected a certificate in DER"),
+        (certificate(between=b"\xa1\x80\0\0"), "expected a certificate in DER"),
         (certificate(not_before=der(0x19, b"260101000000Z")), "expected a time"),
         (certificate(not_after=der(0x17, b"yesterday")), "does not match"),
         (certificate(subject=der(SEQUENCE)), "expected a certificate in DER"),

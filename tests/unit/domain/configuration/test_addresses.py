@@ -33,12 +33,12 @@ def test_other_addresses_are_mistakes_at_their_key(text: str) -> None:
 @pytest.mark.parametrize(
     ("url", "server"),
     [
-        ("memory://a..b", ServerUrl("memory", "a..b")),
+        ("memory://a..b", ServerUrl("memory", "a..b", 0, "")),
         ("grpc://edge.test:65535", ServerUrl("grpc", "edge.test", 65535)),
         ("ws://edge.test", ServerUrl("ws", "edge.test", 80, "/")),
         ("wss://edge.test", ServerUrl("wss", "edge.test", 443, "/")),
         ("wss://edge.test/a/b", ServerUrl("wss", "edge.test", 443, "/a/b")),
-        ("carrier-pigeon://loft/7?b#c", ServerUrl("carrier-pigeon", "loft/7?b#c")),
+        ("carrier-pigeon://loft/7?b#c", ServerUrl("carrier-pigeon", "loft/7?b#c", 0, "")),
     ],
 )
 def test_servers_are_hosts_and_names_and_what_plug_ins_take(url: str, server: ServerUrl) -> None:
@@ -59,10 +59,6 @@ def test_servers_are_hosts_and_names_and_what_plug_ins_take(url: str, server: Se
 def test_other_urls_are_no_servers(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^servers\[0\]: expected"):
         parse_server_url(url, "servers[0]")
-
-
-def test_a_server_says_its_host_and_nothing_else_where_nothing_else_is_known() -> None:
-    assert ServerUrl("memory", "edge") == ServerUrl("memory", "edge", 0, "")
 
 
 @pytest.mark.parametrize("url", ["grpc://a:1", "memory://m", "pigeon://loft"])

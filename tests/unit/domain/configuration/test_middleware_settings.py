@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -52,12 +53,21 @@ def test_what_could_not_be_sent_to_a_client_is_refused_by_its_key(table: dict[st
     assert str(caught.value).startswith(message)
 
 
-def test_options_are_sixteen_levels_deep_at_most() -> None:
-    settings = middleware_settings({"use": "x", "a": nested(16)}, "middleware.m")
+def lists(depth: int) -> object:
+    return [lists(depth - 1)] if depth else 1
 
-    assert settings.options["a"] == nested(16)
+
+def tables(depth: int) -> object:
+    return {"a": tables(depth - 1)} if depth else 1
+
+
+@pytest.mark.parametrize("made", [nested, lists, tables])
+def test_options_are_sixteen_levels_deep_at_most(made: Callable[[int], object]) -> None:
+    settings = middleware_settings({"use": "x", "a": made(16)}, "middleware.m")
+
+    assert settings.options["a"] == made(16)
     with pytest.raises(ConfigurationError):
-        middleware_settings({"use": "x", "a": nested(17)}, "middleware.m")
+        middleware_settings({"use": "x", "a": made(17)}, "middleware.m")
 
 
 TABLES = {name: MiddlewareSettings(name) for name in ("one", "two", "three")}

@@ -128,6 +128,23 @@ def test_probe_that_has_told_says_no_more() -> None:
     assert health.state is HealthState.RETURNING
 
 
+def test_probe_that_told_nothing_is_asked_no_more() -> None:
+    health = ejected()
+    probe = health.admit(10.0)
+    health.undecided(probe, 11.0)
+    assert not health.succeeded(probe, 12.0)
+    assert health.state is HealthState.EJECTED
+
+
+def test_probe_that_failed_fails_once() -> None:
+    health = ejected()
+    probe = health.admit(10.0)
+    assert fail(health, probe, 10.0)
+    assert not fail(health, probe, 11.0)
+    assert not health.succeeded(probe, 11.0)
+    assert (health.state, health.ejection_s) == (HealthState.EJECTED, 20)
+
+
 def test_probe_that_takes_too_long_is_followed_by_another() -> None:
     health = ejected()
     first = health.admit(10.0)

@@ -212,6 +212,17 @@ def test_members_are_a_part_of_all_clients_in_order() -> None:
     assert [[each.tunnel_id for each in tunnels] for tunnels in found] == [["b1", "b2"]]
 
 
+def test_records_are_a_part_of_the_snapshot() -> None:
+    registry = Registry[str]()
+    for name in ("a", "b", "c", "d"):
+        admit(registry, name, client_id=name)
+    admit(registry, "a2", client_id="a")
+    assert registry.member_count == 4
+    assert registry.records(1, 2) == registry.snapshot().clients[1:3]
+    assert registry.records(3, 9) == registry.snapshot().clients[3:]
+    assert registry.records(4, 1) == ()
+
+
 @pytest.mark.rule("H23")
 def test_another_instance_supersedes_at_once() -> None:
     registry = Registry[str]()
