@@ -109,7 +109,7 @@ def parse_certificate(der: bytes) -> Certificate:
     """
     try:
         return _certificate(der)
-    except (IndexError, StopIteration, OverflowError) as error:
+    except (IndexError, OverflowError) as error:
         raise ValueError("expected a certificate in DER") from error
 
 
@@ -138,7 +138,7 @@ def _key(key: bytes) -> str:
     algorithm = _elements(_take(_elements(key), _SEQUENCE))
     kind = _take(algorithm, _OID)
     if kind == _ON_A_CURVE:
-        tag, kind = next(algorithm)  # else than by its name a curve may be written out
+        tag, kind = _next(algorithm)  # else than by its name a curve may be written out
         if tag != _OID:
             return ""
     return _KEYS.get(kind, "")
@@ -149,7 +149,7 @@ def _attributes(name: bytes) -> Iterator[tuple[str, str]]:
         for each in _elements(_contents(element, _SET)):
             parts = _elements(_contents(each, _SEQUENCE))
             attribute = _ATTRIBUTES.get(_take(parts, _OID))
-            tag, value = next(parts)
+            tag, value = _next(parts)
             if attribute is not None and tag in _TEXTS:
                 yield attribute, value.decode(_TEXTS[tag])
 
@@ -208,7 +208,14 @@ def _contents(element: tuple[int, bytes], tag: int) -> bytes:
 
 
 def _take(elements: Iterator[tuple[int, bytes]], tag: int) -> bytes:
-    return _contents(next(elements), tag)
+    return _contents(_next(elements), tag)
+
+
+def _next(elements: Iterator[tuple[int, bytes]]) -> tuple[int, bytes]:
+    for element in elements:
+        return element
+    # Not StopIteration, which a generator turns into an error of its own.
+    raise ValueError("expected a certificate in DER")
 
 
 def _only(data: bytes, tag: int) -> bytes:

@@ -56,6 +56,8 @@ def test_what_opens_no_call_is_refused(opening: GrpcFrame | TcpOpen, code: Error
 @pytest.mark.parametrize(
     ("timeout_s", "text"),
     [
+        (99_999_999, b"99999999S"),
+        (100_000_000, b"27778H"),
         (0.0, b"1u"),
         (-1.0, b"1u"),
         (0.95, b"950000u"),

@@ -1,6 +1,7 @@
 import pytest
 
 from tunnel.domain import metrics
+from tunnel.domain.direction import Direction
 from tunnel.domain.metrics import DURATION_BOUNDS_S, OTHER, Counters, Histogram, SessionLabels, Tally
 
 
@@ -107,3 +108,63 @@ def test_what_was_read_does_not_change() -> None:
     end(counters)
 
     assert (started, durations, sessions) == ({}, {}, ())
+
+
+def test_bounds_of_durations_are_those_that_dashboards_know() -> None:
+    milliseconds = [1, 2.5, 5, 10, 25, 50, 100, 250, 500]
+    seconds = [1, 2.5, 5, 10, 30, 60, 300, 1800]
+    assert list(DURATION_BOUNDS_S) == pytest.approx([each / 1000 for each in milliseconds] + seconds)
+    assert len(Histogram().counts) == len(DURATION_BOUNDS_S) + 1
+
+
+def test_what_ended_and_was_not_seen_to_start_is_none_that_goes_on() -> None:
+    counters = Counters()
+    counters.started.add("http")
+    end(counters)
+    end(counters)
+
+    assert counters.active() == {"http": 0}
+
+
+def test_ways_to_labels_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "MAX_LABELS", 2)
+    counters = Counters()
+    for status in (200, 201, 202, 203, 203):
+        end(counters, status=status)
+
+    assert len(counters._known) == 2
+    assert [(each.labels.status, each.ended) for each in counters.sessions()] == [("2xx", 5)]
+
+
+def test_tally_counts_by_one_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "MAX_LABELS", 1)
+    tally = Tally()
+    tally.add("a")
+    tally.add("a", 4)
+    tally.add("b", 2)
+    tally.add("c")
+
+    assert (tally.read(), tally.total) == ({"a": 5, OTHER: 3}, 8)
+
+
+def test_sessions_are_counted_by_the_way_they_went() -> None:
+    counters = Counters()
+    counters.session("http", "web", "", "ok", 200).add(0.1, 1, 2)
+    counters.session("http", "web", "", "ok", 200, Direction.TO_SERVER).add(0.1, 3, 4)
+
+    assert [(each.labels.direction, each.received_bytes, each.sent_bytes) for each in counters.sessions()] == [
+        (Direction.TO_CLIENT.value, 1, 2),
+        (Direction.TO_SERVER.value, 3, 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(99, ""), (100, "1xx"), (199, "1xx"), (200, "2xx"), (399, "3xx"), (600, ""), (1000, "1xxx"), (5000, OTHER)],
+)
+def test_classes_begin_at_whole_hundreds_and_thousands(status: int, kind: str) -> None:
+    counters = Counters()
+
+    end(counters, status=status)
+
+    assert [each.labels.status for each in counters.sessions()] == [kind]

@@ -41,6 +41,19 @@ def test_reason_is_cut_to_what_fits_and_between_characters(reason: str) -> None:
     assert told == reason or len(frame.payload) > 121
 
 
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        (b"\x03\xe8" + b"x" * 123, None),
+        (b"\x03\xe8" + b"x" * 124, (1002, "control frame too long")),
+        (b"\x03", (1002, "invalid close code")),
+        (b"\x03\xe8\xff", (1007, "the reason is not UTF-8")),
+    ],
+)
+def test_close_has_a_code_and_a_reason_of_at_most_123_bytes(payload: bytes, problem: tuple[int, str] | None) -> None:
+    assert problem_of_close(payload) == problem
+
+
 def test_no_code_is_no_payload() -> None:
     assert close_frame(1005).payload == b""
     assert split_close(b"") == (1005, "")

@@ -114,8 +114,11 @@ def without_fields(headers: Headers, names: frozenset[bytes]) -> Headers:
 
 
 def first_field(headers: Headers, name: bytes) -> bytes | None:
-    """The value of the first field called ``name``, in lower case; None when there is none."""
+    """The value of the first field called ``name``, in lower case; None when there is none.
+
+    Fields whose name is written in lower case, as ingresses write them, go before others.
+    """
     names = headers[::2]
-    if name in names:  # as ingresses and most peers write it
+    if name in names:
         return headers[2 * names.index(name) + 1]
     return next((headers[2 * at + 1] for at, each in enumerate(names) if each.lower() == name), None)

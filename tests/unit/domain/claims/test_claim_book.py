@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from tunnel.domain.claims.book import ClaimBook
+from tunnel.domain.claims.book import ClaimBook, Holding
 from tunnel.domain.claims.claim import Claim
 from tunnel.domain.claims.grant import covers, names_exactly
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
@@ -100,6 +100,56 @@ def test_cap_of_a_principal_can_be_raised_and_lowered() -> None:
     claims.hold(A, Y, TWO)
     claims.limit(max_claims=100, max_claims_per_principal=1)
     assert code_of(claims.check, A, Claim("z.test")) is ErrorCode.OVERLOADED
+
+
+def test_cap_of_all_claims_can_be_raised_and_lowered() -> None:
+    claims = book(max_claims=1)
+    claims.hold(A, X, ONE)
+    claims.limit(max_claims=2, max_claims_per_principal=100)
+    claims.hold(B, Y, TWO)
+    claims.limit(max_claims=1, max_claims_per_principal=100)
+    assert code_of(claims.check, A, Claim("z.test")) is ErrorCode.OVERLOADED
+    claims.release(ONE)
+    claims.release(TWO)
+    claims.check(A, X)
+
+
+def test_claim_is_worth_what_the_latest_credential_behind_it_is() -> None:
+    claims = book()
+    claims.hold(A, X, ONE)
+    narrower = Principal("a", hosts=("x.test",))
+
+    assert claims.hold(narrower, X, TWO).principal is narrower
+
+
+def test_claims_that_are_gone_leave_nothing_behind() -> None:
+    claims = book()
+    for number, prefix in enumerate(("", "/a", "/a/b")):
+        claims.hold(A, Claim("x.test", prefix), TunnelId(str(number)))
+    for number in range(3):
+        claims.release(TunnelId(str(number)))
+
+    assert [*claims] == []
+    assert (claims._hosts, claims._of_tunnel, claims._of_principal) == ({}, {}, {})
+
+
+def test_path_is_looked_up_no_deeper_than_the_deepest_claim_of_its_host() -> None:
+    asked: list[bytes] = []
+
+    class Noting(dict[bytes, Holding[object]]):
+        def get(self, key: bytes, default: object = None) -> object:
+            asked.append(key)
+            return super().get(key, default)
+
+    claims = book()
+    claims.hold(A, Claim("x.test", "/x/y"), ONE)
+    claims.hold(A, Claim("x.test", "/x/y/z"), TWO)
+    claims.release(TWO)
+    host = claims._hosts[b"x.test"]
+    host.prefixes = Noting(host.prefixes)
+
+    assert claims.find(b"x.test", b"/a/b/c/d/e") is None
+    assert asked == [b"/a/b", b"/a", b""]
 
 
 def test_releasing_counts_the_claims_of_a_principal_down_by_one() -> None:

@@ -34,6 +34,7 @@ def principal(*hosts: str) -> Principal:
         (("*.a.test",), "a.test", False),
         (("*.a.test",), ".a.test", False),
         (("*.a.test",), "xa.test", False),
+        (("*.a.test",), "evila.test", False),
         (("*.a.test",), "b.a.test.evil", False),
         (("x.test", "*.a.test"), "b.a.test", True),
     ],

@@ -138,6 +138,17 @@ def test_equal_secrets_are_equal() -> None:
     assert not Secret("")
 
 
+def test_secret_compares_with_secrets_only_and_shows_stars() -> None:
+    assert Secret("a").__eq__("a") is NotImplemented
+    assert (str(Secret("a")), repr(Secret("a")), f"{Secret('a'):>5}") == ("***", "Secret('***')", "  ***")
+
+
+def test_proxy_given_as_text_becomes_a_secret() -> None:
+    settings = ClientSettings(group="web", servers=("memory://m",), token=Secret("t"), proxy="http://me:hush@p.test:1")  # type: ignore[arg-type]
+    assert settings.proxy == Secret("http://me:hush@p.test:1")
+    assert "hush" not in repr(settings)
+
+
 @pytest.mark.parametrize("wrong", ["group = 1", 'group = ""', "servers = []", 'allow_targets = ["!"]'])
 def test_errors_elsewhere_do_not_show_the_token(wrong: str) -> None:
     lines = {"group": 'group = "web"', "servers": 'servers = ["memory://m"]', "token": 'token = "tnl_hush"'}

@@ -122,6 +122,8 @@ def test_a_variable_that_is_empty_means_none() -> None:
         ("edge.example.test:444", "edge.example.test", False),
         ("10.0.0.0/8", "10.1.2.3", True),
         ("10.1.2.3", "10.1.2.3", True),
+        ("10.1.2.9/8", "10.1.2.3", True),
+        ("edge.example.test", "10.1.2.3", False),
         ("10.1.2.3:443", "10.1.2.3", True),
         ("10.0.0.0/8", "edge.example.test", False),
         ("192.168.0.0/16", "10.1.2.3", False),
@@ -165,6 +167,12 @@ def test_settings_hold_a_secret() -> None:
 def test_settings_refuse_what_is_no_proxy() -> None:
     with pytest.raises(ConfigurationError, match=r'^proxy: expected "none", or a URL'):
         decode_client_settings({"group": "web", "token": "t", "servers": ["wss://edge.test"], "proxy": "yes please/"})
+
+
+@pytest.mark.parametrize("text", ["http://m\u00e9:x@proxy.test:1", "http://me:\x7f@proxy.test:1"])
+def test_url_of_a_proxy_is_printable_ascii(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^proxy: expected"):
+        parse_proxy(text, "proxy")
 
 
 def test_proxies_are_values() -> None:

@@ -16,11 +16,11 @@ from tunnel.domain.errors import ConfigurationError
         ("https://app.test", TargetUrl("https", "app.test", 443), "app.test"),
         ("http://[::1]:81", TargetUrl("http", "::1", 81), "[::1]:81"),
         ("https://[::1]", TargetUrl("https", "::1", 443), "[::1]"),
-        ("unix:/run/app.sock", TargetUrl("unix", socket_path="/run/app.sock"), "localhost"),
+        ("unix:/run/app.sock", TargetUrl("unix", "", 0, "/run/app.sock"), "localhost"),
         ("asgi:shop.main:app", TargetUrl("asgi", application="shop.main:app"), "localhost"),
         ("wsgi:shop:site.app", TargetUrl("wsgi", application="shop:site.app"), "localhost"),
         ("asgi:shop:make()", TargetUrl("asgi", application="shop:make()"), "localhost"),
-        ("app:shop", TargetUrl("app", application="shop"), "localhost"),
+        ("app:shop", TargetUrl("app", "", 0, "", "shop"), "localhost"),
     ],
 )
 def test_target_is_taken_apart(target: str, expected: TargetUrl, authority: str) -> None:

@@ -20,7 +20,7 @@ from tunnel.domain.configuration import (
 )
 from tunnel.domain.configuration.client import check_client_succession
 from tunnel.domain.configuration.server import check_succession
-from tunnel.domain.configuration.tls import is_loopback
+from tunnel.domain.configuration.tls import check_tls_succession, is_loopback
 from tunnel.domain.errors import ConfigurationError
 
 PAIR = ListenerTlsSettings(certificate="server.pem", key="server.key")
@@ -169,3 +169,9 @@ def test_clients_admin_port_keeps_or_lacks_tls_while_it_stays() -> None:
         assert caught.value.key_path == "admin.tls"
     check_client_succession(plain, elsewhere)
     check_client_succession(plain, client("memory://a"))
+
+
+def test_listener_of_any_kind_may_begin_to_ask_for_certificates_unless_it_decides_for_good() -> None:
+    check_tls_succession(PAIR, ASKING, "tls")
+    with pytest.raises(ConfigurationError, match=r"^tls\.client_ca: expected it to come or go with another address"):
+        check_tls_succession(PAIR, ASKING, "tls", asks_for_good=True)

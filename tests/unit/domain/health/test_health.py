@@ -9,6 +9,13 @@ from health_kit import SETTINGS, always, ejected, fail, returning
 from tunnel.domain.health import Health, HealthState
 
 
+def test_member_that_nobody_has_tried_is_healthy_and_takes_its_whole_share() -> None:
+    health = Health()
+    assert (health.state, health.ejected, health.troubled) == (HealthState.HEALTHY, False, False)
+    assert (health.share(0.0), health.ejection_s) == (1.0, 0.0)
+    assert health.admit(0.0) is health.permit
+
+
 def test_as_many_failures_in_a_row_as_configured_eject() -> None:
     health = Health()
     assert [fail(health, health.permit, 0.0) for _ in range(3)] == [False, False, True]
@@ -111,6 +118,31 @@ def test_probe_that_tells_nothing_makes_room_for_the_next() -> None:
     assert second not in (first, health.permit)
     assert not health.succeeded(first, 12.0)
     assert health.succeeded(second, 12.0)
+
+
+def test_probe_that_has_told_says_no_more() -> None:
+    health = ejected()
+    probe = health.admit(10.0)
+    assert health.succeeded(probe, 10.0)
+    assert not any(fail(health, probe, 11.0) for _ in range(10))
+    assert health.state is HealthState.RETURNING
+
+
+def test_probe_that_told_nothing_is_asked_no_more() -> None:
+    health = ejected()
+    probe = health.admit(10.0)
+    health.undecided(probe, 11.0)
+    assert not health.succeeded(probe, 12.0)
+    assert health.state is HealthState.EJECTED
+
+
+def test_probe_that_failed_fails_once() -> None:
+    health = ejected()
+    probe = health.admit(10.0)
+    assert fail(health, probe, 10.0)
+    assert not fail(health, probe, 11.0)
+    assert not health.succeeded(probe, 11.0)
+    assert (health.state, health.ejection_s) == (HealthState.EJECTED, 20)
 
 
 def test_probe_that_takes_too_long_is_followed_by_another() -> None:

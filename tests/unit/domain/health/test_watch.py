@@ -93,6 +93,28 @@ def test_member_that_is_gone_counts_as_one_of_the_group_when_it_is_ejected() -> 
     assert not eject(watch, b, (b,))
 
 
+def test_rest_is_that_of_the_candidates_at_hand_and_not_of_those_before() -> None:
+    watch, (a, b, c, d, e) = HealthWatch[Member](), members(5)
+    assert eject(watch, b, (a, b, c))
+    assert watch.eligible((a, b, c), 1.0, RANDOM) == (a, c)
+    assert watch.eligible((d, b, e), 1.0, RANDOM) == (d, e)
+
+
+@pytest.mark.parametrize(("drawn", "offered"), [(0.0999, True), (0.1, False)])
+def test_returning_member_is_offered_when_less_than_its_share_is_drawn(drawn: float, offered: bool) -> None:
+    class Drawn:
+        def random(self) -> float:
+            return drawn
+
+        def randrange(self, stop: int, /) -> int:
+            raise AssertionError
+
+    watch, (a, b) = HealthWatch[Member](), members(2)
+    assert eject(watch, a, (a, b))
+    assert watch.succeeded(a, a.health.admit(10.0), 10.0)
+    assert (a in watch.eligible((a, b), 10.0, Drawn())) is offered
+
+
 def test_all_are_used_when_all_are_ejected() -> None:
     watch, candidates = HealthWatch[Member](), members(2)
     everybody = msgspec.structs.replace(SETTINGS, max_ejected_percent=100)

@@ -54,3 +54,39 @@ def test_what_frames_messages_or_contradicts_itself_is_refused(given, key):
     with pytest.raises(ConfigurationError) as caught:
         HeaderEdits.check(**{"set": {}, "add": {}, "remove": (), **given}, path="request.")
     assert caught.value.key_path == key
+
+
+def test_edits_that_change_nothing_are_false():
+    assert not HeaderEdits(set={}, add={}, remove=())
+    assert HeaderEdits(set={}, add={"a": "1"}, remove=())
+    assert HeaderEdits(set={}, add={}, remove=("a",))
+
+
+def test_fields_that_nobody_names_are_the_same_tuple():
+    edits = HeaderEdits(set={}, add={}, remove=("x-other",))
+    assert edits.applied(FIELDS) is FIELDS
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(b"x-a", b"3"), (b"x-b", b"2"), (b"host", b"a.test"), (b"a.test", None), (b"2", None)],
+)
+def test_first_field_goes_by_name_and_never_by_value(name, value):
+    assert first_field(FIELDS, name) == value
+
+
+def test_first_field_in_lower_case_goes_before_others():
+    assert first_field((b"X", b"1", b"x", b"2"), b"x") == b"2"
+    assert first_field((b"A", b"x", b"X", b"1"), b"x") == b"1"
+
+
+@pytest.mark.parametrize("name", ["x", "X_a-b.c", "x" * 256])
+@pytest.mark.parametrize("value", ["", "a", "a b", "!~"])
+def test_fields_of_visible_ascii_are_taken(name, value):
+    HeaderEdits.check(set={name: value}, add={f"y{name}"[:256]: value}, remove=("z",), path="request.")
+
+
+def test_name_given_twice_says_where_else():
+    with pytest.raises(ConfigurationError) as caught:
+        HeaderEdits.check(set={"x-a": "1"}, add={"X-A": "2"}, remove=(), path="request.")
+    assert str(caught.value) == "request.add.X-A: given twice, also as request.set.x-a; letter case does not count"

@@ -144,6 +144,22 @@ def test_generation_tells_of_changes() -> None:
     assert registry.generation == generations[-1]
 
 
+def test_generation_counts_changes_one_by_one() -> None:
+    registry = Registry[str]()
+    tunnel_id = TunnelId("t1")
+    generations = [registry.generation]
+    admit(registry, "t1")
+    generations.append(registry.generation)
+    registry.configured(tunnel_id, 1, "ab")
+    generations.append(registry.generation)
+    # What is published is taken out of the choice first, and a tunnel without a link has one again first.
+    for step in (registry.publish, registry.unpublish, registry.detach, registry.publish, registry.drain):
+        step(tunnel_id)
+        generations.append(registry.generation)
+    registry.remove(tunnel_id)
+    assert [*generations, registry.generation] == [0, 1, 2, 3, 4, 5, 7, 9, 10]
+
+
 def test_generation_grows_with_every_step_down() -> None:
     registry = Registry[str]()
     admit(registry, "t1")
@@ -194,6 +210,17 @@ def test_members_are_a_part_of_all_clients_in_order() -> None:
         admit(registry, f"{name}2", client_id=name)
     found = registry.members(1, 1)
     assert [[each.tunnel_id for each in tunnels] for tunnels in found] == [["b1", "b2"]]
+
+
+def test_records_are_a_part_of_the_snapshot() -> None:
+    registry = Registry[str]()
+    for name in ("a", "b", "c", "d"):
+        admit(registry, name, client_id=name)
+    admit(registry, "a2", client_id="a")
+    assert registry.member_count == 4
+    assert registry.records(1, 2) == registry.snapshot().clients[1:3]
+    assert registry.records(3, 9) == registry.snapshot().clients[3:]
+    assert registry.records(4, 1) == ()
 
 
 @pytest.mark.rule("H23")
@@ -254,8 +281,8 @@ def test_memory_of_superseded_instances_is_bounded() -> None:
     for number in range(1000):
         admit(registry, f"t{number}", instance=number.to_bytes(2))
     with pytest.raises(RegistrationRefused):
-        admit(registry, "late", instance=(990).to_bytes(2))
-    assert admit(registry, "long forgotten", instance=(1).to_bytes(2)).displaced == ("handle of t999",)
+        admit(registry, "late", instance=(999 - 64).to_bytes(2))
+    assert admit(registry, "long forgotten", instance=(998 - 64).to_bytes(2)).displaced == ("handle of t999",)
 
 
 @pytest.mark.rule("H25")
@@ -283,6 +310,18 @@ def test_principal_has_a_cap_of_its_own() -> None:
     admit(registry, "t3", principal="other")
     registry.remove(TunnelId("t1"))
     admit(registry, "t4", client_id="c")
+
+
+def test_a_client_has_sixteen_tunnels_and_a_credential_a_thousand_unless_configured_otherwise() -> None:
+    registry = Registry[str]()
+    for number in range(16):
+        admit(registry, f"t{number}")
+    with pytest.raises(RegistrationRefused, match="this client has 16 tunnels already"):
+        admit(registry, "t16")
+    for number in range(16, 1000):
+        admit(registry, f"t{number}", client_id=f"client {number}")
+    with pytest.raises(RegistrationRefused, match="this credential has 1000 tunnels"):
+        admit(registry, "t1000", client_id="one more")
 
 
 def test_superseding_makes_room_under_the_cap_and_a_refusal_changes_nothing() -> None:
@@ -320,6 +359,17 @@ def test_lease_is_released_when_its_session_fails() -> None:
     with pytest.raises(LookupError):
         fail()
     assert selectable.in_flight == 0
+
+
+def test_lease_ends_with_its_block_and_not_only_when_nobody_holds_it() -> None:
+    selectable = admit(Registry[str](), "t1").selectable
+    lease = selectable.acquire()
+    with lease as entered:
+        assert entered is lease
+        assert selectable.in_flight == 1
+    assert selectable.in_flight == 0
+    lease.release()
+    assert (selectable.in_flight, selectable.owner.in_flight) == (0, 0)
 
 
 def test_lost_lease_does_not_count_for_ever() -> None:
@@ -390,6 +440,8 @@ def test_snapshot_shows_everyone_and_does_not_change() -> None:
         ),
     )
     assert snapshot == expected
+    untouched = snapshot.clients[0].tunnels[0]
+    assert (untouched.config_version, untouched.config_hash, untouched.state) == (0, "", Attachment.ATTACHED)
     lease.release()
     registry.remove(TunnelId("t2"))
     assert snapshot == expected
@@ -400,6 +452,12 @@ def test_snapshot_shows_everyone_and_does_not_change() -> None:
 def test_repr_tells_state_without_the_handle() -> None:
     selectable = admit(Registry[str](), "t1").selectable
     assert repr(selectable) == "<Selectable t1 of laptop, unpublished, 0 in flight>"
+
+
+def test_repr_of_a_client_tells_name_group_and_state() -> None:
+    selectable = admit(Registry[str](), "t1").selectable
+    with selectable.acquire():
+        assert repr(selectable.owner) == "<GroupMember acme/laptop of web, healthy, 1 in flight>"
 
 
 # -- members
@@ -459,6 +517,16 @@ def test_least_busy_tunnel_is_picked_wherever_the_turn_is() -> None:
     busy = [tunnel.acquire() for tunnel in member.published if tunnel.tunnel_id != "t2"]
     assert [member.pick().tunnel_id for _ in range(4)] == ["t2"] * 4
     assert len(busy) == 2
+
+
+def test_of_equally_idle_tunnels_the_next_after_the_turn_is_picked() -> None:
+    registry = Registry[str]()
+    for tunnel_id in ("t1", "t2", "t3"):
+        admit(registry, tunnel_id)
+        registry.publish(TunnelId(tunnel_id))
+    [member] = registry.candidates("web")
+    with member.published[1].acquire():
+        assert member.pick().tunnel_id == "t3"
 
 
 def test_no_two_clients_have_the_same_name() -> None:

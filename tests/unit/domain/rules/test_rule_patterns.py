@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tunnel.domain.errors import ConfigurationError
-from tunnel.domain.rules.patterns import compile_pattern
+from tunnel.domain.rules.patterns import MAX_PATTERN_CHARACTERS, compile_pattern
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,28 @@ def test_patterns_match_whole_values(pattern: str, text: bytes, matches: bool) -
 
 def test_patterns_that_take_other_engines_years_match_at_once() -> None:
     assert compile_pattern("(a*)*b").fullmatch(b"a" * 60_000) is None
+
+
+def test_groups_are_there_for_who_asks_and_cost_nothing_else() -> None:
+    pattern = "/(a|b)/(c)?"
+    assert compile_pattern(pattern).groups == 0
+    capturing = compile_pattern(pattern, captures=True)
+    found = capturing.fullmatch(b"/b/")
+    assert found is not None
+    assert (capturing.groups, found.group(0), found.group(1), found.group(2)) == (2, b"/b/", b"b", None)
+
+
+def test_pattern_without_its_package_is_a_mistake_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "re2", None)
+    with pytest.raises(ConfigurationError, match="patterns need the package google-re2"):
+        compile_pattern("never compiled before")
+
+
+def test_patterns_have_a_greatest_length() -> None:
+    assert MAX_PATTERN_CHARACTERS == 1000
+    assert compile_pattern("x" * 1000).fullmatch(b"x" * 1000) is not None
+    with pytest.raises(ConfigurationError, match=r"^expected a pattern of at most 1000 characters$"):
+        compile_pattern("x" * 1001)
 
 
 def run(script: str) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from tunnel.domain.rules.precedence import STEPS, rank
+import pytest
+
+from tunnel.domain.rules.precedence import STEPS, precedes_prefix, rank
 from tunnel.domain.rules.rule import Rule
 
 LADDER = [
@@ -37,3 +39,26 @@ def test_ranks_order_rules_by_closeness() -> None:
 
 def test_every_part_of_a_rank_has_its_step() -> None:
     assert len(rank(Rule(), 0)) == len(STEPS)
+
+
+@pytest.mark.parametrize(
+    ("rule", "path_prefix", "goes_first"),
+    [
+        (Rule(path="/a"), "", False),
+        (Rule(host="*.test", path="/a"), "", False),
+        (Rule(host="a.test"), "", True),
+        (Rule(host="a.test"), "/a", False),
+        (Rule(host="a.test", path_prefix="/a/b"), "/a", True),
+        (Rule(host="a.test", path_prefix="/a"), "/a", True),
+        (Rule(host="a.test", path_prefix="/a"), "/a/b", False),
+        (Rule(host="a.test", path="/a"), "/a/b/c", True),
+        (Rule(host="a.test", service="s"), "/s", True),
+        (Rule(host="a.test", service="s"), "/s/m", False),
+        (Rule(host="a.test", path_regex="/.*"), "", False),
+    ],
+    ids=repr,
+)
+def test_rule_precedes_a_prefix_of_its_exact_host_that_is_no_longer(
+    rule: Rule, path_prefix: str, goes_first: bool
+) -> None:
+    assert precedes_prefix(rule, path_prefix) is goes_first
