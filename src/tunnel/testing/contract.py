@@ -221,7 +221,7 @@ class Contract(Generic[HarnessT]):
         """Run the checks and tell which rules an adapter breaks; each rule once, none when it keeps all.
 
         Args:
-            harness: Makes a harness; called for each check.
+            harness: Makes a harness; called for each check. One with a ``close`` is closed after it.
             event_loop: On which event loop.
             checks: Which to run; None for all.
             examples: How many are drawn by each check that draws.
@@ -229,10 +229,14 @@ class Contract(Generic[HarnessT]):
         broken: dict[Rule, RuleBroken] = {}
         for check in self.checks if checks is None else checks:
             if check.rule not in broken:
+                made = harness()
                 try:
-                    check.run(harness(), event_loop, examples=examples)
+                    check.run(made, event_loop, examples=examples)
                 except RuleBroken as exc:
                     broken[check.rule] = exc
+                finally:
+                    if close := getattr(made, "close", None):
+                        close()
         return tuple(broken.values())
 
 

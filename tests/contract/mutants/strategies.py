@@ -112,6 +112,14 @@ def _harness(made: Callable[[], Strategy], **known: object) -> Callable[[], Stra
     return type(f"{made.__name__}Harness", (StrategyHarness,), {"strategy": made, **known})  # type: ignore[attr-defined]
 
 
+TWINS: Final = (
+    _harness(Weighted),
+    _harness(RoundRobin, weighted=False),
+    _harness(RandomChoice),
+    _harness(LeastSessions, loaded=True),
+    _harness(ConsistentHash, keyed=True),
+)
+
 MUTANTS: Final = (
     Mutant("chooses who has left", STRATEGY, rules.MEMBER, _harness(Remembering)),
     Mutant("gives sessions to who is being emptied", STRATEGY, rules.EMPTIED, _harness(Overflowing, weighted=False)),
