@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from contract.mutants import ingresses, targets, transports
+from contract.mutants import ingresses, targets, transport_capabilities, transports
 
 from tunnel.testing.mutants import Mutant, collections, table, try_out
 
@@ -13,7 +13,7 @@ WITH_SOCKETS = (*targets.MUTANTS, *ingresses.MUTANTS)
 QUICK = [
     mutant
     for module in collections("contract.mutants")
-    if module is not transports
+    if module not in (transports, transport_capabilities)
     for mutant in module.MUTANTS
     if mutant not in WITH_SOCKETS
 ]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 
 import pytest
-from contract.mutants.transports import MUTANTS
+from contract.mutants import transport_capabilities, transports
 
 from tunnel.testing.mutants import Mutant, try_out
+
+MUTANTS = (*transports.MUTANTS, *transport_capabilities.MUTANTS)
 
 
 @pytest.fixture(autouse=True)

@@ -22,8 +22,11 @@ from tunnel.testing.event_loops import EventLoop
 
 __all__ = ["Mutant", "Verdict", "collections", "found_alone", "table", "table_of_rules", "try_out"]
 
-EXAMPLES: Final = 10
-"""Drawn examples of each check that draws: as few as any class of tests draws, so that these find as much."""
+EXAMPLES: Final = 100
+"""Drawn examples of each check that draws, so that what finds a mutant beside its rule does so here."""
+
+EXAMPLES_OF_ITS_RULE: Final = 10
+"""As few as any class of tests draws: the rule of a mutant finds it within these."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,10 @@ def try_out(mutant: Mutant, *, named_only: bool = False) -> Verdict:
         mutant: Which.
         named_only: Run the rule that it names and no other, which tells whether that finds it, but not what else does.
     """
-    checks = [check for check in mutant.contract.checks if check.rule == mutant.rule] if named_only else None
-    return Verdict(mutant, mutant.contract.verdict(mutant.harness, mutant.event_loop, checks=checks, examples=EXAMPLES))
+    checks, examples = mutant.contract.checks, EXAMPLES
+    if named_only:
+        checks, examples = tuple(each for each in checks if each.rule == mutant.rule), EXAMPLES_OF_ITS_RULE
+    return Verdict(mutant, mutant.contract.verdict(mutant.harness, mutant.event_loop, checks=checks, examples=examples))
 
 
 def collections(name: str) -> tuple[ModuleType, ...]:

@@ -217,26 +217,33 @@ class _Harness(TcpHarness):
         return self._made(super().ingress(address))
 
 
+class _Unsuspecting(_Harness):
+    peer = ""
+
+
 TWINS: Final = (partial(_Harness, Around),)
 
-MUTANTS: Final = tuple(
-    Mutant(name, INGRESS, rule, partial(_Harness, made), others=frozenset(others))
-    for name, rule, made, others in (
-        ("listens elsewhere when an address is taken", rules.BIND, Hopeful, ()),
-        ("says twice that it has started", rules.STARTED, Stuttering, ()),
-        ("starts though it was drained", rules.UNUSED, Eager, ()),
-        ("does not say where visitors come from", rules.HEAD, Anonymous, ()),
-        ("repeats pieces of answers", rules.WHOLE, Doubling, ()),
-        ("waits for more before it passes anything on", rules.STREAMS, Gathering, ()),
-        ("ends answers of targets that fail", rules.FAILS, Consoling, ()),
-        ("ends answers that its target did not end", rules.CUT, Completing, ()),
-        ("does not tell of visitors that left", rules.LEAVE, Oblivious, ()),
-        ("hoards what the target says", rules.SLOW, Hoarding, ()),
-        ("hoards what the visitor says", rules.DEAF, Greedy, ()),
-        ("cuts conversations off to follow", rules.FOLLOW, Restarting, ()),
-        ("cuts conversations off when it is drained", rules.DRAIN, Abrupt, ()),
-        ("waits for ever when it is drained", rules.GRACE, Endless, ()),
-        ("keeps its address when it is cancelled", rules.CANCEL, Keeping, ()),
-        ("leaves a task behind", rules.NOTHING_LEFT, Littering, ()),
-    )
+MUTANTS: Final = (
+    *(
+        Mutant(name, INGRESS, rule, partial(_Harness, made), others=frozenset(others))
+        for name, rule, made, others in (
+            ("listens elsewhere when an address is taken", rules.BIND, Hopeful, ()),
+            ("says twice that it has started", rules.STARTED, Stuttering, ()),
+            ("starts though it was drained", rules.UNUSED, Eager, ()),
+            ("does not say where visitors come from", rules.HEAD, Anonymous, ()),
+            ("repeats pieces of answers", rules.WHOLE, Doubling, ()),
+            ("waits for more before it passes anything on", rules.STREAMS, Gathering, ()),
+            ("ends answers of targets that fail", rules.FAILS, Consoling, ()),
+            ("ends answers that its target did not end", rules.CUT, Completing, ()),
+            ("does not tell of visitors that left", rules.LEAVE, Oblivious, ()),
+            ("hoards what the target says", rules.SLOW, Hoarding, ()),
+            ("hoards what the visitor says", rules.DEAF, Greedy, ()),
+            ("cuts conversations off to follow", rules.FOLLOW, Restarting, ()),
+            ("cuts conversations off when it is drained", rules.DRAIN, Abrupt, ()),
+            ("waits for ever when it is drained", rules.GRACE, Endless, ()),
+            ("keeps its address when it is cancelled", rules.CANCEL, Keeping, ()),
+            ("leaves a task behind", rules.NOTHING_LEFT, Littering, ()),
+        )
+    ),
+    Mutant("knows where visitors come from, and denies it", INGRESS, rules.HEAD, partial(_Unsuspecting, Around)),
 )

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 import anyio
-from contract.test_targets import TcpHarness
+from contract.test_targets import HttpHarness, TcpHarness
 
 from tunnel.adapters.tcp.upstream import TcpUpstream
 from tunnel.domain.envelopes import BodyChunk, Opening, SessionPayload, TcpOpen
@@ -226,24 +226,37 @@ class _Harness(TcpHarness):
         return self._made(super().target(address))
 
 
+class _Boastful(TcpHarness):
+    protocols = frozenset({"tcp", "http"})
+
+
+class _Modest(HttpHarness):
+    protocols = frozenset({"http"})
+
+
 TWINS: Final = (partial(_Harness, Around),)
 
-MUTANTS: Final = tuple(
-    Mutant(name, TARGET, rule, partial(_Harness, made), others=frozenset(others))
-    for name, rule, made, others in (
-        ("loses the rest of a large piece", rules.WHOLE, Truncating, ()),
-        ("waits for more before it passes anything on", rules.STREAMS, Gathering, ()),
-        ("has conversations wait for each other", rules.TOGETHER, OneByOne, ()),
-        ("answers in protocols it does not know", rules.PROTOCOL, Omnivorous, ()),
-        ("takes nobody for somebody slow", rules.UNREACHABLE, Mislabelling, ()),
-        ("ends what was cut off as if whole", rules.CUT, Completing, ()),
-        ("hoards what the upstream says", rules.SLOW, Hoarding, ()),
-        ("hoards what the visitor says", rules.DEAF, Greedy, ()),
-        ("takes a visitor that wants no more for a failure", rules.STOPPED, Offended, ()),
-        ("ends in order what a visitor broke off", rules.RESET, Polite, ()),
-        ("does not hear of being cancelled", rules.CANCEL, Unstoppable, ()),
-        ("waits with closing", rules.CLOSE, Patient, ()),
-        ("answers though it is closed", rules.CLOSED, Reopening, ()),
-        ("leaves a socket behind", rules.NOTHING_LEFT, Littering, ()),
-    )
+MUTANTS: Final = (
+    *(
+        Mutant(name, TARGET, rule, partial(_Harness, made), others=frozenset(others))
+        for name, rule, made, others in (
+            ("loses the rest of a large piece", rules.WHOLE, Truncating, ()),
+            ("waits for more before it passes anything on", rules.STREAMS, Gathering, ()),
+            ("has conversations wait for each other", rules.TOGETHER, OneByOne, ()),
+            ("answers in protocols it does not know", rules.PROTOCOL, Omnivorous, ()),
+            ("takes nobody for somebody slow", rules.UNREACHABLE, Mislabelling, ()),
+            ("ends what was cut off as if whole", rules.CUT, Completing, ()),
+            ("hoards what the upstream says", rules.SLOW, Hoarding, ()),
+            ("hoards what the visitor says", rules.DEAF, Greedy, ()),
+            ("takes a visitor that wants no more for a failure", rules.STOPPED, Offended, ()),
+            ("ends in order what a visitor broke off", rules.RESET, Polite, ()),
+            ("does not hear of being cancelled", rules.CANCEL, Unstoppable, ()),
+            ("waits with closing", rules.CLOSE, Patient, ()),
+            ("answers though it is closed", rules.CLOSED, Reopening, ()),
+            ("leaves a socket behind", rules.NOTHING_LEFT, Littering, ()),
+        )
+    ),
+    # Capabilities claimed without cause, and denied.
+    Mutant("refuses a protocol, and claims to answer it", TARGET, rules.PROTOCOL, _Boastful),
+    Mutant("answers a protocol, and denies it", TARGET, rules.PROTOCOL, _Modest),
 )

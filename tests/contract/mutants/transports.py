@@ -23,7 +23,7 @@ from tunnel.testing.event_loops import VIRTUAL
 from tunnel.testing.mutants import Mutant
 from tunnel.testing.transport import TRANSPORT
 
-__all__ = ["MUTANTS", "TWINS"]
+__all__ = ["MUTANTS", "TWINS", "Harness"]
 
 
 class _Network(MemoryNetwork):
@@ -46,7 +46,7 @@ class _Network(MemoryNetwork):
         return pair.client
 
 
-class _Harness(MemoryHarness):
+class Harness(MemoryHarness):
     """The in-memory transport with one of its classes replaced."""
 
     def __init__(
@@ -445,10 +445,10 @@ def _rules(*ids: str) -> frozenset[Rule]:
 
 def _mutant(name: str, rule: str, *others: str, **replaced: type) -> Mutant:
     (first,) = _rules(rule)
-    return Mutant(name, TRANSPORT, first, partial(_Harness, **replaced), VIRTUAL, _rules(*others))
+    return Mutant(name, TRANSPORT, first, partial(Harness, **replaced), VIRTUAL, _rules(*others))
 
 
-TWINS: Final = (_Harness,)
+TWINS: Final = (Harness,)
 
 MUTANTS: Final = (
     _mutant("does not tell its peer", "PEER", link=Nameless),
