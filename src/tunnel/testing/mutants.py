@@ -74,12 +74,18 @@ def try_out(mutant: Mutant, *, named_only: bool = False) -> Verdict:
 
     Args:
         mutant: Which.
-        named_only: Run the rule that it names and no other, which tells whether that finds it, but not what else does.
+        named_only: Run the rule that it names and no other: that tells whether it finds the mutant, but neither what else
+            does, nor by which smallest example.
     """
-    checks, examples = mutant.contract.checks, EXAMPLES
+    contract = mutant.contract
     if named_only:
-        checks, examples = tuple(each for each in checks if each.rule == mutant.rule), EXAMPLES_OF_ITS_RULE
-    return Verdict(mutant, mutant.contract.verdict(mutant.harness, mutant.event_loop, checks=checks, examples=examples))
+        checks = [check for check in contract.checks if check.rule == mutant.rule]
+        found = contract.verdict(
+            mutant.harness, mutant.event_loop, checks=checks, examples=EXAMPLES_OF_ITS_RULE, smallest=False
+        )
+    else:
+        found = contract.verdict(mutant.harness, mutant.event_loop, examples=EXAMPLES)
+    return Verdict(mutant, found)
 
 
 def collections(name: str) -> tuple[ModuleType, ...]:
