@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from support.sockets import SocketHarness
 
 from tunnel.adapters.grpc.listener import GrpcListener
 from tunnel.adapters.grpc.transport import GrpcTransport
+from tunnel.testing.contract import EXAMPLES
 from tunnel.testing.transport import TransportCapabilities, TransportContract
+
+FULL = os.environ.get("TUNNEL_FULL") == "1"
 
 
 class GrpcHarness(SocketHarness):
@@ -24,6 +29,9 @@ class GrpcHarness(SocketHarness):
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 class TestGrpcTransport(TransportContract):
+    # A server and a channel for each example.
+    examples = EXAMPLES if FULL else 10
+
     @pytest.fixture
     def harness(self) -> GrpcHarness:
         return GrpcHarness()

@@ -9,6 +9,9 @@ from contract.mutants import ingresses, targets, transport_capabilities, transpo
 
 from tunnel.testing.mutants import Mutant, collections, table, try_out
 
+# What a mutant leaves behind on purpose is collected whenever that happens.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 WITH_SOCKETS = (*targets.MUTANTS, *ingresses.MUTANTS)
 QUICK = [
     mutant

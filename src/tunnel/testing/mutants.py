@@ -74,8 +74,8 @@ def try_out(mutant: Mutant, *, named_only: bool = False) -> Verdict:
 
     Args:
         mutant: Which.
-        named_only: Run the rule that it names and no other: that tells whether it finds the mutant, but neither what else
-            does, nor by which smallest example.
+        named_only: Run the rule that it names and no other, which tells whether that finds it; neither what else does,
+            nor the smallest example.
     """
     contract = mutant.contract
     if named_only:
