@@ -3,8 +3,8 @@
 1. A mutant's own code is what its row of ``MUTANTS`` refers to: classes and functions of its module, and what these
    refer to in turn. What ``TWINS`` refers to is the twin's, and no part of a mistake.
 2. Of a method that takes the place of another, the lines count that the other has not; or those that it had and this
-   has not, where they are more. One that calls the other by ``super`` has all of its lines. A method, function or
-   attribute in nobody's place counts with all its lines.
+   has not, where they are more. One that calls the other by ``super`` keeps it, and all of its own lines count. A
+   method, function or attribute in nobody's place counts with all its lines.
 3. Docstrings, comments, empty lines, and the lines that only name what is replaced (``class``, and ``def`` of a method)
    are no behaviour.
 

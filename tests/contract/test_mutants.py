@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from types import ModuleType
 from typing import Any
 
 import pytest
 from contract.changed_lines import changed_lines
-from contract.mutants import ingresses, targets
+from contract.mutants import clocks, ingresses, signals, targets, transport_capabilities, transports
 from contract.test_contract_pages import CONTRACTS
 
 from tunnel.testing.contract import Contract
-from tunnel.testing.mutants import Mutant, collections
+from tunnel.testing.mutants import Mutant, collections, found_alone, table_of_rules, try_out
+from tunnel.testing.signal import SIGNAL
+from tunnel.testing.transport import TransportCapabilities
 
 MOST_LINES = 10
 
@@ -51,3 +54,31 @@ def test_what_mutants_are_made_of_breaks_no_rule(module: ModuleType, caplog: pyt
 
     for twin in module.TWINS:
         assert mutant.contract.verdict(twin, mutant.event_loop) == ()
+
+
+def test_each_thing_that_a_transport_says_it_can_is_claimed_and_denied() -> None:
+    said = [field.name for field in dataclasses.fields(TransportCapabilities) if field.type == "bool"]
+
+    assert len(transport_capabilities.MUTANTS) == 2 * len(said)
+
+
+@pytest.mark.parametrize(
+    ("module", "mutant", "lines"),
+    [
+        (clocks, "wakes in half the time", 1),  # a changed line
+        (clocks, "lets nobody run before it returns at once", 2),  # with the call of what it replaces
+        (transports, "drops a link whose service returns", 6),  # with a class of its own
+    ],
+)
+def test_lines_are_counted_as_a_diff_would_show_them(module: ModuleType, mutant: str, lines: int) -> None:
+    assert changed_lines(module, mutant) == lines
+
+
+def test_rule_that_finds_nothing_alone_is_told() -> None:
+    (mutant, *_) = signals.MUTANTS
+    verdict = try_out(mutant)
+
+    alone = found_alone([verdict])
+
+    assert alone == {rule: [mutant] if rule == mutant.rule else [] for rule in SIGNAL.rules}
+    assert "| S-ONCE |  |" in table_of_rules(alone)
