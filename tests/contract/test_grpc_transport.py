@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from support.sockets import SocketHarness
 
 from tunnel.adapters.grpc.listener import GrpcListener
 from tunnel.adapters.grpc.transport import GrpcTransport
+from tunnel.testing.contract import EXAMPLES
 from tunnel.testing.transport import TransportCapabilities, TransportContract
+
+FULL = os.environ.get("TUNNEL_FULL") == "1"
 
 
 class GrpcHarness(SocketHarness):
@@ -23,3 +28,5 @@ class GrpcHarness(SocketHarness):
 
 class TestGrpcTransport(TransportContract):
     harness = GrpcHarness
+    # A server and a channel for each example.
+    examples = EXAMPLES if FULL else 10

@@ -40,6 +40,10 @@ class LoggingHarness(TelemetryHarness):
     def telemetry(self) -> LoggingTelemetry:
         return LoggingTelemetry()
 
+    @property
+    def hampered(self) -> bool:
+        return self._sink.broken
+
     def hamper(self) -> None:
         self._sink.broken = True
 

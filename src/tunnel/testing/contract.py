@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import anyio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from tunnel.testing.event_loops import EventLoop, run
@@ -109,6 +109,7 @@ class Check(Generic[HarnessT]):
         *,
         examples: int = EXAMPLES,
         drawn_anew: bool = False,
+        smallest: bool = True,
     ) -> None:
         """Run the scenario on a new event loop; where it draws, on one for each example.
 
@@ -117,6 +118,7 @@ class Check(Generic[HarnessT]):
             event_loop: On which event loop.
             examples: How many are drawn.
             drawn_anew: Whether to look for other examples than the last time.
+            smallest: Whether to look for the smallest example that fails, which takes longer than finding one.
 
         Raises:
             RuleBroken: The adapter does not keep the rule, with the smallest example found.
@@ -126,7 +128,8 @@ class Check(Generic[HarnessT]):
             if self.drawn is None:
                 run(event_loop, self._in_time, harness)
             else:
-                self._try_drawn(self._once(harness, event_loop, failing), examples, drawn_anew=drawn_anew)
+                once = self._once(harness, event_loop, failing)
+                self._try_drawn(once, examples, drawn_anew=drawn_anew, smallest=smallest)
         except Exception as exc:
             cause = _root(exc)
             why = str(cause) if isinstance(cause, AssertionError) else f"{type(cause).__name__}: {cause}"
@@ -148,7 +151,7 @@ class Check(Generic[HarnessT]):
 
         return once
 
-    def _try_drawn(self, once: Callable[[Any], None], examples: int, *, drawn_anew: bool) -> None:
+    def _try_drawn(self, once: Callable[[Any], None], examples: int, *, drawn_anew: bool, smallest: bool) -> None:
         assert self.drawn is not None
         settings(
             max_examples=examples,
@@ -157,6 +160,7 @@ class Check(Generic[HarnessT]):
             derandomize=not drawn_anew,
             report_multiple_bugs=False,
             print_blob=False,
+            phases=[Phase.generate, Phase.shrink] if smallest else [Phase.generate],
             suppress_health_check=[HealthCheck.too_slow],
         )(given(self.drawn)(once))()
 
@@ -218,6 +222,7 @@ class Contract(Generic[HarnessT]):
         *,
         checks: Iterable[Check[HarnessT]] | None = None,
         examples: int = EXAMPLES,
+        smallest: bool = True,
     ) -> tuple[RuleBroken, ...]:
         """Run the checks and tell which rules an adapter breaks; each rule once, none when it keeps all.
 
@@ -226,13 +231,14 @@ class Contract(Generic[HarnessT]):
             event_loop: On which event loop.
             checks: Which to run; None for all.
             examples: How many are drawn by each check that draws.
+            smallest: Whether to look for the smallest examples that fail.
         """
         broken: dict[Rule, RuleBroken] = {}
         for check in self.checks if checks is None else checks:
             if check.rule not in broken:
                 made = harness()
                 try:
-                    check.run(made, event_loop, examples=examples)
+                    check.run(made, event_loop, examples=examples, smallest=smallest)
                 except RuleBroken as exc:
                     broken[check.rule] = exc
                 finally:

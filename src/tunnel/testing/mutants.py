@@ -1,27 +1,32 @@
 """Adapters that are broken on purpose, to see that a contract notices.
 
 A contract that nothing can fail shows nothing. So each rule has a mutant: an adapter that keeps every rule, its twin,
-but for a few changed lines, and that must be found by this rule. A collection of them is a module with ``MUTANTS``, a
-tuple of ``Mutant``; ``python -m tunnel.testing.mutants contract.mutants.transports`` tries each and prints the table.
+but for a few changed lines, and that must be found by this rule and no other. A collection of them is a module with
+``MUTANTS``, a tuple of ``Mutant``, or a package of such modules. ``python -m tunnel.testing.mutants contract.mutants``
+tries each and prints two tables: what found each mutant, and which mutants each rule found alone.
 """
 
 from __future__ import annotations
 
 import logging
+import pkgutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import Any, Final
 
 from tunnel.testing.contract import Contract, Rule, RuleBroken
 from tunnel.testing.event_loops import EventLoop
 
-__all__ = ["Mutant", "Verdict", "table", "try_out"]
-
+__all__ = ["Mutant", "Verdict", "collections", "found_alone", "table", "table_of_rules", "try_out"]
 
 EXAMPLES: Final = 100
-"""Drawn examples of each check that draws: mutants are in-memory adapters, for which that is a blink."""
+"""Drawn examples of each check that draws, so that what finds a mutant beside its rule does so here."""
+
+EXAMPLES_OF_ITS_RULE: Final = 10
+"""As few as any class of tests draws: the rule of a mutant finds it within these."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +69,63 @@ class Verdict:
         return found[:1] == [self.mutant.rule] and set(found) == {self.mutant.rule, *self.mutant.others}
 
 
-def try_out(mutant: Mutant) -> Verdict:
-    """Run all of its contract on ``mutant``; the same examples every time."""
-    return Verdict(mutant, mutant.contract.verdict(mutant.harness, mutant.event_loop, examples=EXAMPLES))
+def try_out(mutant: Mutant, *, named_only: bool = False) -> Verdict:
+    """Run its contract on ``mutant``; the same examples every time.
+
+    Args:
+        mutant: Which.
+        named_only: Run the rule that it names and no other, which tells whether that finds it; neither what else does,
+            nor the smallest example.
+    """
+    contract = mutant.contract
+    if named_only:
+        checks = [check for check in contract.checks if check.rule == mutant.rule]
+        found = contract.verdict(
+            mutant.harness, mutant.event_loop, checks=checks, examples=EXAMPLES_OF_ITS_RULE, smallest=False
+        )
+    else:
+        found = contract.verdict(mutant.harness, mutant.event_loop, examples=EXAMPLES)
+    return Verdict(mutant, found)
+
+
+def collections(name: str) -> tuple[ModuleType, ...]:
+    """The modules with mutants of a package, by name; of a module, that one.
+
+    Args:
+        name: As it is imported, ``contract.mutants``.
+    """
+    found = import_module(name)
+    if hasattr(found, "__path__"):
+        modules = [import_module(f"{name}.{each.name}") for each in pkgutil.iter_modules(found.__path__)]
+        return tuple(module for module in modules if hasattr(module, "MUTANTS"))
+    return (found,)
+
+
+def found_alone(verdicts: Iterable[Verdict]) -> dict[Rule, list[Mutant]]:
+    """The mutants that were found by one rule only, for every rule of the contracts that the mutants break."""
+    seen = list(verdicts)
+    contracts = {id(verdict.mutant.contract): verdict.mutant.contract for verdict in seen}
+    alone: dict[Rule, list[Mutant]] = {rule: [] for contract in contracts.values() for rule in contract.rules}
+    for verdict in seen:
+        if len(verdict.broken) == 1:
+            alone[verdict.broken[0].rule].append(verdict.mutant)
+    return alone
 
 
 def table(verdicts: Iterable[Verdict]) -> str:
     """What was found, a row for each mutant, in Markdown."""
-    rows: list[tuple[str, ...]] = [("mutant", "rule", "others", "shown by", "counterexample")]
-    rows.append(("---",) * len(rows[0]))
-    rows += [(verdict.mutant.name, *_cells(verdict.broken)) for verdict in verdicts]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rows = [(verdict.mutant.name, *_cells(verdict.broken)) for verdict in verdicts]
+    return _markdown(("mutant", "rule", "others", "shown by", "counterexample"), rows)
+
+
+def table_of_rules(alone: dict[Rule, list[Mutant]]) -> str:
+    """What each rule alone found, a row for each rule, in Markdown."""
+    rows = [(rule.id, ", ".join(mutant.name for mutant in mutants)) for rule, mutants in alone.items()]
+    return _markdown(("rule", "mutants that no other rule finds"), rows)
+
+
+def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
 def _cells(broken: tuple[RuleBroken, ...]) -> tuple[str, ...]:
@@ -90,16 +141,19 @@ def _cells(broken: tuple[RuleBroken, ...]) -> tuple[str, ...]:
     return tuple(" ".join(cell.split()).replace("|", "\\|") for cell in cells)
 
 
-def main(modules: list[str]) -> int:
-    """Try the mutants of ``modules``, print the table, and return how many were not found as they say."""
+def main(names: list[str]) -> int:
+    """Try the mutants of modules and packages, print the tables, and return how much is not as it should be.
+
+    That is how many mutants were not found as they say, and how many rules found none alone.
+    """
     # Services fail on purpose, and listeners log that.
     logging.disable(logging.CRITICAL)
-    mutants: list[Mutant] = []
-    for module in modules:
-        mutants += import_module(module).MUTANTS
+    mutants: list[Mutant] = [mutant for name in names for module in collections(name) for mutant in module.MUTANTS]
     verdicts = [try_out(mutant) for mutant in mutants]
-    wrong = [verdict.mutant.name for verdict in verdicts if not verdict.as_named]
-    lines = (table(verdicts), *(f"not found as it says: {name}" for name in wrong))
+    alone = found_alone(verdicts)
+    wrong = [f"not found as it says: {verdict.mutant.name}" for verdict in verdicts if not verdict.as_named]
+    wrong += [f"finds no mutant alone: {rule}" for rule, found in alone.items() if not found]
+    lines = (table(verdicts), "", table_of_rules(alone), *wrong)
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return len(wrong)
 

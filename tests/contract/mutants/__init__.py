@@ -1,1 +1,5 @@
-"""Adapters broken on purpose: one module for each port, with its ``MUTANTS``."""
+"""Adapters broken on purpose: one module for each port.
+
+Each has ``MUTANTS``, and ``TWINS``: what makes harnesses of what its mutants are but for their mistakes. These keep the
+contract, and what they are made of is no part of a mistake.
+"""

@@ -133,7 +133,7 @@ def _harness(made: Any, room: int = ROOM) -> type[AccessLogHarness]:
     return Harness
 
 
-TWIN: Final = _harness(Around)
+TWINS: Final = (_harness(Around),)
 
 MUTANTS: Final = (
     Mutant("has room for everything", ACCESS_LOG, rules.WAITS_NOT, _harness(Around, 100_000)),

@@ -106,7 +106,7 @@ def _harness(made: Any) -> type[AdminHarness]:
     return Harness
 
 
-TWIN: Final = _harness(Around)
+TWINS: Final = (_harness(Around),)
 
 MUTANTS: Final = tuple(
     Mutant(name, ADMIN, rule, _harness(made))

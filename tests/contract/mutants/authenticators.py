@@ -36,6 +36,14 @@ class Stingy(Around):
         return msgspec.structs.replace(await super().authenticate(credential, peer), hosts=())
 
 
+class Generous(Around):
+    """Takes no groups for any."""
+
+    async def authenticate(self, credential: str, peer: PeerInfo) -> Principal:
+        proven = await super().authenticate(credential, peer)
+        return msgspec.structs.replace(proven, groups=proven.groups or frozenset({"web"}))
+
+
 class Trimming(Around):
     async def authenticate(self, credential: str, peer: PeerInfo) -> Principal:
         return await super().authenticate(credential.strip(), peer)
@@ -82,7 +90,10 @@ def _harness(made: Callable[[TokenAuthenticator], Authenticator]) -> Callable[[]
     return Harness
 
 
+TWINS: Final = (_harness(Around),)
+
 MUTANTS: Final = (
+    Mutant("lets into a group who may join none", AUTHENTICATOR, rules.PRINCIPAL, _harness(Generous)),
     Mutant(
         "forgets the hosts",
         AUTHENTICATOR,

@@ -97,6 +97,8 @@ def _harness(made: Callable[[FileConfigSource[Any]], ConfigSource[Any]]) -> Call
     return Harness
 
 
+TWINS: Final = (_harness(Around),)
+
 MUTANTS: Final = tuple(
     Mutant(name, CONFIG_SOURCE, rule, _harness(made), VIRTUAL, frozenset(others))
     for name, rule, made, others in (

@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any, Final, Self
 
 import anyio
-from contract.mutants.targets import Seen
+import anyio.lowlevel
+from contract.mutants.targets import Passing, Seen
 from contract.test_ingresses import TcpHarness
 
 from tunnel.adapters.tcp.ingress import TcpIngress
-from tunnel.domain.envelopes import BodyChunk, SessionPayload
+from tunnel.domain.envelopes import BodyChunk
 from tunnel.domain.errors import ListenError, SessionError
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget, Stream
@@ -31,7 +32,7 @@ class Changed(ProxyTarget):
         await self._handle(stream)
 
 
-class Around(Ingress):
+class Around(Passing, Ingress):
     """Does what its twin does; the mistakes are in what is changed of this."""
 
     def __init__(self, twin: TcpIngress) -> None:
@@ -52,7 +53,7 @@ class Around(Ingress):
         await self.twin.serve(Changed(partial(self.handle, target)), started)
 
     async def handle(self, target: ProxyTarget, stream: Stream) -> None:
-        await target.handle(stream)
+        await target.handle(Seen(self, stream))
 
     def follow(self, successor: Self) -> None:
         self.twin.follow(successor.twin)
@@ -92,39 +93,29 @@ class Anonymous(Around):
     """Does not say where conversations come from."""
 
     async def handle(self, target: ProxyTarget, stream: Stream) -> None:
-        await target.handle(Seen(stream))
+        seen = Seen(self, stream)
+        seen.peer = ""
+        await target.handle(seen)
 
 
 class Doubling(Around):
     """Says small pieces of an answer twice when they follow a large one."""
 
-    async def handle(self, target: ProxyTarget, stream: Stream) -> None:
-        large = False
-
-        async def send(payload: Any) -> None:
-            nonlocal large
-            await stream.send(payload)
-            if large and not payload.end:
-                await stream.send(payload)
-            large = len(payload.data) > 1000
-
-        await target.handle(_seen(stream, send=send))
+    async def send(self, seen: Seen, payload: Any) -> None:
+        await super().send(seen, payload)
+        if seen.kept and not payload.end:
+            await super().send(seen, payload)
+        seen.kept = [payload] if len(payload.data) > 1000 else []
 
 
 class Gathering(Around):
     """Keeps the fourth piece to itself until something more is said."""
 
-    async def handle(self, target: ProxyTarget, stream: Stream) -> None:
-        taken: list[SessionPayload] = []
-        kept: list[SessionPayload] = []
-
-        async def receive() -> SessionPayload:
-            taken.append(kept.pop() if kept else await stream.receive())
-            if len(taken) == 4 and not taken[-1].end:
-                kept.append(await stream.receive())
-            return taken[-1]
-
-        await target.handle(_seen(stream, receive=receive))
+    async def receive(self, seen: Seen) -> Any:
+        payload = seen.kept.pop() if seen.kept else await super().receive(seen)
+        if seen.taken == 4 and not payload.end:
+            seen.kept.append(await super().receive(seen))
+        return payload
 
 
 class Consoling(Around):
@@ -132,7 +123,7 @@ class Consoling(Around):
 
     async def handle(self, target: ProxyTarget, stream: Stream) -> None:
         try:
-            await target.handle(stream)
+            await super().handle(target, stream)
         except SessionError:
             await stream.send(BodyChunk(b"", end=True))
 
@@ -141,7 +132,7 @@ class Completing(Around):
     """Ends what its target did not end."""
 
     async def handle(self, target: ProxyTarget, stream: Stream) -> None:
-        await target.handle(stream)
+        await super().handle(target, stream)
         if not stream._connection.said_end:  # type: ignore[attr-defined]
             await stream.send(BodyChunk(b"", end=True))
 
@@ -151,42 +142,24 @@ class Oblivious(Around):
 
     async def handle(self, target: ProxyTarget, stream: Stream) -> None:
         stream._connection.on_lost = None  # type: ignore[attr-defined]
-        await target.handle(stream)
+        await super().handle(target, stream)
 
 
 class Hoarding(Around):
     """Takes from its target whatever it says, and keeps it for the visitor."""
 
-    async def handle(self, target: ProxyTarget, stream: Stream) -> None:
-        give, take = anyio.create_memory_object_stream[SessionPayload](100_000)
-
-        async def pass_on() -> None:
-            async for payload in take:
-                await stream.send(payload)
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(pass_on)
-            async with give:
-                await target.handle(_seen(stream, send=give.send))
+    async def send(self, seen: Seen, payload: Any) -> None:
+        seen.stream._connection.transport.set_write_buffer_limits(1 << 40)  # type: ignore[attr-defined]
+        await anyio.lowlevel.checkpoint()
+        await super().send(seen, payload)
 
 
 class Greedy(Around):
     """Takes from the visitor whatever it says, and keeps it for its target."""
 
     async def handle(self, target: ProxyTarget, stream: Stream) -> None:
-        give, take = anyio.create_memory_object_stream[SessionPayload](100_000)
-
-        async def fetch() -> None:
-            end = False
-            while not end:
-                payload = await stream.receive()
-                end = payload.end
-                await give.send(payload)
-
-        async with give, take, anyio.create_task_group() as tasks:
-            tasks.start_soon(fetch)
-            await target.handle(_seen(stream, receive=take.receive))
-            tasks.cancel_scope.cancel()
+        stream._connection._reading_paused = True  # type: ignore[attr-defined]
+        await super().handle(target, stream)
 
 
 class Restarting(Around):
@@ -233,13 +206,7 @@ class Littering(Around):
 
     async def handle(self, target: ProxyTarget, stream: Stream) -> None:
         self.litter.append(asyncio.create_task(anyio.sleep_forever()))
-        await target.handle(stream)
-
-
-def _seen(stream: Stream, **changed: Any) -> Seen:
-    seen = Seen(stream, **changed)
-    seen.peer = stream.peer
-    return seen
+        await super().handle(target, stream)
 
 
 class _Harness(TcpHarness):
@@ -250,24 +217,33 @@ class _Harness(TcpHarness):
         return self._made(super().ingress(address))
 
 
-MUTANTS: Final = tuple(
-    Mutant(name, INGRESS, rule, partial(_Harness, made), others=frozenset(others))
-    for name, rule, made, others in (
-        ("listens elsewhere when an address is taken", rules.BIND, Hopeful, ()),
-        ("says twice that it has started", rules.STARTED, Stuttering, ()),
-        ("starts though it was drained", rules.UNUSED, Eager, ()),
-        ("does not say where visitors come from", rules.HEAD, Anonymous, ()),
-        ("repeats pieces of answers", rules.WHOLE, Doubling, ()),
-        ("waits for more before it passes anything on", rules.STREAMS, Gathering, ()),
-        ("ends answers of targets that fail", rules.FAILS, Consoling, ()),
-        ("ends answers that its target did not end", rules.CUT, Completing, ()),
-        ("does not tell of visitors that left", rules.LEAVE, Oblivious, ()),
-        ("hoards what the target says", rules.SLOW, Hoarding, ()),
-        ("hoards what the visitor says", rules.DEAF, Greedy, ()),
-        ("cuts conversations off to follow", rules.FOLLOW, Restarting, ()),
-        ("cuts conversations off when it is drained", rules.DRAIN, Abrupt, ()),
-        ("waits for ever when it is drained", rules.GRACE, Endless, ()),
-        ("keeps its address when it is cancelled", rules.CANCEL, Keeping, ()),
-        ("leaves a task behind", rules.NOTHING_LEFT, Littering, ()),
-    )
+class _Unsuspecting(_Harness):
+    peer = ""
+
+
+TWINS: Final = (partial(_Harness, Around),)
+
+MUTANTS: Final = (
+    *(
+        Mutant(name, INGRESS, rule, partial(_Harness, made), others=frozenset(others))
+        for name, rule, made, others in (
+            ("listens elsewhere when an address is taken", rules.BIND, Hopeful, ()),
+            ("says twice that it has started", rules.STARTED, Stuttering, ()),
+            ("starts though it was drained", rules.UNUSED, Eager, ()),
+            ("does not say where visitors come from", rules.HEAD, Anonymous, ()),
+            ("repeats pieces of answers", rules.WHOLE, Doubling, ()),
+            ("waits for more before it passes anything on", rules.STREAMS, Gathering, ()),
+            ("ends answers of targets that fail", rules.FAILS, Consoling, ()),
+            ("ends answers that its target did not end", rules.CUT, Completing, ()),
+            ("does not tell of visitors that left", rules.LEAVE, Oblivious, ()),
+            ("hoards what the target says", rules.SLOW, Hoarding, ()),
+            ("hoards what the visitor says", rules.DEAF, Greedy, ()),
+            ("cuts conversations off to follow", rules.FOLLOW, Restarting, ()),
+            ("cuts conversations off when it is drained", rules.DRAIN, Abrupt, ()),
+            ("waits for ever when it is drained", rules.GRACE, Endless, ()),
+            ("keeps its address when it is cancelled", rules.CANCEL, Keeping, ()),
+            ("leaves a task behind", rules.NOTHING_LEFT, Littering, ()),
+        )
+    ),
+    Mutant("knows where visitors come from, and denies it", INGRESS, rules.HEAD, partial(_Unsuspecting, Around)),
 )

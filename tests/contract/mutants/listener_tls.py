@@ -106,7 +106,7 @@ def _harness(made: Any) -> type[ListenerTlsHarness]:
     return Harness
 
 
-TWIN: Final = OpensslHarness
+TWINS: Final = (OpensslHarness,)
 
 MUTANTS: Final = tuple(
     Mutant(name, LISTENER_TLS, rule, _harness(made))

@@ -294,7 +294,7 @@ def _harness(made: Any, of: type[MiddlewareHarness] = HeadersHarness) -> type[Mi
     return type("Harness", (of,), {"kind": made})
 
 
-TWIN: Final = _harness(Twin)
+TWINS: Final = (_harness(Twin),)
 
 MUTANTS: Final = (
     Mutant("answers and fails", MIDDLEWARE, rules.TURNS_AWAY, _harness(Insistent, IpFilterHarness), VIRTUAL),

@@ -112,6 +112,14 @@ def _harness(made: Callable[[], Strategy], **known: object) -> Callable[[], Stra
     return type(f"{made.__name__}Harness", (StrategyHarness,), {"strategy": made, **known})  # type: ignore[attr-defined]
 
 
+TWINS: Final = (
+    _harness(Weighted),
+    _harness(RoundRobin, weighted=False),
+    _harness(RandomChoice),
+    _harness(LeastSessions, loaded=True),
+    _harness(ConsistentHash, keyed=True),
+)
+
 MUTANTS: Final = (
     Mutant("chooses who has left", STRATEGY, rules.MEMBER, _harness(Remembering)),
     Mutant("gives sessions to who is being emptied", STRATEGY, rules.EMPTIED, _harness(Overflowing, weighted=False)),
@@ -122,4 +130,17 @@ MUTANTS: Final = (
     Mutant("prefers the busier of two", STRATEGY, rules.LOAD, _harness(MostSessions, loaded=True)),
     Mutant("goes by keys unannounced", STRATEGY, rules.KEY, _harness(KeyedUnawares)),
     Mutant("moves all keys when one candidate leaves", STRATEGY, rules.MOVES, _harness(Modulo, keyed=True)),
+    # Capabilities claimed without cause, and denied.
+    Mutant(
+        "ignores keys, and claims to heed them",
+        STRATEGY,
+        rules.KEY,
+        _harness(RandomChoice, keyed=True),
+        others=frozenset({rules.MOVES}),
+    ),
+    Mutant("heeds keys, and denies it", STRATEGY, rules.KEY, _harness(ConsistentHash)),
+    Mutant("ignores weights, and claims to heed them", STRATEGY, rules.SHARES, _harness(RoundRobin)),
+    Mutant("heeds weights, and denies it", STRATEGY, rules.SHARES, _harness(Weighted, weighted=False)),
+    Mutant("ignores load, and claims to heed it", STRATEGY, rules.LOAD, _harness(RandomChoice, loaded=True)),
+    Mutant("heeds load, and denies it", STRATEGY, rules.LOAD, _harness(LeastSessions)),
 )

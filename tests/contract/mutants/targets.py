@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 import anyio
-from contract.test_targets import TcpHarness
+from contract.test_targets import HttpHarness, TcpHarness
 
 from tunnel.adapters.tcp.upstream import TcpUpstream
 from tunnel.domain.envelopes import BodyChunk, Opening, SessionPayload, TcpOpen
@@ -18,50 +18,55 @@ from tunnel.ports.target import Stream, UpstreamTarget
 from tunnel.testing.mutants import Mutant
 from tunnel.testing.target import TARGET, rules
 
-Receive = Callable[[], Awaitable[SessionPayload]]
-Send = Callable[[SessionPayload], Awaitable[None]]
-
 
 class Seen(Stream):
-    """A conversation as a mutant has its twin see it."""
+    """A conversation as a mutant has its twin see it: the mutant passes on what is said."""
 
-    def __init__(self, stream: Stream, *, receive: Receive | None = None, send: Send | None = None) -> None:
-        self._stream = stream
-        self.receive = receive or stream.receive  # type: ignore[method-assign]
-        self.send = send or stream.send  # type: ignore[method-assign]
+    def __init__(self, mutant: Passing, stream: Stream) -> None:
+        self._mutant = mutant
+        self.stream = stream
+        self.peer = stream.peer
+        self.taken = 0
+        """How often more was asked for."""
+        self.kept: list[Any] = []
+        """Whatever the mutant keeps of it."""
 
     @property
     def head(self) -> Opening:
-        return self._stream.head
+        return self.stream.head
 
     async def receive(self) -> SessionPayload:
-        raise AssertionError("replaced")
+        self.taken += 1
+        return await self._mutant.receive(self)
 
     async def send(self, payload: SessionPayload) -> None:
-        raise AssertionError("replaced")
+        await self._mutant.send(self, payload)
 
     def reset(self, error: SessionError) -> None:
-        self._stream.reset(error)
+        self._mutant.reset(self, error)
 
 
-@asynccontextmanager
-async def _ungrouped() -> AsyncIterator[None]:
-    """Raises what a task of a group raised, and takes a visitor that wants no more for no failure."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if not isinstance(group.exceptions[0], SendingStopped):
-            raise group.exceptions[0] from None
+class Passing:
+    """Passes on what is said in a conversation; the mistakes are in what is changed of this."""
+
+    async def receive(self, seen: Seen) -> Any:
+        return await seen.stream.receive()
+
+    async def send(self, seen: Seen, payload: Any) -> None:
+        await seen.stream.send(payload)
+
+    def reset(self, seen: Seen, error: SessionError) -> None:
+        seen.stream.reset(error)
 
 
-class Around(UpstreamTarget):
+class Around(Passing, UpstreamTarget):
     """Does what its twin does; the mistakes are in what is changed of this."""
 
     def __init__(self, twin: TcpUpstream) -> None:
         self.twin = twin
 
     async def handle(self, stream: Stream) -> None:
-        await self.twin.handle(stream)
+        await self.twin.handle(Seen(self, stream))
 
     async def aclose(self) -> None:
         await self.twin.aclose()
@@ -70,27 +75,18 @@ class Around(UpstreamTarget):
 class Truncating(Around):
     """Loses the rest of a large piece."""
 
-    async def handle(self, stream: Stream) -> None:
-        async def send(payload: Any) -> None:
-            await stream.send(BodyChunk(payload.data[:60_000], end=payload.end))
-
-        await self.twin.handle(Seen(stream, send=send))
+    async def send(self, seen: Seen, payload: Any) -> None:
+        await super().send(seen, BodyChunk(payload.data[:60_000], end=payload.end))
 
 
 class Gathering(Around):
     """Keeps the fourth piece to itself until something more is said."""
 
-    async def handle(self, stream: Stream) -> None:
-        taken: list[SessionPayload] = []
-        kept: list[SessionPayload] = []
-
-        async def receive() -> SessionPayload:
-            taken.append(kept.pop() if kept else await stream.receive())
-            if len(taken) == 4 and not taken[-1].end:
-                kept.append(await stream.receive())
-            return taken[-1]
-
-        await self.twin.handle(Seen(stream, receive=receive))
+    async def receive(self, seen: Seen) -> Any:
+        payload = seen.kept.pop() if seen.kept else await super().receive(seen)
+        if seen.taken == 4 and not payload.end:
+            seen.kept.append(await super().receive(seen))
+        return payload
 
 
 class OneByOne(Around):
@@ -99,7 +95,7 @@ class OneByOne(Around):
     async def handle(self, stream: Stream) -> None:
         self._lock = getattr(self, "_lock", None) or anyio.Lock()
         async with self._lock:
-            await self.twin.handle(stream)
+            await super().handle(stream)
 
 
 class Omnivorous(Around):
@@ -107,7 +103,7 @@ class Omnivorous(Around):
 
     async def handle(self, stream: Stream) -> None:
         if isinstance(stream.head, TcpOpen):
-            await self.twin.handle(stream)
+            await super().handle(stream)
         else:
             await stream.send(BodyChunk(b"", end=True))
 
@@ -117,7 +113,7 @@ class Mislabelling(Around):
 
     async def handle(self, stream: Stream) -> None:
         try:
-            await self.twin.handle(stream)
+            await super().handle(stream)
         except SessionError as exc:
             if exc.code is ErrorCode.UPSTREAM_UNREACHABLE:
                 raise SessionError(ErrorCode.UPSTREAM_TIMEOUT, exc.message) from exc
@@ -128,92 +124,55 @@ class Completing(Around):
     """Ends what was cut off as if it were whole."""
 
     async def handle(self, stream: Stream) -> None:
-        said = False
-
-        async def send(payload: SessionPayload) -> None:
-            nonlocal said
-            said = True
-            await stream.send(payload)
-
-        def forgive(error: SessionError) -> None:
-            raise error
-
-        seen = Seen(stream, send=send)
-        seen.reset = forgive  # type: ignore[method-assign]
-        try:
-            await self.twin.handle(seen)
-        except SessionError:
-            if not said or len(stream.taken) != 1 or self.twin._closed or stream.failed:  # type: ignore[attr-defined]
-                raise
+        seen = Seen(self, stream)
+        await self.twin.handle(seen)
+        if seen.kept:
             await stream.send(BodyChunk(b"", end=True))
+
+    def reset(self, seen: Seen, error: SessionError) -> None:
+        seen.kept.append(error)
 
 
 class Hoarding(Around):
     """Takes from the upstream whatever it says, and keeps it for the visitor."""
 
-    async def handle(self, stream: Stream) -> None:
-        give, take = anyio.create_memory_object_stream[SessionPayload](100_000)
-
-        async def pass_on() -> None:
-            end = False
-            while not end:
-                payload = await take.receive()
-                end = payload.end
-                await stream.send(payload)
-
-        async with _ungrouped(), give, take, anyio.create_task_group() as tasks:
-            tasks.start_soon(pass_on)
-            await self.twin.handle(Seen(stream, send=give.send))
-            give.close()
+    async def send(self, seen: Seen, payload: Any) -> None:
+        for connection in self.twin._shared.open:
+            connection._reading_paused = True  # type: ignore[attr-defined]
+        await super().send(seen, payload)
 
 
 class Greedy(Around):
     """Takes from the visitor whatever it says, and keeps it for the upstream."""
 
-    async def handle(self, stream: Stream) -> None:
-        give, take = anyio.create_memory_object_stream[SessionPayload](100_000)
-
-        async def fetch() -> None:
-            end = False
-            while not end:
-                payload = await stream.receive()
-                end = payload.end
-                await give.send(payload)
-
-        async with _ungrouped(), give, take, anyio.create_task_group() as tasks:
-            tasks.start_soon(fetch)
-            await self.twin.handle(Seen(stream, receive=take.receive))
-            tasks.cancel_scope.cancel()
+    async def receive(self, seen: Seen) -> Any:
+        for connection in self.twin._shared.open:
+            connection.transport.set_write_buffer_limits(1 << 40)  # type: ignore[attr-defined]
+        return await super().receive(seen)
 
 
 class Offended(Around):
     """Takes a visitor that wants no more for a failure."""
 
-    async def handle(self, stream: Stream) -> None:
-        async def send(payload: SessionPayload) -> None:
-            try:
-                await stream.send(payload)
-            except SendingStopped as exc:
-                raise SessionError(ErrorCode.INTERNAL, "nobody listens") from exc
-
-        await self.twin.handle(Seen(stream, send=send))
+    async def send(self, seen: Seen, payload: Any) -> None:
+        try:
+            await super().send(seen, payload)
+        except SendingStopped as exc:
+            raise SessionError(ErrorCode.INTERNAL, "nobody listens") from exc
 
 
 class Polite(Around):
     """Tells the upstream that a visitor which broke off has said all it had to."""
 
-    async def handle(self, stream: Stream) -> None:
-        async def receive() -> SessionPayload:
-            try:
-                return await stream.receive()
-            except SessionError:
-                return BodyChunk(b"", end=True)
+    async def receive(self, seen: Seen) -> Any:
+        try:
+            return await super().receive(seen)
+        except SessionError:
+            return BodyChunk(b"", end=True)
 
-        async def send(payload: SessionPayload) -> None:
-            with suppress(SessionError):
-                await stream.send(payload)
-
-        await self.twin.handle(Seen(stream, receive=receive, send=send))
+    async def send(self, seen: Seen, payload: Any) -> None:
+        with suppress(SessionError):
+            await super().send(seen, payload)
 
 
 class Unstoppable(Around):
@@ -221,7 +180,7 @@ class Unstoppable(Around):
 
     async def handle(self, stream: Stream) -> None:
         with anyio.move_on_after(4, shield=True):
-            await self.twin.handle(stream)
+            await super().handle(stream)
 
 
 class Patient(Around):
@@ -232,7 +191,7 @@ class Patient(Around):
     async def handle(self, stream: Stream) -> None:
         self._running += 1
         try:
-            await self.twin.handle(stream)
+            await super().handle(stream)
         finally:
             self._running -= 1
 
@@ -246,7 +205,7 @@ class Reopening(Around):
 
     async def handle(self, stream: Stream) -> None:
         self.twin._closed = False
-        await self.twin.handle(stream)
+        await super().handle(stream)
 
 
 class Littering(Around):
@@ -267,22 +226,37 @@ class _Harness(TcpHarness):
         return self._made(super().target(address))
 
 
-MUTANTS: Final = tuple(
-    Mutant(name, TARGET, rule, partial(_Harness, made), others=frozenset(others))
-    for name, rule, made, others in (
-        ("loses the rest of a large piece", rules.WHOLE, Truncating, ()),
-        ("waits for more before it passes anything on", rules.STREAMS, Gathering, ()),
-        ("has conversations wait for each other", rules.TOGETHER, OneByOne, ()),
-        ("answers in protocols it does not know", rules.PROTOCOL, Omnivorous, ()),
-        ("takes nobody for somebody slow", rules.UNREACHABLE, Mislabelling, ()),
-        ("ends what was cut off as if whole", rules.CUT, Completing, ()),
-        ("hoards what the upstream says", rules.SLOW, Hoarding, ()),
-        ("hoards what the visitor says", rules.DEAF, Greedy, ()),
-        ("takes a visitor that wants no more for a failure", rules.STOPPED, Offended, ()),
-        ("ends in order what a visitor broke off", rules.RESET, Polite, ()),
-        ("does not hear of being cancelled", rules.CANCEL, Unstoppable, ()),
-        ("waits with closing", rules.CLOSE, Patient, ()),
-        ("answers though it is closed", rules.CLOSED, Reopening, ()),
-        ("leaves a socket behind", rules.NOTHING_LEFT, Littering, ()),
-    )
+class _Boastful(TcpHarness):
+    protocols = frozenset({"tcp", "http"})
+
+
+class _Modest(HttpHarness):
+    protocols = frozenset({"http"})
+
+
+TWINS: Final = (partial(_Harness, Around),)
+
+MUTANTS: Final = (
+    *(
+        Mutant(name, TARGET, rule, partial(_Harness, made), others=frozenset(others))
+        for name, rule, made, others in (
+            ("loses the rest of a large piece", rules.WHOLE, Truncating, ()),
+            ("waits for more before it passes anything on", rules.STREAMS, Gathering, ()),
+            ("has conversations wait for each other", rules.TOGETHER, OneByOne, ()),
+            ("answers in protocols it does not know", rules.PROTOCOL, Omnivorous, ()),
+            ("takes nobody for somebody slow", rules.UNREACHABLE, Mislabelling, ()),
+            ("ends what was cut off as if whole", rules.CUT, Completing, ()),
+            ("hoards what the upstream says", rules.SLOW, Hoarding, ()),
+            ("hoards what the visitor says", rules.DEAF, Greedy, ()),
+            ("takes a visitor that wants no more for a failure", rules.STOPPED, Offended, ()),
+            ("ends in order what a visitor broke off", rules.RESET, Polite, ()),
+            ("does not hear of being cancelled", rules.CANCEL, Unstoppable, ()),
+            ("waits with closing", rules.CLOSE, Patient, ()),
+            ("answers though it is closed", rules.CLOSED, Reopening, ()),
+            ("leaves a socket behind", rules.NOTHING_LEFT, Littering, ()),
+        )
+    ),
+    # Capabilities claimed without cause, and denied.
+    Mutant("refuses a protocol, and claims to answer it", TARGET, rules.PROTOCOL, _Boastful),
+    Mutant("answers a protocol, and denies it", TARGET, rules.PROTOCOL, _Modest),
 )

@@ -42,6 +42,7 @@ async def addresses_are_real(harness: IngressHarness) -> None:
     except ListenError:
         pass
     else:
+        second.drain(0)
         raise AssertionError(f"{address} was taken twice")
     finally:
         ingress.drain(0)

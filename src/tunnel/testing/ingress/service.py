@@ -60,9 +60,11 @@ async def serving(harness: IngressHarness, ingress: Ingress | None = None) -> As
         try:
             await until("having started", lambda: service.starts > 0)
             yield service
-            await service.all_leave()
         finally:
             with anyio.CancelScope(shield=True):
+                # Also when the check has failed, for nobody else closes what they hold.
+                with anyio.move_on_after(PATIENCE_S):
+                    await service.all_leave()
                 service.scope.cancel()
                 await service.returned(2 * PATIENCE_S)
 

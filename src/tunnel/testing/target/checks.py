@@ -133,6 +133,21 @@ async def foreign_protocols_are_refused(harness: TargetHarness) -> None:
             assert not conversation.sent, f"{protocol} was answered"
 
 
+@TARGET.shows(rules.PROTOCOL)
+async def protocols_it_answers_are_not_refused(harness: TargetHarness) -> None:
+    async with harness.peer(Behaviour.ECHO) as peer:
+        for protocol in sorted(harness.protocols):
+            dialect = DIALECTS[protocol]
+            conversation = Conversation(dialect.head(), [dialect.end()])
+            async with handled(peer.target, conversation) as handling:
+                # What comes of it is another harness's to see, since this peer may not speak the protocol at all.
+                with anyio.move_on_after(harness.quiet_s):
+                    await handling.over.wait()
+                error = handling.error
+            refused = isinstance(error, SessionError) and error.code is ErrorCode.PROTOCOL_ERROR
+            assert not refused, f"{protocol} is refused, which it is said to answer: {error}"
+
+
 @TARGET.shows(rules.UNREACHABLE)
 async def nobody_there_is_told(harness: TargetHarness) -> None:
     target = harness.nowhere()

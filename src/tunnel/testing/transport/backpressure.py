@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import anyio
 
 from tunnel.domain.errors import LinkEnd
@@ -14,6 +16,12 @@ from tunnel.testing.transport.harness import TransportHarness
 from tunnel.testing.transport.rules import TRANSPORT
 
 __all__: list[str] = []
+
+_LOOKS: Final = 50
+"""How often, at least, a link is asked whether it is ready again before it is taken for one that is full."""
+
+_LOOK_AGAIN_S: Final = 0.001
+"""Longest until it is asked again: each frame that is on its way costs this."""
 
 
 @TRANSPORT.shows(rules.BOUND)
@@ -39,17 +47,20 @@ async def unread_link_stops_being_ready_within_bounds(harness: TransportHarness,
     async with harness.connected_pair() as pair:
         sender, receiver = ordered(pair, from_server=from_server)
         pushed = quiet = 0
-        # The transport's own tasks need their turns, and moving bytes needs the system's.
-        while quiet < 50:
+        quiet_s = harness.capabilities.quiet_s
+        pushed_at = anyio.current_time()
+        # The transport's own tasks need their turns, and moving bytes needs the system's: a short one for each frame.
+        while quiet < _LOOKS or anyio.current_time() < pushed_at + quiet_s:
             if sender.ready:
                 pushed += 1
                 quiet = 0
+                pushed_at = anyio.current_time()
                 sender.push(chunk_frame(pushed, frame_bytes))
                 bytes_pushed = pushed * frame_bytes
                 assert bytes_pushed <= harness.capabilities.buffered_bytes, f"still ready after {bytes_pushed} bytes"
             else:
                 quiet += 1
-                await anyio.sleep(harness.capabilities.quiet_s / 50)
+                await anyio.sleep(min(quiet_s / _LOOKS, _LOOK_AGAIN_S))
         assert bool(pushed) is harness.capabilities.readiness, f"was ready {pushed} times"
         for seq in range(1, pushed + 1):
             got = (await receiver.receive()).seq

@@ -37,6 +37,29 @@ async def receive_that_waits_can_be_cancelled(harness: TransportHarness, *, from
 
 @TRANSPORT.shows(rules.CANCEL_RECEIVE)
 @each_way
+async def receive_cancelled_as_a_frame_comes_loses_none(harness: TransportHarness, *, from_server: bool) -> None:
+    received: list[int] = []
+    scope = anyio.CancelScope()
+
+    async def receive() -> None:
+        with scope:
+            received.append((await receiver.receive()).seq)
+
+    async with harness.connected_pair() as pair:
+        sender, receiver = ordered(pair, from_server=from_server)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()
+            # The receiver has not run since it was cancelled, and finds the frame when it does.
+            scope.cancel()
+            await sender.send(chunk_frame(1))
+        if not received:
+            received.append((await receiver.receive()).seq)
+    assert received == [1], f"{received} arrived of [1]"
+
+
+@TRANSPORT.shows(rules.CANCEL_RECEIVE)
+@each_way
 async def receive_cancelled_at_each_point_loses_nothing(harness: TransportHarness, *, from_server: bool) -> None:
     async with harness.connected_pair() as pair:
         sender, receiver = ordered(pair, from_server=from_server)
@@ -88,13 +111,18 @@ async def cancelled_blocked_send_repeats_and_reorders_nothing(harness: Transport
     async with harness.clogged_pair(from_server=from_server) as clogged:
         await _cancel_blocked_send(clogged)
         if not harness.capabilities.survives_cancelled_send:
-            end = await end_of(lambda: clogged.sender.send(chunk_frame(1)))
-            expect(end, LinkEnd.BROKEN, when="after a send was cancelled, which such a link does not survive")
+            ends: list[LinkEnd] = []
+            await in_time(_sending(clogged.sender, ends), "sending after a send was cancelled")
+            expect(*ends, LinkEnd.BROKEN, when="after a send was cancelled, which such a link does not survive")
             return
         next_seq = clogged.handed_over + 2
         received = await _drain(clogged, range(next_seq, next_seq + 20))
     certain = [*range(1, next_seq - 1), *range(next_seq, next_seq + 20)]
     assert received in (certain, sorted([*certain, next_seq - 1])), f"{received} arrived of {certain}"
+
+
+async def _sending(link: Link, ends: list[LinkEnd]) -> None:
+    ends.append(await end_of(lambda: link.send(chunk_frame(1))))
 
 
 async def _cancel_blocked_send(clogged: Clogged) -> None:
@@ -155,7 +183,7 @@ async def _receive_through(link: Link, last: int, received: list[int]) -> None:
 async def sends_cancelled_again_and_again_stay_bounded(harness: TransportHarness) -> None:
     if not harness.capabilities.survives_cancelled_send:
         return
-    async with harness.clogged_pair(frame_bytes=256) as clogged:
+    async with harness.clogged_pair(frame_bytes=1024) as clogged:
         await _cancel_blocked_send(clogged)
         first = clogged.handed_over + 2
         frame_bytes = 200_000

@@ -20,6 +20,9 @@ __all__ = ["TransportHarness"]
 CONNECT_S: Final = 10.0
 """Connecting within one machine takes milliseconds; the rest is for a busy one."""
 
+_LOOKS: Final = 6
+"""How often a sender is looked at in the time in which nothing may move, so that little is waited beyond that time."""
+
 
 class TransportHarness(Harness, ABC):
     """Makes links of one transport. What is given to ``TransportContract``."""
@@ -100,8 +103,9 @@ class TransportHarness(Harness, ABC):
 
     async def _blocked(self, clogged: Clogged) -> None:
         # Nothing but quiet shows that a sender is blocked.
-        before = -1
-        while before != clogged.handed_over:
+        before, looks = -1, 0
+        while looks < _LOOKS:
+            looks = looks + 1 if clogged.handed_over == before else 0
             before = clogged.handed_over
-            await anyio.sleep(self.capabilities.quiet_s)
+            await anyio.sleep(self.capabilities.quiet_s / _LOOKS)
         assert not clogged.stopped.is_set(), clogged.end
