@@ -117,6 +117,8 @@ def check_group(name: str, group: GroupSettings) -> None:
     check_balance(path, balance=group.balance, weights=group.weights, hash_on=group.hash_on)
     check_ejection(group.ejection, f"{path}.ejection")
     check_routes(group.rules, group.upstreams, path)
+    for index, rule in enumerate(group.rules):
+        _check_is_asked(rule, f"{path}.rules[{index}]")
 
 
 def check_routes(rules: tuple[Rule, ...], upstreams: Mapping[str, UpstreamSettings], path: str) -> None:
@@ -166,6 +168,13 @@ def check_server_rule(rule: Rule, groups: Collection[str], path: str) -> None:
         raise ConfigurationError('missing the required key "group"', key_path=path)
     if rule.group not in groups:
         raise unknown_name(rule.group, groups, f"{path}.group", kind="group", add="[groups.NAME]")
+    _check_is_asked(rule, path)
+
+
+def _check_is_asked(rule: Rule, path: str) -> None:
+    if rule.protocol == "tcp":
+        expected = '"http", "grpc" or "websocket"; [[ingress.tcp]] names its group and upstream itself and asks no rule'
+        raise mistake(f"{path}.protocol", expected, got=rule.protocol)
 
 
 def _check_upstream_rule(rule: Rule, upstreams: Mapping[str, UpstreamSettings], path: str) -> None:

@@ -53,6 +53,12 @@ def mistake_of_a_client(table: dict[str, Any]) -> str:
             {"forward": {"upstreams": {"app": HTTP}, "rules": [{"upstream": "app", "path": "x"}]}},
             "forward.rules[0].path",
         ),
+        # TCP listeners ask no rule: one for them would never be met.
+        ({"groups": {"web": {}}, "rules": [{"group": "web", "protocol": "tcp"}]}, "rules[0].protocol"),
+        (
+            {"groups": {"web": {"upstreams": {"app": HTTP}, "rules": [{"upstream": "app", "protocol": "tcp"}]}}},
+            "groups.web.rules[0].protocol",
+        ),
     ],
 )
 def test_each_table_of_a_server_is_checked_where_it_stands(table: dict[str, Any], key: str) -> None:
