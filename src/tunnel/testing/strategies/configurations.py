@@ -198,4 +198,6 @@ def _server_rules(groups: Sequence[str]) -> st.SearchStrategy[tuple[Rule, ...]]:
     if not groups:
         return st.just(())
     rule = st.sampled_from(groups).flatmap(lambda group: rules(group=group))
+    # TCP listeners ask no rule.
+    rule = rule.filter(lambda made: made.protocol != "tcp")
     return st.lists(rule, max_size=6).map(tuple)
