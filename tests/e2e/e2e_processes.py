@@ -58,11 +58,17 @@ class Process:
         return [found for line in self.lines[after_line:] if (found := re.search(pattern, line))]
 
     def wait_for(self, pattern: str, *, after_line: int = 0, deadline_s: float = READY_S) -> re.Match[str]:
-        """Return the first match in the output, from line `after_line` on; fail when the process ends or time is up."""
-        deadline = time.monotonic() + deadline_s
+        """Return the first match in the output, from line `after_line` on; fail when the process ends or time is up.
+
+        Time during which processes were ready to run and the machine did not let them does not count: one that hangs is
+        found out as soon, and one that others slow down is not taken for it.
+        """
+        began = time.monotonic()
+        before = {process: starved_s(process) for process in self.running}
         with self._changed:
             while not (found := self.matches(pattern, after_line=after_line)):
-                left = deadline - time.monotonic()
+                starved = sum(max(0, starved_s(process) - waited) for process, waited in before.items())
+                left = deadline_s + starved - (time.monotonic() - began)
                 if self._ended or left <= 0:
                     how = "ended" if self._ended else f"did not within {deadline_s} s"
                     raise AssertionError(f"{self.name} {how} without printing {pattern!r}:\n{self.output}")
@@ -110,6 +116,14 @@ class Process:
     def kill_all(cls) -> None:
         for process in [*cls.running]:
             process.kill()
+
+
+def starved_s(process: Process) -> float:
+    """How long it has waited for a processor so far; 0 where the kernel does not tell, or when it has ended."""
+    try:
+        return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0
 
 
 atexit.register(Process.kill_all)

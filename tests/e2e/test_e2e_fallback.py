@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from e2e_data import MIB, digest
-from e2e_processes import HERE, Process, address_of
+from e2e_processes import HERE, READY_S, Process, address_of
 from e2e_topologies import SCHEMES, TOKEN
-from e2e_visitor import Address, Truncated, Visitor, fetch, problem_code, run
+from e2e_visitor import DEADLINE_S, Address, Truncated, Visitor, fetch, problem_code, run
 from support.ports import unused_port
+
+from tunnel.domain.backoff import DEFAULT_CAP_S
+from tunnel.domain.configuration import LimitsSettings
 
 pytestmark = pytest.mark.usefixtures("requires_tunnel")
 
@@ -22,7 +25,8 @@ VISITORS = 2
 BODY = b"once"
 STREAK = 40
 ENTRY = r"listening kind=entry name=http address=(\S+)"
-RETURNS_WITHIN_S = 20.0
+RETURNS_WITHIN_S = READY_S + DEFAULT_CAP_S + LimitsSettings().connect_s
+"""The server's start, the longest pause of a client that tries to reach it, and the attempt that does."""
 
 
 class Counting:
@@ -203,7 +207,7 @@ def test_requests_go_past_a_server_that_is_gone_and_return_to_it_and_each_is_ser
                 load.stopped = True
             return load
 
-    load = run(scenario())
+    load = run(scenario(), deadline_s=DEADLINE_S + RETURNS_WITHIN_S)
 
     outcomes = Counter(load.outcomes.values())
     measured(str(dict(outcomes)))
@@ -233,7 +237,7 @@ def test_download_that_began_directly_ends_directly_while_others_have_returned(d
                 sha256.update(piece)
             return sha256.hexdigest()
 
-    assert run(scenario()) == digest(size)
+    assert run(scenario(), deadline_s=DEADLINE_S + RETURNS_WITHIN_S) == digest(size)
 
 
 def test_download_through_a_tunnel_that_is_lost_is_cut_short_and_not_begun_again(deployed, upstream):
