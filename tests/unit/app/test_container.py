@@ -260,7 +260,7 @@ def test_other_packages_do_not_replace_what_is_built_in(reloaded: ModuleType) ->
             "from tunnel.app.server import Server\n"
             "from tunnel.domain.configuration import decode_server_settings\n"
             "server = Server(decode_server_settings({'transports': {'websocket': {'listen': '127.0.0.1:0'}}}))\n"
-            "assert list(server._made(server.settings)) == ['transport.websocket']",
+            "assert list(server._maker.made(server.settings)) == ['transport.websocket']",
             ("grpc", "google.protobuf"),
         ),
         (
