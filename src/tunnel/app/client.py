@@ -10,6 +10,7 @@ from typing import Any, Self
 import anyio
 import msgspec
 
+from tunnel.app.admin_entrance import AdminEntrance
 from tunnel.app.background import Background
 from tunnel.app.client_inspection import ClientParts, InspectedClient
 from tunnel.app.client_lines import ClientLines
@@ -17,7 +18,7 @@ from tunnel.app.client_visit import ClientVisit
 from tunnel.app.container import ClientContainer
 from tunnel.app.direct_targets import DirectTargets
 from tunnel.app.direct_ways import DirectWays
-from tunnel.app.entrance import AdminEntrance, Entrance
+from tunnel.app.entrance import Entrance
 from tunnel.app.entrances import Entrances
 from tunnel.app.entries import Entries
 from tunnel.app.fallback import Fallback

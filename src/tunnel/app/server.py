@@ -14,12 +14,12 @@ from tunnel.app.access_logs import AccessLogs
 from tunnel.app.background import Background
 from tunnel.app.claims import Claims
 from tunnel.app.container import ServerContainer
-from tunnel.app.entrance import MountedIngress
 from tunnel.app.entrances import Entrances
 from tunnel.app.forward_router import ForwardRouter
 from tunnel.app.forward_target import ForwardTargets
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.middlewares import Middlewares, check_kinds
+from tunnel.app.mounted_ingress import MountedIngress
 from tunnel.app.prepared import prepare, prepare_aside, trusting
 from tunnel.app.routes import Routes
 from tunnel.app.server_entrances import ServerEntrances

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tunnel.app.admin_entrance import AdminEntrance
 from tunnel.app.container import ServerContainer
-from tunnel.app.entrance import (
-    AdminEntrance,
-    Entrance,
-    GroupEntrance,
-    IngressEntrance,
-    TransportEntrance,
-)
+from tunnel.app.entrance import Entrance
 from tunnel.app.group_route import GroupRoute
+from tunnel.app.ingress_entrance import GroupEntrance, IngressEntrance
 from tunnel.app.link_service import ServerLinks
 from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
 from tunnel.app.routes import Routes
+from tunnel.app.transport_entrance import TransportEntrance
 from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.link_entry import LINK_PATH
 from tunnel.ports.ingress_links import IngressLinks
