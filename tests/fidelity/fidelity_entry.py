@@ -153,5 +153,5 @@ keepalive_s = 0
         assert self._kept_server is not None
         await self._kept_server.leave()
         self._kept_server = None
-        while self.client._line.ready:  # noqa: ASYNC110 - it tells nobody
+        while self.client._lines.current.ready:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)

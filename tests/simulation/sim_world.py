@@ -101,7 +101,7 @@ class SimProcess:
     @property
     def ready(self) -> bool:
         """Whether the server sends conversations to it."""
-        return self.client is not None and self.client._line.ready
+        return self.client is not None and self.client._lines.current.ready
 
     def die(self, *, silently: bool) -> None:
         """Be killed: nobody says goodbye. ``silently`` as if the whole host had lost power."""
@@ -270,7 +270,7 @@ class SimWorld:
         """All that are in use, of both sides."""
         muxes = [tunnel.mux for tunnel in self.server._registry.tunnels()]
         for process in (each for processes in self.processes.values() for each in processes if not each.over):
-            visit = process.client._line.dialer._visit if process.client is not None else None
+            visit = process.client._lines.current.dialer._visit if process.client is not None else None
             if visit is not None and not visit.tunnel.over:
                 muxes.append(visit.tunnel.mux)
         return muxes

@@ -153,12 +153,12 @@ class Stage(msgspec.Struct):
         published = self.server is None or any(
             tunnel.published for client in self.server.clients().clients for tunnel in client.tunnels
         )
-        return published and (self.client is None or self.client._line.ready)
+        return published and (self.client is None or self.client._lines.current.ready)
 
     @property
     def refusal(self) -> str:
         """The code with which the client was turned away for good; empty when it was not."""
-        refusal = None if self.client is None else self.client._line.refusal
+        refusal = None if self.client is None else self.client._lines.current.refusal
         return "" if refusal is None else refusal.code.value
 
 

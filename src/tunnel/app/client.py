@@ -10,14 +10,15 @@ from typing import Any, Self
 import anyio
 import msgspec
 
+from tunnel.app.admin_entrance import AdminEntrance
 from tunnel.app.background import Background
 from tunnel.app.client_inspection import ClientParts, InspectedClient
-from tunnel.app.client_line import ClientLine, refused_snapshot
+from tunnel.app.client_lines import ClientLines
 from tunnel.app.client_visit import ClientVisit
 from tunnel.app.container import ClientContainer
 from tunnel.app.direct_targets import DirectTargets
 from tunnel.app.direct_ways import DirectWays
-from tunnel.app.entrance import AdminEntrance, Entrance
+from tunnel.app.entrance import Entrance
 from tunnel.app.entrances import Entrances
 from tunnel.app.entries import Entries
 from tunnel.app.fallback import Fallback
@@ -81,13 +82,9 @@ class Client:
         self._closed = anyio.Event()
         self._running = False
         self._left = False
-        self._changing = False
         self._applications = self.container.applications(applications or {})
-        self._maker = LineMaker(
-            self.container, applications=self._applications, start=self._start, on_change=self._changed
-        )
-        self._line = self._maker.make(self.settings)
-        self._lines = {self._line}
+        maker = LineMaker(self.container, applications=self._applications, start=self._start, on_change=self._changed)
+        self._lines = ClientLines(self.settings, maker=maker, background=self._background, on_change=self._changed)
         self._entrances = Entrances(self._background, self.container.ledger())
         self._route = ServerRoute(self.settings.entry, self._visit, self.container.clock())
         self._own_entries = OwnEntries(self._entry_addresses, self.container.is_local())
@@ -121,11 +118,11 @@ class Client:
             self._entrances.bind(made)
             await stack.enter_async_context(self._applications)
             async with self._applications.following(self.settings):
-                background = await stack.enter_async_context(self._background)
+                await stack.enter_async_context(self._background)
                 await self._entrances.open()
             stack.pop_all()
         self._running = True
-        background.tasks.start_soon(self._line.run)
+        self._lines.run()
         return self
 
     async def __aexit__(
@@ -138,9 +135,7 @@ class Client:
         finally:
             try:
                 with anyio.CancelScope(shield=True):
-                    # A reload that fails at this moment takes its line out.
-                    for line in tuple(self._lines):
-                        await line.aclose()
+                    await self._lines.aclose()
                     await self._fallback.aclose()
             finally:
                 # Last of all, so that applications shut down when nobody calls them any more.
@@ -153,7 +148,7 @@ class Client:
             RegistrationRefused: The server will not have this client.
             LinkError: ``CLOSED``: the client was closed.
         """
-        while not self._line.ready:
+        while not self._lines.current.ready:
             if self._closed.is_set():
                 self._check()
                 raise LinkError(LinkEnd.CLOSED, "the client was closed")
@@ -227,10 +222,9 @@ class Client:
             made = self._made(settings)
             async with self._applications.following(settings), self._entrances.letting_in(made):
                 self._check_running()
-                if self._in_place(settings):
-                    self._follow(settings)
-                else:
-                    await self._change_over(settings)
+                await self._lines.follow(settings)
+                assert settings.client_id is not None
+                self.client_id = settings.client_id
             self._entrances.replace(made, grace_s=settings.limits.drain_s)
             self._route.follow(settings.entry)
             if (settings.entry, settings.fallback) != (self.settings.entry, self.settings.fallback):
@@ -242,74 +236,6 @@ class Client:
     def _check_running(self) -> None:
         if not self._running:
             raise LinkError(LinkEnd.CLOSED, "the client is not running")
-
-    def _in_place(self, settings: ClientSettings) -> bool:
-        """Whether the line there is can go on under ``settings``."""
-        here = self._line.settings
-        moved = msgspec.structs.replace(
-            settings,
-            allow_targets=here.allow_targets,
-            upstreams=here.upstreams,
-            admin=here.admin,
-            entry=here.entry,
-            fallback=here.fallback,
-            tls=here.tls,
-        )
-        return moved == here and self._line.configuration.rejection is None
-
-    def _follow(self, settings: ClientSettings) -> None:
-        # Files may hold other certificates than before, though they have the same names.
-        transports = self._maker.transports(settings) if settings.servers_with_tls else None
-        self._follow_policy(settings)
-        if transports is not None:
-            self._line.dialer.dial_with(transports)
-        self._line.settings = settings
-
-    def _follow_policy(self, settings: ClientSettings) -> None:
-        here = self._line.settings
-        if (settings.allow_targets, settings.upstreams) == (here.allow_targets, here.upstreams):
-            return
-        try:
-            self._line.configuration.follow(settings.policy())
-        except ConfigurationError as exc:
-            raise refused_snapshot(exc) from exc
-
-    async def _change_over(self, settings: ClientSettings) -> None:
-        """Replace the line by another, once that is ready."""
-        line = self._maker.make(settings, self._line)
-        self._lines.add(line)
-        self._changing = True
-        self._background.tasks.start_soon(line.run)
-        try:
-            await self._establish(line)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._see_off(line, 0)
-            raise
-        else:
-            before, self._line = self._line, line
-            assert settings.client_id is not None
-            self.client_id = settings.client_id
-            self._background.tasks.start_soon(self._see_off, before, before.settings.limits.drain_s)
-        finally:
-            self._changing = False
-            self._changed()
-
-    async def _establish(self, line: ClientLine) -> None:
-        limits = line.settings.limits
-        patience_s = limits.connect_s * len(line.settings.servers) + limits.handshake_s
-        with anyio.move_on_after(patience_s) as scope:
-            await line.established()
-        if scope.cancelled_caught and self._line.ready:
-            raise LinkError(
-                LinkEnd.UNREACHABLE, f"no server took this client within {patience_s:g} s; it stays where it is"
-            )
-        # With neither ready there is nothing to lose, and the newer settings are what is wanted.
-
-    async def _see_off(self, line: ClientLine, grace_s: float) -> None:
-        await line.leave(grace_s)
-        await line.aclose()
-        self._lines.discard(line)
 
     # -- what it is doing
 
@@ -328,24 +254,24 @@ class Client:
         There once ``ready`` has returned, and the same over reconnections and restarts of the server. A host that a
         server chose is replaced by another only when it is refused later on, by another server for instance.
         """
-        asked = self._line.claim
+        asked = self._lines.current.claim
         return None if asked is None else asked.grant
 
     @property
     def failure(self) -> str:
         """Which server could not be used last, and why; empty when none was tried in vain since there was a link."""
-        failed = self._line.dialer.failure
+        failed = self._lines.current.dialer.failure
         return "" if failed is None else ": ".join(failed)
 
     # -- inside
 
     def _phase(self) -> str:
         """Why no server sends conversations here; empty when one does."""
-        if self._line.refusal is not None:
-            return f"the server refused this client: {self._line.refusal}"
+        if self._lines.current.refusal is not None:
+            return f"the server refused this client: {self._lines.current.refusal}"
         if not self._running:
             return "draining" if self._left else "starting"
-        return "" if self._line.ready else "no server sends conversations here"
+        return "" if self._lines.current.ready else "no server sends conversations here"
 
     def _made(self, settings: ClientSettings) -> dict[str, Entrance]:
         """Entrances as configured, neither bound nor started.
@@ -369,7 +295,7 @@ class Client:
         return [each.address for each in self._entrances.views() if each.kind == "entry"]
 
     def _visit(self) -> ClientVisit | None:
-        return self._line.dialer.visit
+        return self._lines.current.dialer.visit
 
     def _complete(self, settings: ClientSettings) -> ClientSettings:
         if settings.token is None:
@@ -380,8 +306,7 @@ class Client:
         self._background.tasks.start_soon(work)
 
     def _changed(self) -> None:
-        # A line that is refused while another comes up does not end the client: the other may be the remedy.
-        if self._line.over and not self._changing:
+        if self._lines.over:
             self._closed.set()
         news, self._news = self._news, anyio.Event()
         news.set()
@@ -392,5 +317,5 @@ class Client:
         self._changed()
 
     def _check(self) -> None:
-        if self._line.refusal is not None:
-            raise self._line.refusal
+        if self._lines.current.refusal is not None:
+            raise self._lines.current.refusal

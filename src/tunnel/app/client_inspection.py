@@ -104,21 +104,11 @@ class InspectedClient(ClientInspection):
         tunnels = [each.tunnel for each, _ in self._visits()]
         load = TunnelLoad()
         await load.add(tunnels)
-        process = parts.process()
-        stats = Stats(
+        stats = load.stats(
             links=sum(each.peer is not None for each in tunnels),
-            tunnels=len(tunnels),
-            sessions=load.sessions,
-            handlers=load.handlers,
             waiting_requests=parts.waiting(),
-            waiting_sends=load.waiting,
-            unframed_bytes=load.unframed_bytes,
-            retained_frames=load.retained_frames,
-            retained_bytes=load.retained_bytes,
-            unread_bytes=load.unread_bytes,
-            promised_bytes=parts.budget.reserved_bytes,
-            tasks=process.tasks,
-            open_files=process.open_files,
+            budget=parts.budget,
+            process=parts.process(),
         )
         return stats, load
 

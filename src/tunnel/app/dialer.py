@@ -8,60 +8,32 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
-from tunnel.app.asked_claim import AskedClaim, no_claims
 from tunnel.app.client_configuration import ClientConfiguration
+from tunnel.app.client_registration import ClientRegistration, Identity
 from tunnel.app.client_visit import ClientVisit
-from tunnel.app.handshake import CLAIMS, FATAL_CODES, PROTOCOL_VERSION, check_limits, deadline, expect, say
+from tunnel.app.handshake import FATAL_CODES
 from tunnel.app.link_work import PeerClosed
 from tunnel.app.server_addresses import ServerAddresses
 from tunnel.app.tunnel import Tunnel
 from tunnel.domain.backoff import Backoff
-from tunnel.domain.configuration import LimitsSettings, Secret
-from tunnel.domain.envelopes import Register, RegisterResponse
+from tunnel.domain.configuration import LimitsSettings
+from tunnel.domain.envelopes import RegisterResponse
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, RegistrationRefused
-from tunnel.domain.identity import ClientId, GroupId, InstanceId
-from tunnel.domain.link_state import LinkInput, LinkLife
+from tunnel.domain.link_state import LinkLife
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.multiplexer import Multiplexer
 from tunnel.domain.random_source import RandomSource
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import SignalFactory
 from tunnel.ports.target import ProxyTarget
-from tunnel.ports.telemetry import ClaimGranted, ConnectFailed, LinkLost, Telemetry
+from tunnel.ports.telemetry import ConnectFailed, LinkLost, Telemetry
 from tunnel.ports.transport import Link, Transport
 
-__all__ = ["Dialer", "Identity"]
+__all__ = ["Dialer"]
 
 _CLOSE_S: Final = 1.0
 _RESUME_PAUSE_S: Final = 2.0
 """Longest pause between attempts while a tunnel waits to be resumed, which it does not for ever."""
-
-
-class Identity:
-    """Who this client is to a server.
-
-    Args:
-        client_id: Its name.
-        group: What it serves; empty with a claim.
-        claim: What it serves instead; None: its group.
-        instance_id: Random per process.
-        credential: Its token.
-    """
-
-    def __init__(
-        self,
-        client_id: ClientId,
-        group: GroupId,
-        instance_id: InstanceId,
-        credential: Secret,
-        *,
-        claim: AskedClaim | None = None,
-    ) -> None:
-        self.client_id = client_id
-        self.group = group
-        self.claim = claim
-        self.instance_id = instance_id
-        self.credential = credential
 
 
 class Dialer:
@@ -101,10 +73,11 @@ class Dialer:
     ) -> None:
         self._addresses = ServerAddresses(servers)
         self._transports = transports
-        self._identity = identity
+        self._client_id = identity.client_id
         self._configuration = configuration
         self._target = target
         self._limits = limits
+        self._registration = ClientRegistration(identity, configuration, limits=limits, telemetry=telemetry)
         self._clock = clock
         self._signals = signals
         self._random = random
@@ -234,7 +207,10 @@ class Dialer:
     async def _use(self, link: Link, url: str) -> tuple[str, str] | None:
         life = LinkLife()
         try:
-            response = await self._register(link, life)
+            detached = self._detached
+            # A client that drains finishes what it has; registered anew, it would displace its successor.
+            resume = None if detached is None else detached.next_attempt(only=self._draining)
+            response = await self._registration.ask(link, life, resume)
             visit = self._taken(response, url)
         except RegistrationRefused as exc:
             if exc.code in FATAL_CODES:
@@ -251,49 +227,6 @@ class Dialer:
         else:
             await _close(link)
         return None
-
-    async def _register(self, link: Link, life: LinkLife) -> RegisterResponse:
-        identity = self._identity
-        claim = identity.claim
-        detached = self._detached
-        request = Register(
-            versions=(PROTOCOL_VERSION,),
-            client_id=identity.client_id,
-            group_id=identity.group,
-            instance_id=identity.instance_id,
-            credential=identity.credential.reveal(),
-            capabilities=() if claim is None else (CLAIMS,),
-            config_hash=self._configuration.hash,
-            # A client that drains finishes what it has; registered anew, it would displace its successor.
-            resume=None if detached is None else detached.next_attempt(only=self._draining),
-            limits=self._limits.limits(),
-            claim=None if claim is None else claim.next,
-        )
-        self._configuration.begin()
-        try:
-            with deadline(self._limits.handshake_s, "sending register"):
-                await say(link, request)
-        except LinkError as exc:
-            # A server that closed right away may have said why; that is still there to be received.
-            if exc.end is not LinkEnd.ENDED:
-                raise
-        life.on(LinkInput.REGISTER)
-        try:
-            response = await expect(link, RegisterResponse, self._limits.handshake_s)
-        except RegistrationRefused as refusal:
-            if claim is not None and claim.ignored_by(refusal):
-                raise no_claims() from refusal
-            if claim is not None and claim.begins_anew(refusal):
-                # Not for good: the next attempt asks for any host.
-                raise RegistrationRefused(ErrorCode.REFUSED, refusal.reason) from refusal
-            raise
-        check_limits(response.limits)
-        if claim is not None:
-            before = claim.grant
-            grant = claim.answered(response)
-            if grant != before:
-                self._telemetry.record(ClaimGranted(identity.client_id, grant.host, grant.path_prefix, grant.url))
-        return response
 
     def _taken(self, response: RegisterResponse, url: str) -> ClientVisit | None:
         """The tunnel that the server's answer is about, new or resumed; None when none is wanted any more.
@@ -316,7 +249,7 @@ class Dialer:
     def _begin(self, response: RegisterResponse) -> ClientVisit:
         visit = self._visit = ClientVisit(
             response,
-            client_id=self._identity.client_id,
+            client_id=self._client_id,
             configuration=self._configuration,
             clock=self._clock,
             telemetry=self._telemetry,

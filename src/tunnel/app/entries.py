@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from tunnel.app.accounted_target import Destination
 from tunnel.app.container import ClientContainer
 from tunnel.app.direct_ways import tcp_entry
-from tunnel.app.entrance import Entrance, IngressEntrance, TcpEntrance
+from tunnel.app.entrance import Entrance
 from tunnel.app.entry_target import EntryTarget
+from tunnel.app.ingress_entrance import IngressEntrance, TcpEntrance
 from tunnel.app.listener_tls import given
 from tunnel.domain.configuration import ClientSettings
 from tunnel.ports.tls import ListenerTls

@@ -11,8 +11,9 @@ from tunnel.app.applications import Applications
 from tunnel.app.asked_claim import AskedClaim
 from tunnel.app.client_configuration import ClientConfiguration
 from tunnel.app.client_line import ClientLine
+from tunnel.app.client_registration import Identity
 from tunnel.app.container import ClientContainer
-from tunnel.app.dialer import Dialer, Identity
+from tunnel.app.dialer import Dialer
 from tunnel.app.upstreams import by_scheme
 from tunnel.domain.configuration import ClientSettings
 from tunnel.domain.configuration.addresses import parse_server_url

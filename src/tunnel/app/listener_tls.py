@@ -10,7 +10,7 @@ from tunnel.domain.errors import ConfigurationError
 from tunnel.ports.telemetry import CertificateOutOfDate, Telemetry
 from tunnel.ports.tls import ListenerTls
 
-__all__ = ["ReadTls", "given", "read_listener_tls", "report_out_of_date"]
+__all__ = ["ReadTls", "follow_tls", "given", "read_listener_tls", "report_out_of_date"]
 
 ReadTls: TypeAlias = Callable[[ListenerTlsSettings, str], ListenerTls]
 """Reads the files of a TLS table, given its key path."""
@@ -70,3 +70,10 @@ def report_out_of_date(found: Mapping[str, ListenerTls], telemetry: Telemetry) -
 def given(tls: ListenerTls | None) -> dict[str, ListenerTls]:
     """What to add to the arguments of a listener: those of other makers that have no TLS need not know of it."""
     return {} if tls is None else {"tls": tls}
+
+
+def follow_tls(current: ListenerTls | None, successor: ListenerTls | None) -> None:
+    """Have a listener prove itself with what was made for its successor, which stays unused."""
+    # Where one of them has none the reload was refused before.
+    if current is not None and successor is not None:
+        current.follow(successor)

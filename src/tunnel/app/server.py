@@ -14,23 +14,15 @@ from tunnel.app.access_logs import AccessLogs
 from tunnel.app.background import Background
 from tunnel.app.claims import Claims
 from tunnel.app.container import ServerContainer
-from tunnel.app.entrance import (
-    AdminEntrance,
-    Entrance,
-    GroupEntrance,
-    IngressEntrance,
-    MountedIngress,
-    TransportEntrance,
-)
 from tunnel.app.entrances import Entrances
 from tunnel.app.forward_router import ForwardRouter
 from tunnel.app.forward_target import ForwardTargets
-from tunnel.app.group_route import GroupRoute
 from tunnel.app.link_service import ServerLinks
-from tunnel.app.listener_tls import given, read_listener_tls, report_out_of_date
 from tunnel.app.middlewares import Middlewares, check_kinds
+from tunnel.app.mounted_ingress import MountedIngress
 from tunnel.app.prepared import prepare, prepare_aside, trusting
 from tunnel.app.routes import Routes
+from tunnel.app.server_entrances import ServerEntrances
 from tunnel.app.server_inspection import InspectedServer, ServerParts
 from tunnel.app.tunnel import Tunnel
 from tunnel.app.upstreams import by_scheme
@@ -40,9 +32,7 @@ from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import ServerId
-from tunnel.domain.link_entry import LINK_PATH
 from tunnel.domain.registry import Registry, RegistrySnapshot
-from tunnel.ports.ingress_links import IngressLinks
 
 __all__ = ["Server"]
 
@@ -129,10 +119,6 @@ class Server:
             budget=self.container.budget(),
             forward=ForwardTargets(self._forward, self._telemetry),
         )
-        self._ingress_links: IngressLinks | None = None
-        self.ingress = MountedIngress(self._mounted(settings))
-        """An ASGI application to mount elsewhere; works while the context is entered. It follows ``[ingress.http]`` in
-        all but ``listen``, and lets links in too with ``[transports.websocket] on_ingress``."""
         self._entrances = Entrances(self._background, self._telemetry)
         self._inspection = InspectedServer(
             ServerParts(
@@ -148,6 +134,16 @@ class Server:
             settings=lambda: (self.settings, self.version),
             phase=lambda: self._phase,
         )
+        self._maker = ServerEntrances(
+            self.container,
+            links=self._links,
+            routes=self._target,
+            inspection=self._inspection,
+            address=self._entrances.address,
+        )
+        self.ingress = MountedIngress(self._maker.mounted(settings))
+        """An ASGI application to mount elsewhere; works while the context is entered. It follows ``[ingress.http]`` in
+        all but ``listen``, and lets links in too with ``[transports.websocket] on_ingress``."""
         self._turn = anyio.Lock()
         self._phase = "starting"
         self._running = False
@@ -157,7 +153,7 @@ class Server:
     # -- lifetime
 
     async def __aenter__(self) -> Self:
-        made = self._made(self.settings)
+        made = self._maker.made(self.settings)
         async with self._access_logs.following(self.settings.access_log), AsyncExitStack() as stack:
             stack.callback(self._entrances.stop)
             self._entrances.bind(made)
@@ -256,11 +252,11 @@ class Server:
             check_succession(self.settings, settings)
             version = self.version + 1
             prepared = await prepare_aside(settings, version=version, previous=self._snapshots)
-            mounted = self._mounted(settings)
+            mounted = self._maker.mounted(settings)
             authenticator = self._authenticator
             if settings.auth != self.settings.auth:
                 authenticator = self.container.authenticator(settings.auth)
-            made = self._made(settings)
+            made = self._maker.made(settings)
             middleware = self._middlewares(settings, self._middleware)
 
             def let_go() -> None:
@@ -332,91 +328,3 @@ class Server:
 
     def _published(self, group: str) -> None:
         self._target.arrived(group)
-
-    def _mounted(self, settings: ServerSettings) -> Callable[..., Any]:
-        application: Callable[..., Any] = self.container.asgi_ingress(
-            self._target, settings.ingress.http, settings.limits, **self._links_on_ingress(settings)
-        )
-        return application
-
-    def _links_on_ingress(self, settings: ServerSettings) -> dict[str, IngressLinks]:
-        """What to add to the arguments of HTTP ingresses, which stay while settings change: so this is one for life."""
-        websocket = settings.transports.websocket
-        if websocket is None or not websocket.on_ingress:
-            return {}
-        if self._ingress_links is None:
-            self._ingress_links = self.container.ingress_links()
-        return {"links": self._ingress_links}
-
-    def _links_address(self) -> str:
-        return self._entrances.address("ingress.http") + LINK_PATH
-
-    def _made(self, settings: ServerSettings) -> dict[str, Entrance]:
-        """Entrances as configured, neither bound nor started.
-
-        Raises:
-            ConfigurationError: A file that TLS needs is missing or wrong.
-        """
-        made: dict[str, Entrance] = {}
-        found = read_listener_tls(settings, self.container.listener_tls)
-        report_out_of_date(found, self._telemetry)
-        if settings.admin is not None:
-            # The first to open: it tells what the others are waiting for.
-            tls = found.get("admin")
-            listener = self.container.admin(settings.admin, self._inspection, **given(tls))
-            made["admin"] = AdminEntrance(settings.admin, listener, tls=tls)
-        listeners = self.container.listeners
-        for name in listeners.providers:
-            table = getattr(settings.transports, name, None)
-            place = getattr(table, "listen", None) or getattr(table, "name", None)
-            if place is not None:
-                tls = found.get(f"transports.{name}")
-                made[f"transport.{name}"] = TransportEntrance(
-                    name,
-                    place,
-                    settings=(table, tls and tls.material),
-                    listener=listeners(name, table, **given(tls)),
-                    service=self._links,
-                    tls=tls,
-                )
-        links = self._links_on_ingress(settings)
-        for each in links.values():
-            made["transport.websocket-ingress"] = TransportEntrance(
-                "websocket-ingress",
-                LINK_PATH,
-                settings=settings.transports.websocket,
-                listener=each.listener(self._links_address),
-                service=self._links,
-            )
-        http = settings.ingress.http
-        if http is not None:
-            tls = found.get("ingress.http")
-            made["ingress.http"] = IngressEntrance(
-                "http",
-                http.listen,
-                settings=(http, settings.limits, tls and tls.material, links),
-                ingress=self.container.ingresses("http", http, settings.limits, **given(tls), **links),
-                target=self._target,
-                tls=tls,
-            )
-        for tcp in settings.ingress.tcp:
-            name = tcp.entrance
-            made[f"ingress.{name}"] = GroupEntrance(
-                name,
-                tcp.listen,
-                settings=tcp,
-                ingress=self.container.ingresses("tcp", tcp),
-                route=GroupRoute(self._target, tcp.group, self._telemetry),
-            )
-        grpc = settings.ingress.grpc
-        if grpc is not None:
-            tls = found.get("ingress.grpc")
-            made["ingress.grpc"] = IngressEntrance(
-                "grpc",
-                grpc.listen,
-                settings=(grpc, tls and tls.material),
-                ingress=self.container.ingresses("grpc", grpc, **given(tls)),
-                target=self._target,
-                tls=tls,
-            )
-        return made

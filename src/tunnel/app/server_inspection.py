@@ -118,21 +118,11 @@ class InspectedServer(ServerInspection):
         tunnels = parts.registry.tunnels()
         load = TunnelLoad()
         await load.add(tunnels)
-        process = parts.process()
-        stats = Stats(
+        stats = load.stats(
             links=parts.links.links,
-            tunnels=len(tunnels),
-            sessions=load.sessions,
-            handlers=load.handlers,
             waiting_requests=sum(parts.routes.waiting().values()),
-            waiting_sends=load.waiting,
-            unframed_bytes=load.unframed_bytes,
-            retained_frames=load.retained_frames,
-            retained_bytes=load.retained_bytes,
-            unread_bytes=load.unread_bytes,
-            promised_bytes=parts.budget.reserved_bytes,
-            tasks=process.tasks,
-            open_files=process.open_files,
+            budget=parts.budget,
+            process=parts.process(),
         )
         return stats, load
 

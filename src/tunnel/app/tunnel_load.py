@@ -8,7 +8,8 @@ from typing import Final
 import anyio.lowlevel
 
 from tunnel.app.tunnel import Tunnel
-from tunnel.ports.inspection import TunnelView
+from tunnel.domain.mux.budget import Budget
+from tunnel.ports.inspection import ProcessLoad, Stats, TunnelView
 
 __all__ = ["TunnelLoad", "tunnel_view"]
 
@@ -20,6 +21,7 @@ class TunnelLoad:
     """Adds up what tunnels hold.
 
     Attributes:
+        tunnels: Looked at.
         sessions: Not finished.
         handlers: Conversations opened by the peer that are being handled.
         waiting: What waits for the next frame.
@@ -31,6 +33,7 @@ class TunnelLoad:
     """
 
     def __init__(self) -> None:
+        self.tunnels = 0
         self.sessions = 0
         self.handlers = 0
         self.waiting = 0
@@ -45,6 +48,7 @@ class TunnelLoad:
         """Look at each of ``tunnels`` and at all of its sessions."""
         for tunnel in tunnels:
             mux = tunnel.mux
+            self.tunnels += 1
             self.sessions += mux.session_count
             self.handlers += tunnel.handlers
             self.waiting += mux.queued
@@ -58,6 +62,31 @@ class TunnelLoad:
                 self.unframed_bytes += session.unframed_bytes
                 self.unread_bytes += session.unread_bytes
                 await self._step()
+
+    def stats(self, *, links: int, waiting_requests: int, budget: Budget, process: ProcessLoad) -> Stats:
+        """What has been added up, beside what others know.
+
+        Args:
+            links: That are open.
+            waiting_requests: Conversations that no tunnel has yet.
+            budget: Of the tunnels' receive windows.
+            process: What the process holds.
+        """
+        return Stats(
+            links=links,
+            tunnels=self.tunnels,
+            sessions=self.sessions,
+            handlers=self.handlers,
+            waiting_requests=waiting_requests,
+            waiting_sends=self.waiting,
+            unframed_bytes=self.unframed_bytes,
+            retained_frames=self.retained_frames,
+            retained_bytes=self.retained_bytes,
+            unread_bytes=self.unread_bytes,
+            promised_bytes=budget.reserved_bytes,
+            tasks=process.tasks,
+            open_files=process.open_files,
+        )
 
     async def _step(self) -> None:
         self._looked_at += 1

@@ -509,7 +509,7 @@ async def test_server_that_reads_nothing_is_not_answered_ever_more(world: World)
             await link.send(uncounted(ConfigSyncResponse(version, str(version), snapshot.encode())))
             await link.send(uncounted(ConfigSyncResponse(version, f"{version}, broken", b"{")))
         await anyio.sleep(0.1)
-        visit = client._line.dialer._visit
+        visit = client._lines.current.dialer._visit
         assert visit is not None
         waiting.append([type(each) for each in visit.tunnel.mux._out._uncounted])
 

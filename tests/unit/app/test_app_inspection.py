@@ -226,7 +226,7 @@ async def test_a_client_is_ready_while_a_server_sends_conversations(inspected: I
             assert shown.readiness().ready
             tunnels = await shown.tunnels()
             assert [(each.transport, each.state, each.published) for each in tunnels] == [("memory", "attached", True)]
-        await until(lambda: not client._line.ready)
+        await until(lambda: not client._lines.current.ready)
         assert not shown.readiness().ready
         with anyio.move_on_after(0):
             await client.aclose(drain_s=0)

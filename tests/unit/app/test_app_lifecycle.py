@@ -503,7 +503,7 @@ async def test_bug_while_a_frame_is_taken_in_costs_the_link_and_not_the_client(
     dialled = Recorder()
     async with world.server() as server, world.client(telemetry=dialled) as client:
         await client.ready()
-        mux = client._line.dialer._visit.tunnel.mux  # type: ignore[union-attr]
+        mux = client._lines.current.dialer._visit.tunnel.mux  # type: ignore[union-attr]
         monkeypatch.setattr(mux, "receive", lambda *_: 1 / 0)
         await until(lambda: len(dialled.of(TunnelReady)) == 2)
         assert (await ask(server)).status == 200

@@ -157,9 +157,9 @@ async def test_reload_keeps_the_count_of_a_client_too(world):
     async with server_of(world, with_middleware(world, group_rule=("l",), l=LIMIT)) as server, world.client() as client:
         await client.ready()
         assert (await ask(server)).status == 200
-        applied = client._line.configuration.hash
+        applied = client._lines.current.configuration.hash
         await server.reload(with_middleware(world, group_rule=("a", "l"), l=LIMIT, a=SET_A))
-        await until(lambda: client._line.configuration.hash != applied)
+        await until(lambda: client._lines.current.configuration.hash != applied)
         refused = await ask(server)
         assert (refused.status, field(refused, b"x-r")) == (429, b"1")
 
@@ -217,8 +217,10 @@ async def test_client_without_a_kind_rejects_the_configuration_and_says_so(world
         server_of(world, given, kinds={"sign": providers.Object(signing)}),
         world.client() as client,
     ):
-        await until(lambda: client._line.configuration.rejection)
-        assert 'middleware.s.use: unknown kind of middleware "sign"' in str(client._line.configuration.rejection)
+        await until(lambda: client._lines.current.configuration.rejection)
+        assert 'middleware.s.use: unknown kind of middleware "sign"' in str(
+            client._lines.current.configuration.rejection
+        )
 
 
 async def test_failed_reload_leaves_what_there_is(world):
@@ -286,7 +288,9 @@ async def test_visitor_that_leaves_cancels_what_is_behind_middleware(world, plac
             await until(lambda: upstream.running)
             tasks.cancel_scope.cancel()
         await until(lambda: upstream.cancelled)
-        chains = server._middleware if place == "rule" else client._line.configuration._routers.router._middleware
+        chains = (
+            server._middleware if place == "rule" else client._lines.current.configuration._routers.router._middleware
+        )
         await until(lambda: not any(layer.under_way for layer in chains._layers.values()))
 
 

@@ -250,7 +250,7 @@ async def test_changed_configuration_is_pushed_and_applied_without_a_new_tunnel(
         version = await server.reload(other(server, groups=groups | {"web": leading_to("http://127.0.0.1:2")}))
         await until(lambda: len(dialled.of(ConfigurationApplied)) == 2, within_s=0.1)
         assert (await ask(server)).body == b"http://127.0.0.1:2"
-        await until(lambda: applied_by(server) == [(version, client._line.configuration.hash)], within_s=1)
+        await until(lambda: applied_by(server) == [(version, client._lines.current.configuration.hash)], within_s=1)
         assert len(dialled.of(TunnelReady)) == 1
         await until(lambda: targets.made["http://127.0.0.1:1"][0].closed, within_s=0.1)
         assert version == 2
@@ -417,7 +417,7 @@ async def test_new_limits_hold_for_tunnels_registered_from_then_on(world: World)
         async with world.client(client_id="two") as two:
             await two.ready()
             costs = [
-                client._line.dialer._visit.tunnel.mux.opening_cost  # type: ignore[union-attr]
+                client._lines.current.dialer._visit.tunnel.mux.opening_cost  # type: ignore[union-attr]
                 for client in (one, two)
             ]
             assert costs[0] > costs[1] == 2048
@@ -731,7 +731,7 @@ async def test_push_of_the_same_contents_begins_anew(world: World) -> None:
     async with world.server(), world.client(container=targets.container(world)) as client:
         await client.ready()
         latest = GroupSnapshot.of(leading_to("http://127.0.0.1:7"))
-        configuration = client._line.configuration
+        configuration = client._lines.current.configuration
         part, rest = latest.encode()[:10], latest.encode()[10:]
         assert configuration.take(ConfigSyncResponse(7, latest.hash, part, more=True)) is None
         assert configuration.take(ConfigSyncResponse(9, latest.hash, part, more=True)) is None
@@ -745,7 +745,7 @@ async def test_push_that_overtakes_another_is_applied_whole(world: World) -> Non
     async with world.server(), world.client(container=targets.container(world)) as client:
         await client.ready()
         latest = GroupSnapshot.of(leading_to("http://127.0.0.1:7"))
-        configuration = client._line.configuration
+        configuration = client._lines.current.configuration
         assert configuration.take(ConfigSyncResponse(8, "old", b"half of some", more=True)) is None
         answer = configuration.take(ConfigSyncResponse(9, latest.hash, latest.encode()))
         assert answer == ConfigApplied(9, latest.hash)

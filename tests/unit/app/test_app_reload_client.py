@@ -195,7 +195,7 @@ async def test_wider_list_takes_up_a_push_that_was_rejected(world: World) -> Non
     async with world.server(groups=pushing(PUSHED)) as server, world.client(container=targets.container) as client:
         await client.ready()
         await server.reload(msgspec.structs.replace(server.settings, groups=pushing(forbidden)))
-        await until(lambda: client._line.configuration.rejection)
+        await until(lambda: client._lines.current.configuration.rejection)
         assert (await ask(server)).body == PUSHED.encode()
         await client.reload(other(client, allow_targets=("127.0.0.0/8", "192.0.2.0/24")))
         assert (await ask(server)).body == forbidden.encode()
@@ -278,7 +278,7 @@ async def test_new_tunnel_serves_before_the_old_one_drains(world: World, change:
         assert (await ask(now)).body == PUSHED.encode()
         await until(lambda: stream.ended, within_s=0.1)
         await until(lambda: len(tunnels_of(server)) + len(tunnels_of(elsewhere)) == 1, within_s=2)
-        assert len(client._lines) == 1
+        assert len(list(client._lines)) == 1
         assert targets.telemetry.of(LinkLost) == []
         assert [each.closed for each in targets.made[PUSHED]] == [1, 0]
 
@@ -347,7 +347,7 @@ async def test_refused_settings_leave_the_old_tunnel_where_it_is(world: World) -
         assert tunnels_of(server) == tunnels
         await client.ready()
         assert (await ask(server)).status == 200
-        assert len(client._lines) == 1
+        assert len(list(client._lines)) == 1
 
 
 async def test_settings_whose_configuration_is_refused_leave_the_old_tunnel_where_it_is(world: World) -> None:
@@ -424,7 +424,7 @@ async def test_cancelled_reload_leaves_the_old_tunnel_where_it_is(world: World) 
         with anyio.move_on_after(3) as scope:
             await client.reload(other(client, servers=("memory://nowhere",)))
         assert scope.cancelled_caught
-        assert (client.version, len(client._lines)) == (1, 1)
+        assert (client.version, len(list(client._lines))) == (1, 1)
         assert (await ask(server)).status == 200
 
 
@@ -479,7 +479,7 @@ async def test_client_can_be_left_while_a_reload_gives_up(world: World) -> None:
             await client.ready()
             tasks.start_soon(reload, client)
             await until(lambda lines=client._lines: [line.configuration.hash for line in lines].count("") == 0)  # type: ignore[misc]
-            await until(lambda lines=client._lines: len(lines) == 2)  # type: ignore[misc]
+            await until(lambda lines=client._lines: len(list(lines)) == 2)  # type: ignore[misc]
 
 
 async def test_token_that_was_not_resolved_is_a_configuration_error(world: World) -> None:

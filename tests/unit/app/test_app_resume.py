@@ -148,7 +148,7 @@ async def test_client_is_ready_again_once_the_server_sends(world: World) -> None
     async with world.server() as server, world.client() as client:
         await client.ready()
         world.network.sever()
-        await until(lambda: not client._line.ready, within_s=0.1)
+        await until(lambda: not client._lines.current.ready, within_s=0.1)
         await client.ready()
         assert (await ask(server)).status == 200
 
@@ -565,7 +565,7 @@ async def test_client_that_drains_does_not_displace_its_successor(world: World) 
             await until(lambda: upstream.cancelled, within_s=30)
             assert anyio.current_time() - started > 10
             await anyio.sleep(60)
-            assert successor._line.ready
+            assert successor._lines.current.ready
             assert (await ask(server)).status == 200
 
 

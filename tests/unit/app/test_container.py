@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 from dependency_injector import containers, providers
 
+import tunnel.app
 from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.memory.network import MemoryNetwork
 from tunnel.app import container as container_module
@@ -222,7 +223,7 @@ class InstalledTransport:
 
 @pytest.fixture
 def reloaded(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The container's module as a process imports it in which another package is installed."""
+    """The container's package as a process imports it in which another package is installed."""
     point = importlib.metadata.EntryPoint("quic", f"{__name__}:InstalledTransport", "tunnel.transports")
     clash = importlib.metadata.EntryPoint("grpc", f"{__name__}:InstalledTransport", "tunnel.transports")
 
@@ -231,13 +232,11 @@ def reloaded(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-    spec = importlib.util.spec_from_file_location("reloaded_container", container_module.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "reloaded_container", module)
-    spec.loader.exec_module(module)
-    return module
+    package = container_module.__name__
+    for name in [each for each in sys.modules if each == package or each.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(tunnel.app, "container", container_module)
+    return importlib.import_module(package)
 
 
 def test_transports_of_other_packages_are_found_by_their_scheme(reloaded: ModuleType) -> None:
@@ -261,7 +260,7 @@ def test_other_packages_do_not_replace_what_is_built_in(reloaded: ModuleType) ->
             "from tunnel.app.server import Server\n"
             "from tunnel.domain.configuration import decode_server_settings\n"
             "server = Server(decode_server_settings({'transports': {'websocket': {'listen': '127.0.0.1:0'}}}))\n"
-            "assert list(server._made(server.settings)) == ['transport.websocket']",
+            "assert list(server._maker.made(server.settings)) == ['transport.websocket']",
             ("grpc", "google.protobuf"),
         ),
         (

@@ -10,6 +10,8 @@ import anyio.lowlevel
 import pytest
 
 from tunnel.app.tunnel_load import TunnelLoad
+from tunnel.domain.mux.budget import Budget
+from tunnel.ports.inspection import ProcessLoad, Stats
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +35,7 @@ async def test_everything_is_added_up() -> None:
     load = TunnelLoad()
     await load.add([tunnel(), tunnel(None)])
     assert vars(load) | {"_looked_at": 0} == {
+        "tunnels": 2,
         "sessions": 20,
         "handlers": 8,
         "waiting": 2,
@@ -43,6 +46,28 @@ async def test_everything_is_added_up() -> None:
         "round_trips_s": [0.01],
         "_looked_at": 0,
     }
+
+
+async def test_stats_tell_what_was_added_up_and_what_others_know() -> None:
+    load, budget = TunnelLoad(), Budget(1000)
+    assert budget.reserve(30)
+    await load.add([tunnel(), tunnel()])
+    stats = load.stats(links=1, waiting_requests=6, budget=budget, process=ProcessLoad(tasks=8, open_files=9))
+    assert stats == Stats(
+        links=1,
+        tunnels=2,
+        sessions=20,
+        handlers=8,
+        waiting_requests=6,
+        waiting_sends=2,
+        unframed_bytes=60,
+        retained_frames=4,
+        retained_bytes=1400,
+        unread_bytes=100,
+        promised_bytes=30,
+        tasks=8,
+        open_files=9,
+    )
 
 
 async def test_others_have_a_turn_after_every_few_hundred_looks() -> None:
