@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from tunnel.domain.balancing import (
     DEFAULT_STRATEGY,
     KEYED_STRATEGIES,
+    MAX_WEIGHT,
     STRATEGIES,
     STRATEGY_NAMES,
     UNWEIGHTED_STRATEGIES,
+    turns,
 )
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
@@ -136,3 +138,32 @@ def test_long_sessions_stay_nearly_even_for_their_weights(name: str) -> None:
         strategy.choose(everyone, random).in_flight += 1
     loads = [member.in_flight / member.weight for member in everyone]
     assert max(loads) - min(loads) <= 8
+
+
+class Weighed(Member):
+    """A member that counts how often its weight is asked for."""
+
+    asked = 0
+
+    @property  # type: ignore[override]
+    def weight(self) -> int:
+        self.asked += 1
+        return self._weight
+
+    @weight.setter
+    def weight(self, weight: int) -> None:
+        self._weight = weight
+
+
+@pytest.mark.parametrize("name", STRATEGY_NAMES)
+def test_weights_are_looked_at_once_while_candidates_stay_the_same(name: str) -> None:
+    strategy, candidates, random = STRATEGIES[name](), tuple(Weighed(f"m{number}") for number in range(3)), Random(1)
+    for turn in range(20):
+        strategy.choose(candidates, random, b"%d" % turn)
+    assert [each.asked for each in candidates] == [1, 1, 1]
+
+
+def test_turns_are_counted_from_zero_long_before_floats_cannot_tell_them_apart() -> None:
+    # A start grows by the sum of weights with every turn, and fractions of it are compared.
+    assert turns._MAX_CHOICES >= 1 << 10
+    assert turns._MAX_CHOICES * 1000 * MAX_WEIGHT < 1 << 53

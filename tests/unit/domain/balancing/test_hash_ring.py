@@ -127,3 +127,42 @@ def test_owners_are_the_same_in_every_process_and_version() -> None:
 
 def test_names_of_any_text_have_points() -> None:
     assert fresh_owners({"unix:/run/\udcff.sock": 1}, [b"k"]) == {b"k": "unix:/run/\udcff.sock"}
+
+
+class Asked(dict[str, int]):
+    """Weights that count how often one is asked for."""
+
+    times = 0
+
+    def get(self, name: str, default: int | None = None) -> int | None:  # type: ignore[override]
+        self.times += 1
+        return super().get(name, default)
+
+
+def test_search_among_equals_ends_at_the_first_point() -> None:
+    weights = Asked(a=1, b=1, c=1)
+    owners_of(weights, KEYS[:50])
+    assert weights.times == 50
+
+
+def test_search_ends_where_even_the_heaviest_could_not_win_any_more() -> None:
+    weights = Asked(a=2, b=3, c=4)
+    owners_of(weights, KEYS[:50])
+    assert 50 < weights.times < 50 * 4
+
+
+def owners_of(weights: dict[str, int], keys: list[bytes]) -> None:
+    ring = HashRing()
+    ring.add(weights)
+    owners(ring, weights, keys)
+
+
+def test_distance_goes_on_past_the_top_of_the_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {"near": 10, "heavy": 1 << 62}
+    monkeypatch.setattr(hash_ring, "_points_of", lambda name: iter([points[name]]))
+    found = fresh_owners({"near": 1, "heavy": 3}, KEYS[:200])
+    for key, name in found.items():
+        start = int.from_bytes(hash_ring.blake2b(key, digest_size=8).digest(), "little")
+        near, heavy = ((points[each] - start) % 2**64 for each in ("near", "heavy"))
+        assert name == ("near" if 3 * near < heavy else "heavy")
+    assert set(found.values()) == {"near", "heavy"}
