@@ -232,14 +232,15 @@ def test_new_session_of_the_peers_has_saved_nothing() -> None:
 
 
 @pytest.mark.rule("F20")
-def test_reserve_of_control_holds_for_the_longest_errors() -> None:
+@pytest.mark.parametrize("detail_chars", [MAX_TEXT_CHARS, MAX_TEXT_CHARS - 100])
+def test_reserve_of_control_holds_for_the_longest_errors(detail_chars: int) -> None:
     ends = Ends(Limits(session_window_bytes=8 * KIB))
-    longest = SessionError(ErrorCode.INTERNAL, "x" * MAX_TEXT_CHARS, detail="x" * MAX_TEXT_CHARS)
+    longest = SessionError(ErrorCode.INTERNAL, "x" * MAX_TEXT_CHARS, detail="x" * detail_chars)
     for session in streams(ends, 300):
         session.reset(longest)
     while (frame := ends.client.next_frame(ends.now)) is not None:
         assert set(kinds(frame)) == {Error}
-    each = COST_OVERHEAD_BYTES + 4 * 2 * MAX_TEXT_CHARS
+    each = COST_OVERHEAD_BYTES + 4 * (MAX_TEXT_CHARS + detail_chars)
     used = out_of(ends).retention.control_cost
     assert CONTROL_RESERVE_BYTES - 3 * each < used <= CONTROL_RESERVE_BYTES
     assert out_of(ends)._control
