@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from tunnel.domain.balancing import (
     DEFAULT_STRATEGY,
     KEYED_STRATEGIES,
-    MAX_WEIGHT,
     STRATEGIES,
     STRATEGY_NAMES,
     UNWEIGHTED_STRATEGIES,
-    turns,
 )
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
@@ -161,9 +159,3 @@ def test_weights_are_looked_at_once_while_candidates_stay_the_same(name: str) ->
     for turn in range(20):
         strategy.choose(candidates, random, b"%d" % turn)
     assert [each.asked for each in candidates] == [1, 1, 1]
-
-
-def test_turns_are_counted_from_zero_long_before_floats_cannot_tell_them_apart() -> None:
-    # A start grows by the sum of weights with every turn, and fractions of it are compared.
-    assert turns._MAX_CHOICES >= 1 << 10
-    assert turns._MAX_CHOICES * 1000 * MAX_WEIGHT < 1 << 53

@@ -273,3 +273,11 @@ def test_head_may_take_all_that_is_announced_beside_its_body(body: bytes) -> Non
         head = HttpRequest("GET", headers=(name, b""), body=body)
         problem = limits.problem(head, head.cost)
         assert (problem and problem.code) == expected
+
+
+@pytest.mark.parametrize("kind", [GrpcFrameType.METADATA, GrpcFrameType.TRAILER])
+def test_large_metadata_of_a_call_are_announced_and_joined(kind: GrpcFrameType) -> None:
+    whole = GrpcFrame(kind, "s", "m", (b"large", b"v" * 5000))
+    announced, *parts = split(whole, 2 * KIB)
+    assert announced == GrpcFrame(kind, more=True)
+    assert joined([announced, *parts]) == whole
