@@ -195,7 +195,7 @@ def test_refused_opening_that_is_reset_or_stopped_does_not_count_as_open() -> No
 
 @pytest.mark.rule("S17")
 def test_errors_of_sessions_that_are_over_count_as_nothing() -> None:
-    mux = multiplexer()
+    mux = multiplexer(local=Limits(max_sessions=10))
     (session,) = mux.receive(counted(1, (1, GET)), 0.0).opened
     session.finish()
     received = mux.receive(counted(2, *[(1, Error("cancelled"))] * 1500), 0.0)
