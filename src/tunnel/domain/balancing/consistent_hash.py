@@ -26,13 +26,15 @@ class ConsistentHash(Strategy):
 
     __slots__ = ("_candidates", "_heaviest", "_lots", "_positions", "_ring", "_weights")
 
+    _heaviest: int
+    """The greatest weight of the candidates met last."""
+    _lots: Lots
+
     def __init__(self) -> None:
         self._ring = HashRing()
         self._candidates: Sequence[Candidate] = ()
         self._positions: dict[str, int] = {}
         self._weights: dict[str, int] = {}
-        self._heaviest = 1
-        self._lots = Lots((1,))
 
     def choose(self, candidates: Sequence[C], random: RandomSource, key: bytes = b"") -> C:
         if candidates is not self._candidates:

@@ -20,11 +20,13 @@ class LeastSessions(Strategy):
 
     __slots__ = ("_candidates", "_uniform", "_weighted")
 
+    _uniform: bool
+    """Whether all of the candidates met last weigh the same."""
+
     def __init__(self) -> None:
         self._candidates: Sequence[Candidate] = ()
         self._weighted: list[tuple[int, int]] = []
         """Position and weight of every candidate whose weight is not 0."""
-        self._uniform = True
 
     def choose(self, candidates: Sequence[C], random: RandomSource, key: bytes = b"") -> C:
         if candidates is not self._candidates:

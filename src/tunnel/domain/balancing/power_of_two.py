@@ -21,9 +21,11 @@ class PowerOfTwo(Strategy):
 
     __slots__ = ("_candidates", "_lots")
 
+    _lots: Lots
+    """Of the candidates met last."""
+
     def __init__(self) -> None:
         self._candidates: Sequence[Candidate] = ()
-        self._lots = Lots((1,))
 
     def choose(self, candidates: Sequence[C], random: RandomSource, key: bytes = b"") -> C:
         if candidates is not self._candidates:

@@ -143,13 +143,12 @@ class Outbound:
         self._pong = None
 
     def clear(self) -> None:
-        """Forget everything: the tunnel has ended, and nobody is there to be told."""
+        """Forget everything but openings, which were taken: the tunnel has ended, and nobody is there to be told."""
         self.retention.clear()
         self._uncounted.clear()
         self._pong = None
         self._go_away = None
         self._control.clear()
-        self._openings.clear()
         self._ring.clear()
         self._unfinished.clear()
         self._acknowledgement.told()

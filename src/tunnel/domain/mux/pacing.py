@@ -32,7 +32,6 @@ class LinkPacing:
         "_clean_from",
         "_confirmed_until",
         "_draining",
-        "_known",
         "_older_rate",
         "_rate",
         "_rate_until",
@@ -53,8 +52,8 @@ class LinkPacing:
         self.limit = INITIAL_IN_FLIGHT_BYTES
         self._rate = self._older_rate = 0.0
         self._rate_until = now + _RATE_PERIOD_S
-        self._known = False
-        self._confirmed_until = now + _CONFIRMED_FOR_S
+        self._confirmed_until: float | None = None
+        """Until when the shortest round trip is believed; None before the first is known."""
         self._draining = False
         self._clean_from: float | None = None
         self.round_trip_s = _UNKNOWN_ROUND_TRIP_S
@@ -65,7 +64,7 @@ class LinkPacing:
     @property
     def known(self) -> bool:
         """Whether a round trip was measured since the link was attached."""
-        return self._known
+        return self._confirmed_until is not None
 
     @property
     def room(self) -> int:
@@ -97,14 +96,14 @@ class LinkPacing:
     def round_trip(self, sample_s: float, now: float) -> None:
         """Take note of one round trip that ended ``now``."""
         self.smoothed_round_trip_s += (sample_s - self.smoothed_round_trip_s) / 8
+        confirmed_until = self._confirmed_until
         clean = self._draining and self._clean_from is not None and now - sample_s >= self._clean_from
-        if clean or not self._known or sample_s <= self.round_trip_s:
+        if clean or confirmed_until is None or sample_s <= self.round_trip_s:
             self.round_trip_s = sample_s
-            self._known = True
             self._confirmed_until = now + _CONFIRMED_FOR_S
             self._draining = False
             self._clean_from = None
-        elif now >= self._confirmed_until:
+        elif now >= confirmed_until:
             self._draining = True
             if self._clean_from is None and self.in_flight <= _DRAINED_BYTES:
                 self._clean_from = now

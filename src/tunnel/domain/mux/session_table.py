@@ -53,8 +53,8 @@ class SessionTable(SessionHost):
         budget: Budget | None,
         outbound: Outbound,
         pacing: LinkPacing,
-        accepts: bool = True,
-        settled: bool = True,
+        accepts: bool,
+        settled: bool,
     ) -> None:
         self._peer_parity = peer_parity
         self._local = local
@@ -75,7 +75,6 @@ class SessionTable(SessionHost):
         self._refused: set[int] = set()
         """Refused sessions that the peer may still believe open."""
         self._refused_until = 0
-        self._quiet = False
         self.settled = settled
         """Whether the peer may open sessions by now."""
         self.high_water = 0
@@ -252,7 +251,6 @@ class SessionTable(SessionHost):
 
     def end(self, reason: str) -> list[Session]:
         """The tunnel ended: what was never handed to a link is ``refused``, all else ``peer_lost``, once each."""
-        self._quiet = True
         ended = []
         for session in [*self._out.take_openings(), *self._sessions.values()]:
             code = ErrorCode.PEER_LOST if session.id else ErrorCode.REFUSED
@@ -275,8 +273,7 @@ class SessionTable(SessionHost):
         self._out.data(session)
 
     def control_offered(self, session: Session) -> None:
-        if not self._quiet:
-            self._out.control(session)
+        self._out.control(session)
 
     def opening_withdrawn(self, session: Session) -> None:
         self._out.withdraw_opening(session)

@@ -136,3 +136,26 @@ def test_long_sessions_stay_nearly_even_for_their_weights(name: str) -> None:
         strategy.choose(everyone, random).in_flight += 1
     loads = [member.in_flight / member.weight for member in everyone]
     assert max(loads) - min(loads) <= 8
+
+
+class Weighed(Member):
+    """A member that counts how often its weight is asked for."""
+
+    asked = 0
+
+    @property  # type: ignore[override]
+    def weight(self) -> int:
+        self.asked += 1
+        return self._weight
+
+    @weight.setter
+    def weight(self, weight: int) -> None:
+        self._weight = weight
+
+
+@pytest.mark.parametrize("name", STRATEGY_NAMES)
+def test_weights_are_looked_at_once_while_candidates_stay_the_same(name: str) -> None:
+    strategy, candidates, random = STRATEGIES[name](), tuple(Weighed(f"m{number}") for number in range(3)), Random(1)
+    for turn in range(20):
+        strategy.choose(candidates, random, b"%d" % turn)
+    assert [each.asked for each in candidates] == [1, 1, 1]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnel.domain.balancing import HashKey, HashSource
-from tunnel.domain.envelopes import HttpRequest
+from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, HttpRequest, TcpOpen
 
 
 def key(text: str, *headers: bytes) -> bytes:
@@ -114,3 +114,22 @@ def test_address_of_either_style_is_the_same_key() -> None:
 )
 def test_any_value_is_a_key_or_none(text: str, name: bytes, value: str) -> None:
     assert key(text, name, value.encode()) in value.encode().lower()
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [("203.0.113.7:4711", b"203.0.113.7"), ("[2001:db8::1]:4711", b"2001:db8::1"), ("203.0.113.7", b"203.0.113.7")],
+)
+def test_key_of_a_connection_is_its_address_without_port(peer: str, expected: bytes) -> None:
+    assert HashKey.parse("address").of(TcpOpen("ssh", peer=peer)) == expected
+
+
+@pytest.mark.parametrize("text", ["header:x-tenant", "cookie:sid"])
+def test_connection_has_no_other_key_than_its_address(text: str) -> None:
+    assert HashKey.parse(text).of(TcpOpen("ssh", peer="203.0.113.7:4711")) == b""
+
+
+@pytest.mark.parametrize("text", ["address", "header:x-tenant", "cookie:sid"])
+def test_bare_call_has_no_key(text: str) -> None:
+    metadata = (b"x-tenant", b"acme", b"x-forwarded-for", b"203.0.113.7", b"cookie", b"sid=abc")
+    assert HashKey.parse(text).of(GrpcFrame(GrpcFrameType.METADATA, "s", "m", metadata)) == b""

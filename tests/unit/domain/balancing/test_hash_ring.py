@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
@@ -127,3 +128,40 @@ def test_owners_are_the_same_in_every_process_and_version() -> None:
 
 def test_names_of_any_text_have_points() -> None:
     assert fresh_owners({"unix:/run/\udcff.sock": 1}, [b"k"]) == {b"k": "unix:/run/\udcff.sock"}
+
+
+class WalkedRing(HashRing):
+    """Counts the points that searches look at."""
+
+    walked = 0
+
+    def _from(self, start: int) -> Iterator[int]:
+        for point in super()._from(start):
+            self.walked += 1
+            yield point
+
+
+def walked(weights: dict[str, int]) -> int:
+    ring = WalkedRing()
+    ring.add(weights)
+    owners(ring, weights, KEYS[:50])
+    return ring.walked
+
+
+def test_search_among_equals_ends_at_the_first_point() -> None:
+    assert walked({"a": 1, "b": 1, "c": 1}) == 50
+
+
+def test_search_ends_where_even_the_heaviest_could_not_win_any_more() -> None:
+    assert 50 < walked({"a": 2, "b": 3, "c": 4}) < 50 * 3
+
+
+def test_distance_goes_on_past_the_top_of_the_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {"near": 10, "heavy": 1 << 62}
+    monkeypatch.setattr(hash_ring, "_points_of", lambda name: iter([points[name]]))
+    found = fresh_owners({"near": 1, "heavy": 3}, KEYS[:200])
+    for key, name in found.items():
+        start = int.from_bytes(hash_ring.blake2b(key, digest_size=8).digest(), "little")
+        near, heavy = ((points[each] - start) % 2**64 for each in ("near", "heavy"))
+        assert name == ("near" if 3 * near < heavy else "heavy")
+    assert set(found.values()) == {"near", "heavy"}

@@ -137,3 +137,107 @@ def test_round_trip_of_a_new_link_is_not_doubted_at_once() -> None:
     assert pacing.round_trip_s == 0.1
     delivered(pacing, KIB, sent_at=100.3, now=100.5)
     assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+
+
+# All figures of the following are sums of powers of two, so that boundaries are met exactly.
+
+
+def acknowledge_a_kilobyte(pacing: LinkPacing, now: float) -> int:
+    """The limit after a kilobyte was delivered, within the round trip known."""
+    delivered(pacing, KIB, sent_at=now - pacing.round_trip_s, now=now)
+    return pacing.limit
+
+
+@pytest.mark.rule("N11")
+def test_rate_counts_until_the_end_of_the_period_after_the_one_it_was_seen_in() -> None:
+    pacing = LinkPacing(0.0)
+    delivered(pacing, 4 * MIB, sent_at=0.625, now=0.75)
+    assert pacing.limit == 8 * MIB
+    assert [acknowledge_a_kilobyte(pacing, now) for now in (1.0, 1.5)] == [8 * MIB, 8 * MIB]
+    assert acknowledge_a_kilobyte(pacing, 2.0) == MINIMUM_IN_FLIGHT_BYTES
+
+
+def test_rate_is_forgotten_when_a_whole_period_passed_without_acknowledgement() -> None:
+    pacing = LinkPacing(0.0)
+    delivered(pacing, 4 * MIB, sent_at=0.625, now=0.75)
+    assert acknowledge_a_kilobyte(pacing, 2.0) == MINIMUM_IN_FLIGHT_BYTES
+
+
+def test_usual_round_trip_moves_by_an_eighth_of_the_difference() -> None:
+    pacing = LinkPacing(0.0)
+    before = pacing.smoothed_round_trip_s
+    pacing.round_trip(before + 8.0, 10.0)
+    assert pacing.smoothed_round_trip_s == pytest.approx(before + 1.0)
+    pacing.round_trip(before + 1.0, 20.0)
+    assert pacing.smoothed_round_trip_s == pytest.approx(before + 1.0)
+
+
+def doubted(*, in_flight: int) -> LinkPacing:
+    """A link whose round trip of 0.25 s was confirmed at 1.0 s, and is doubted since 11.0 s."""
+    pacing = LinkPacing(0.0)
+    pacing.round_trip(0.25, 1.0)
+    pacing.sent(in_flight)
+    pacing.round_trip(0.5, 11.0)
+    return pacing
+
+
+@pytest.mark.rule("N13")
+def test_shortest_round_trip_is_believed_for_ten_seconds_and_no_longer() -> None:
+    pacing = LinkPacing(0.0)
+    pacing.round_trip(0.25, 1.0)
+    assert acknowledged_after(pacing, 0.5, now=10.75) == MINIMUM_IN_FLIGHT_BYTES
+    assert acknowledged_after(pacing, 0.5, now=11.0) == 256 * KIB
+
+
+@pytest.mark.rule("N13")
+def test_round_trip_as_short_as_the_shortest_confirms_it() -> None:
+    pacing = LinkPacing(0.0)
+    pacing.round_trip(0.25, 1.0)
+    pacing.round_trip(0.25, 9.0)
+    assert acknowledged_after(pacing, 0.5, now=18.0) == MINIMUM_IN_FLIGHT_BYTES
+    assert acknowledged_after(pacing, 0.5, now=19.0) == 256 * KIB
+
+
+def acknowledged_after(pacing: LinkPacing, round_trip_s: float, *, now: float) -> int:
+    """The limit after a kilobyte was acknowledged that took ``round_trip_s``."""
+    delivered(pacing, KIB, sent_at=now - round_trip_s, now=now)
+    return pacing.limit
+
+
+@pytest.mark.rule("N13")
+def test_round_trip_begun_when_the_link_had_drained_is_believed_and_none_before() -> None:
+    pacing = doubted(in_flight=256 * KIB)
+    pacing.round_trip(0.5, 11.25)
+    assert pacing.round_trip_s == 0.25, "it began before"
+    pacing.round_trip(1.0, 12.0)
+    assert pacing.round_trip_s == 1.0
+
+
+@pytest.mark.rule("N13")
+def test_link_has_not_drained_while_more_is_on_its_way() -> None:
+    pacing = doubted(in_flight=256 * KIB + 1)
+    pacing.round_trip(0.5, 13.0)
+    pacing.round_trip(0.5, 14.0)
+    assert pacing.round_trip_s == 0.25
+    pacing.acknowledged(1, sent_at=14.0, delivered_before=0, now=15.0)
+    pacing.round_trip(0.5, 15.5)
+    assert pacing.round_trip_s == 0.5
+
+
+@pytest.mark.rule("N13")
+def test_moment_at_which_the_link_had_drained_is_the_first_one() -> None:
+    pacing = doubted(in_flight=0)
+    pacing.round_trip(1.5, 12.0)
+    pacing.round_trip(1.5, 12.5)
+    assert pacing.round_trip_s == 1.5
+
+
+@pytest.mark.rule("N13")
+def test_round_trip_that_is_doubted_again_is_measured_after_draining_again() -> None:
+    pacing = doubted(in_flight=0)
+    pacing.round_trip(0.5, 12.0)
+    assert pacing.round_trip_s == 0.5
+    pacing.sent(MIB)
+    for now in (22.0, 23.0):
+        pacing.round_trip(0.75, now)
+        assert pacing.round_trip_s == 0.5, "the link is full"

@@ -24,7 +24,7 @@ from tunnel.domain.envelopes import (
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.limits import COST_OVERHEAD_BYTES, KIB, MAX_CHUNK_COST, Limits
 from tunnel.domain.messagepack import encode_frame, encode_payload
-from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, HeadAssembly, encoded_bound, needs_assembly, split
+from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, HeadAssembly, HeadLimits, encoded_bound, needs_assembly, split
 
 LIMITS = st.sampled_from([2 * KIB, 4 * KIB, MAX_CHUNK_COST])
 BODIES = st.integers(0, 200_000).map(lambda size: bytes(i % 251 for i in range(min(size, 251))) * (size // 251 + 1))
@@ -207,3 +207,77 @@ def test_large_heads_and_trailers_pass_both_ways(encoded: bool) -> None:
     ends.settle()
     assert ends.client.drained
     assert ends.server.drained
+
+
+# -- what fits exactly
+
+
+def head_of_bound(bound: int) -> HttpResponse:
+    """A head that costs little for the many bytes it may take."""
+    names = (b"a", b"") * 10_000
+    head = HttpResponse(200, names)
+    padding = bound - encoded_bound(head, head.cost) - 2 * 5
+    return HttpResponse(200, (*names, b"", b"v" * padding))
+
+
+@pytest.mark.rule("P1")
+def test_head_that_takes_its_share_of_a_frame_exactly_stays_whole() -> None:
+    exact, larger = head_of_bound(MAX_ENVELOPE_BYTES), head_of_bound(MAX_ENVELOPE_BYTES + 1)
+    assert encoded_bound(exact, exact.cost) == MAX_ENVELOPE_BYTES
+    assert list(split(exact, MAX_CHUNK_COST)) == [exact]
+    assert needs_assembly(next(split(larger, MAX_CHUNK_COST)))
+
+    _, peer = Ends().open(HttpRequest("GET"))
+    peer.offer(exact)
+    assert peer.pending is exact
+
+
+@pytest.mark.rule("P1")
+def test_head_of_the_largest_cost_stays_whole() -> None:
+    head = HttpResponse(200, (b"name", b"v" * 3000))
+    assert list(split(head, head.cost)) == [head]
+    assert needs_assembly(next(split(head, head.cost - 1)))
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_message_of_a_call_goes_on_until_its_own_end(more: bool) -> None:
+    message = GrpcFrame(GrpcFrameType.DATA, data=b"d" * 4000, more=more)
+    assert [piece.more for piece in split(message, 2 * KIB)] == [True, True, more]
+
+
+def test_last_part_of_a_head_may_be_a_byte() -> None:
+    head = HttpResponse(200, (b"name", b"v" * 3000))
+    if len(encode_payload(head)) % 2 == 0:
+        head = HttpResponse(200, (b"name", b"v" * 3001))
+    size = len(encode_payload(head)) // 2
+    _, *parts = split(head, COST_OVERHEAD_BYTES + size)
+    assert [(len(part.data), part.more) for part in parts] == [(size, True), (size, True), (1, False)]
+
+
+def test_assembled_head_may_take_all_that_is_allowed() -> None:
+    assert HeadAssembly(ANNOUNCED, len(ENCODED)).add(HeadPart(ENCODED)) == HttpResponse(200, (b"a", b"b"))
+
+
+@pytest.mark.parametrize("kind", GrpcFrameType)
+@pytest.mark.parametrize("more", [False, True])
+def test_every_frame_of_a_call_but_data_announces_parts_by_more(kind: GrpcFrameType, more: bool) -> None:
+    assert needs_assembly(GrpcFrame(kind, more=more)) is (more and kind is not GrpcFrameType.DATA)
+
+
+@pytest.mark.parametrize("body", [b"", b"b" * 5000])
+def test_head_may_take_all_that_is_announced_beside_its_body(body: bytes) -> None:
+    limits = HeadLimits(max_items=2, max_bytes=1000)
+    for size, expected in ((999, None), (1000, None), (1001, ErrorCode.TOO_LARGE)):
+        empty = HttpRequest("GET", headers=(b"", b""), body=body)
+        name = b"n" * (size - (empty.cost - COST_OVERHEAD_BYTES - len(body)))
+        head = HttpRequest("GET", headers=(name, b""), body=body)
+        problem = limits.problem(head, head.cost)
+        assert (problem and problem.code) == expected
+
+
+@pytest.mark.parametrize("kind", [GrpcFrameType.METADATA, GrpcFrameType.TRAILER])
+def test_large_metadata_of_a_call_are_announced_and_joined(kind: GrpcFrameType) -> None:
+    whole = GrpcFrame(kind, "s", "m", (b"large", b"v" * 5000))
+    announced, *parts = split(whole, 2 * KIB)
+    assert announced == GrpcFrame(kind, more=True)
+    assert joined([announced, *parts]) == whole

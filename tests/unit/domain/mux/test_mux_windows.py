@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel.domain.limits import KIB, MAX_CHUNK_COST, Limits
+from tunnel.domain.limits import KIB, MAX_CHUNK_COST, MIB, Limits
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
 
@@ -193,3 +193,21 @@ def test_each_turn_of_growth_counts_from_nothing() -> None:
         assert receive.arrived(step)
         receive.consumed(step, 0.0, RTT_S)
     assert receive.size == 128 * KIB
+
+
+@pytest.mark.rule("P1")
+@pytest.mark.parametrize("quarters", [15, 16, 18, 24])
+def test_chunk_is_a_quarter_of_the_window_and_never_above_the_largest(quarters: int) -> None:
+    window = SendWindow(Limits(session_window_bytes=quarters * 16 * KIB))
+    assert window.chunk_cost == min(quarters * 4 * KIB, 64 * KIB)
+
+
+def test_window_grows_for_a_whole_window_consumed_and_not_for_a_byte_less() -> None:
+    limits = Limits(session_window_bytes=64 * KIB, session_window_max_bytes=256 * KIB)
+    budget = Budget(MIB)
+    assert budget.reserve(64 * KIB)
+    window = ReceiveWindow(limits, budget, 0.0)
+    assert window.consumed(64 * KIB - 1, 0.1, 0.1) == 64 * KIB - 1
+    assert window.consumed(16 * KIB, 0.1, 0.1) == 16 * KIB + 64 * KIB
+    assert window.consumed(128 * KIB - 1, 0.2, 0.1) == 128 * KIB - 1
+    assert window.size == 128 * KIB
