@@ -13,14 +13,12 @@ from tunnel.testing.mutants import Mutant, collections, table, try_out
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 WITH_SOCKETS = (*targets.MUTANTS, *ingresses.MUTANTS)
-RARE = ("turns away what it does not know",)
-"""Those that few examples show."""
 QUICK = [
     mutant
     for module in collections("contract.mutants")
     if module not in (transports, transport_capabilities)
     for mutant in module.MUTANTS
-    if mutant not in WITH_SOCKETS and mutant.name not in RARE
+    if mutant not in WITH_SOCKETS
 ]
 ALL = [
     mutant
