@@ -100,6 +100,8 @@ class TransportHarness(Harness, ABC):
                 yield clogged
             finally:
                 clogged.scope.cancel()
+                # Wakes a send that does not hear of being cancelled.
+                sender.abort()
 
     async def _blocked(self, clogged: Clogged) -> None:
         # Nothing but quiet shows that a sender is blocked.
