@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial, wraps
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 
@@ -13,10 +13,10 @@ from tunnel.testing.transport.harness import TransportHarness
 
 __all__ = ["each_way", "ordered"]
 
-_OneWay: TypeAlias = Callable[..., Awaitable[None]]
+_OneWay: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
 
 
-def each_way(scenario: _OneWay) -> Callable[[TransportHarness], Awaitable[None]]:
+def each_way(scenario: _OneWay) -> Callable[[TransportHarness], Coroutine[Any, Any, None]]:
     """Run a scenario with the argument ``from_server`` False and True at once: they wait for things together."""
 
     @wraps(scenario)
