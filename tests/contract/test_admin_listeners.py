@@ -84,9 +84,6 @@ class UvicornWithTlsHarness(UvicornHarness):
         server, client = ends()
         self.server_tls, self.client_tls = server.context, client.context
 
-    async def linger(self, address: str) -> None:
-        """Nothing: uvloop does not always close itself while a handshake is under way."""
-
 
 class FakeHarness(AdminHarness):
     binds = False

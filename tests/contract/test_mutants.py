@@ -11,6 +11,7 @@ import pytest
 from contract.changed_lines import changed_lines
 from contract.mutants import clocks, ingresses, signals, targets, transport_capabilities, transports
 from contract.test_contract_pages import CONTRACTS
+from contract.test_mutants_of_ports import PATIENT
 
 from tunnel.testing.contract import Contract
 from tunnel.testing.mutants import Mutant, collections, found_alone, table_of_rules, try_out
@@ -54,6 +55,10 @@ def test_what_mutants_are_made_of_breaks_no_rule(module: ModuleType, caplog: pyt
 
     for twin in module.TWINS:
         assert mutant.contract.verdict(twin, mutant.event_loop) == ()
+
+
+def test_mutants_that_are_tried_at_full_length_only_exist() -> None:
+    assert {(module, mutant.name) for module in COLLECTIONS for mutant in module.MUTANTS} >= PATIENT.keys()
 
 
 def test_each_thing_that_a_transport_says_it_can_is_claimed_and_denied() -> None:

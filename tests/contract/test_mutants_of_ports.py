@@ -5,22 +5,31 @@ from __future__ import annotations
 import logging
 
 import pytest
-from contract.mutants import ingresses, targets, transport_capabilities, transports
+from contract.mutants import admin_listeners, ingresses, targets, transport_capabilities, transports
 
 from tunnel.testing.mutants import Mutant, collections, table, try_out
 
 # What a mutant leaves behind on purpose is collected whenever that happens.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-WITH_SOCKETS = (*targets.MUTANTS, *ingresses.MUTANTS)
-RARE = ("turns away what it does not know",)
-"""Those that few examples show."""
+PATIENT = {
+    (targets, "waits for more before it passes anything on"): "an echo that does not come",
+    (targets, "has conversations wait for each other"): "sixteen echoes that do not come",
+    (targets, "does not hear of being cancelled"): "its return, which takes longer than it may",
+    (targets, "waits with closing"): "the failure of what is under way",
+    (targets, "answers a protocol, and denies it"): "a refusal",
+    (ingresses, "waits for more before it passes anything on"): "an echo that does not come",
+    (ingresses, "does not tell of visitors that left"): "the target to be told",
+    (ingresses, "waits for ever when it is drained"): "its return",
+    (admin_listeners, "does not hear of being cancelled"): "its return",
+}
+"""What the rules of some wait for in vain, for seconds of real time: these are tried at full length only."""
 QUICK = [
     mutant
     for module in collections("contract.mutants")
     if module not in (transports, transport_capabilities)
     for mutant in module.MUTANTS
-    if mutant not in WITH_SOCKETS and mutant.name not in RARE
+    if (module, mutant.name) not in PATIENT
 ]
 ALL = [
     mutant

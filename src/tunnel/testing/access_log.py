@@ -29,7 +29,7 @@ from tunnel.ports.telemetry import SessionEnded
 from tunnel.testing.contract import Contract
 from tunnel.testing.contract_tests import ContractTests
 from tunnel.testing.harness import Harness
-from tunnel.testing.holdings import Holdings
+from tunnel.testing.holdings import left_behind
 from tunnel.testing.patience import expect_within, until
 
 __all__ = ["ACCESS_LOG", "AccessLogContract", "AccessLogHarness"]
@@ -290,10 +290,7 @@ async def closing_cannot_be_cancelled(harness: AccessLogHarness) -> None:
 
 @ACCESS_LOG.shows(NOTHING_LEFT)
 async def nothing_is_left(harness: AccessLogHarness) -> None:
-    # Pools of threads grow by one now and then, and are not the log's; what leaks does so each time.
-    left = ["not yet looked at"]
-    for _ in range(4):
-        before = Holdings.now()
+    async def use() -> None:
         async with _started(harness) as log:
             log.record(_record(0))
         faulty = harness.faulty()
@@ -301,10 +298,9 @@ async def nothing_is_left(harness: AccessLogHarness) -> None:
             with suppress(ConfigurationError):
                 await faulty.start()
             await _close(faulty)
-        left = await before.beyond(patience_s=_RELEASE_S)
-        if not left:
-            return
-    raise AssertionError(f"left behind: {left}")
+
+    left = await left_behind(use, patience_s=_RELEASE_S)
+    assert not left, f"left behind: {', '.join(left)}"
 
 
 class AccessLogContract(ContractTests[AccessLogHarness]):

@@ -24,7 +24,7 @@ from tunnel.ports.admin import AdminListener
 from tunnel.testing.contract import Contract
 from tunnel.testing.contract_tests import ContractTests
 from tunnel.testing.harness import Harness
-from tunnel.testing.holdings import Holdings
+from tunnel.testing.holdings import left_behind
 from tunnel.testing.patience import PATIENCE_S, expect_within, until
 
 __all__ = ["ADMIN", "AdminContract", "AdminHarness", "LookFailed"]
@@ -219,18 +219,14 @@ async def cancelled_it_lets_go_of_everything(harness: AdminHarness) -> None:
 
 @ADMIN.shows(NOTHING_LEFT)
 async def nothing_is_left(harness: AdminHarness) -> None:
-    # Libraries keep what they make once, and pools of threads grow by one now and then; what leaks does so each time.
-    left = ["not yet looked at"]
-    for _ in range(4):
-        before = Holdings.now()
+    async def use() -> None:
         async with _serving(harness) as service:
             await _look(harness, service.listener.address, "word")
             service.listener.stop()
             await service.returned()
-        left = await before.beyond(patience_s=_RELEASE_S)
-        if not left:
-            return
-    raise AssertionError(f"left behind: {left}")
+
+    left = await left_behind(use, patience_s=_RELEASE_S)
+    assert not left, f"left behind: {', '.join(left)}"
 
 
 class AdminContract(ContractTests[AdminHarness]):

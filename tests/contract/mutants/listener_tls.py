@@ -8,7 +8,6 @@ from typing import Any, Final
 from contract.test_listener_tls_contract import OpensslHarness
 from msgspec.structs import replace
 
-from tunnel.adapters.tls.context import FollowingContext
 from tunnel.adapters.tls.listener import OpensslListenerTls
 from tunnel.domain.tls_material import TlsMaterial
 from tunnel.testing import listener_tls as rules
@@ -69,25 +68,9 @@ class Abrupt(OpensslListenerTls):
     """Breaks off handshakes that are under way."""
 
     def follow(self, successor: Any) -> None:
-        for connection in self._begun:
-            connection.unwrap = connection.do_handshake = connection.write = _broken
+        for connection in self._context._handshakes._since:
+            connection.do_handshake = _broken  # type: ignore[method-assign]
         super().follow(successor)
-
-    @property
-    def context(self) -> ssl.SSLContext:
-        return self._noting
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._begun: list[Any] = []
-        begun, wrap = self._begun, self._context.wrap_bio
-
-        def noted(*given: Any, **options: Any) -> Any:
-            begun.append(wrap(*given, **options))
-            return begun[-1]
-
-        self._context.wrap_bio = noted  # type: ignore[method-assign]
-        self._noting: FollowingContext = self._context
 
 
 def _broken(*_: Any) -> None:

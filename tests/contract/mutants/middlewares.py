@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import anyio
+from contract.relayed import Relayed
 from contract.test_middlewares import HeadersHarness, IpFilterHarness
 from msgspec.structs import replace
 
@@ -23,10 +24,52 @@ from tunnel.testing.middleware import MIDDLEWARE, MiddlewareHarness, rules
 from tunnel.testing.mutants import Mutant
 
 
+class Noting(StreamAround):
+    """Knows whether a direction has ended."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream)
+        self.heard_end = stream.head.end
+        self.said_end = False
+
+    async def receive(self) -> SessionPayload:
+        payload = await super().receive()
+        self.heard_end = payload.end
+        return payload
+
+    async def send(self, payload: SessionPayload) -> None:
+        self.said_end = payload.end
+        await super().send(payload)
+
+
 class Twin(HeadersMiddleware):
     """Keeps every rule; the mistakes are in what is changed of this."""
 
     protocols = frozenset({"http"})
+
+    async def handle(self, stream: Stream, target: ProxyTarget) -> None:
+        noting = Noting(stream)
+        await super().handle(noting, target)
+        await self.afterwards(noting)
+
+    async def afterwards(self, noting: Noting) -> None:
+        """Do what is left to do with a conversation whose target is done with it."""
+
+
+class Relaying(Twin):
+    """Has what is said passed on by tasks of their own."""
+
+    heard_room = said_room = 0
+    """Envelopes that are kept for whom does not listen."""
+
+    async def handle(self, stream: Stream, target: ProxyTarget) -> None:
+        relayed = Relayed(stream, heard_room=self.heard_room, said_room=self.said_room)
+        async with _ungrouped(), anyio.create_task_group() as tasks:
+            tasks.start_soon(relayed.hear)
+            tasks.start_soon(relayed.say)
+            await super().handle(relayed, target)
+            await relayed.all_said()
+            tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -154,28 +197,11 @@ class Soothing(Twin):
             await stream.send(HttpResponse(503, end=True))
 
 
-class Noting(StreamAround):
-    """Knows whether a direction has ended."""
-
-    heard_end = said_end = False
-
-    async def receive(self) -> SessionPayload:
-        payload = await super().receive()
-        self.heard_end = payload.end
-        return payload
-
-    async def send(self, payload: SessionPayload) -> None:
-        self.said_end = payload.end
-        await super().send(payload)
-
-
 class Completing(Twin):
-    async def handle(self, stream: Stream, target: ProxyTarget) -> None:
-        noting = Noting(stream)
-        await super().handle(noting, target)
+    async def afterwards(self, noting: Noting) -> None:
         if not noting.said_end:
             with suppress(SendingStopped):
-                await stream.send(BodyChunk(end=True))
+                await noting.send(BodyChunk(end=True))
 
 
 class Polite(Twin):
@@ -201,59 +227,17 @@ class Tireless(Twin):
 
 
 class Attentive(Twin):
-    async def handle(self, stream: Stream, target: ProxyTarget) -> None:
-        noting = Noting(stream)
-        noting.heard_end = stream.head.end
-        await super().handle(noting, target)
+    async def afterwards(self, noting: Noting) -> None:
         while not noting.heard_end:
             await noting.receive()
 
 
-class Hoarding(Twin):
-    async def handle(self, stream: Stream, target: ProxyTarget) -> None:
-        give, take = anyio.create_memory_object_stream[SessionPayload](20)
-
-        class Hoarded(StreamAround):
-            async def send(self, payload: SessionPayload) -> None:
-                try:
-                    await give.send(payload)
-                except anyio.BrokenResourceError:
-                    raise SendingStopped("cancelled") from None
-
-        async def pass_on() -> None:
-            with take, suppress(SendingStopped):
-                async for payload in take:
-                    await stream.send(payload)
-
-        async with _ungrouped(), anyio.create_task_group() as tasks:
-            tasks.start_soon(pass_on)
-            with give:
-                await super().handle(Hoarded(stream), target)
+class Hoarding(Relaying):
+    said_room = 20
 
 
-class Greedy(Twin):
-    async def handle(self, stream: Stream, target: ProxyTarget) -> None:
-        give, take = anyio.create_memory_object_stream[SessionPayload | SessionError](20)
-
-        class Fetched(StreamAround):
-            async def receive(self) -> SessionPayload:
-                payload = await take.receive()
-                if isinstance(payload, SessionError):
-                    raise payload
-                return payload
-
-        async def fetch() -> None:
-            try:
-                while not (payload := await stream.receive()).end:
-                    await give.send(payload)
-                await give.send(payload)
-            except SessionError as error:
-                await give.send(error)
-
-        async with _ungrouped(), give, take, anyio.create_task_group() as tasks:
-            tasks.start_soon(fetch)
-            await super().handle(Fetched(stream), target)
-            tasks.cancel_scope.cancel()
+class Greedy(Relaying):
+    heard_room = 20
 
 
 class Indignant(Twin):
@@ -294,7 +278,7 @@ def _harness(made: Any, of: type[MiddlewareHarness] = HeadersHarness) -> type[Mi
     return type("Harness", (of,), {"kind": made})
 
 
-TWINS: Final = (_harness(Twin),)
+TWINS: Final = (_harness(Twin), _harness(Relaying))
 
 MUTANTS: Final = (
     Mutant("answers and fails", MIDDLEWARE, rules.TURNS_AWAY, _harness(Insistent, IpFilterHarness), VIRTUAL),

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tunnel.adapters.admin.application import AdminApplication
 from tunnel.adapters.admin.endpoint import Endpoint
+from tunnel.adapters.admin.tls import TlsDoor, tls_options
 from tunnel.domain.configuration import AdminSettings, parse_listen
 from tunnel.domain.errors import ListenError
 from tunnel.ports.admin import AdminListener
@@ -36,9 +37,6 @@ _HEAD_S: Final = 10.0
 
 _KEEPALIVE_S: Final = 75
 """Longer than the usual 60 s between scrapes would help nobody; shorter costs every scrape a connection."""
-
-_TLS_HANDSHAKE_S: Final = 10.0
-_TLS_SHUTDOWN_S: Final = 1.0
 
 _STOP_S: Final = 1.0
 """Seconds that answers under way have left when the port is closed."""
@@ -165,6 +163,7 @@ class _Server(uvicorn.Server):
         )
         self._accepting = accepting
         self._leaving = asyncio.Event()
+        self._doors: list[TlsDoor] = []
 
     def leave(self) -> None:
         self.should_exit = True
@@ -175,13 +174,16 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn makes its own context, and gives handshakes a minute.
-        tls = {} if self._ssl_context is None else _tls_options(self._ssl_context)
         protocol = partial(_Connection, self.config, self.server_state, {})
         loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(protocol, sock=each, backlog=self.config.backlog, **tls) for each in sockets or ()
-        ]
+        tls = {} if self._ssl_context is None else tls_options(self._ssl_context)
+        if self._ssl_context is None or os.name == "nt":  # whose event loop tells nothing of sockets
+            self.servers = [
+                await loop.create_server(protocol, sock=each, backlog=self.config.backlog, **tls)
+                for each in sockets or ()
+            ]
+        else:
+            self._doors = [TlsDoor(each, protocol, self._ssl_context) for each in sockets or ()]
         for each in sockets or ():
             each.listen(_MAX_CONNECTIONS)
         self.started = True
@@ -204,6 +206,8 @@ class _Server(uvicorn.Server):
     async def cut(self) -> None:
         """Drop every connection, cancel every answer, and wait until they have ended."""
         self._stop_accepting()
+        for door in self._doors:
+            await door.cut()
         await asyncio.sleep(0)  # what was just accepted gets its protocol, and can be found
         state = self.server_state
         for connection in list(state.connections):
@@ -216,12 +220,8 @@ class _Server(uvicorn.Server):
         await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop
 
     def _stop_accepting(self) -> None:
-        for server in getattr(self, "servers", ()):
+        for server in (*getattr(self, "servers", ()), *self._doors):
             server.close()
-
-
-def _tls_options(context: ssl.SSLContext) -> dict[str, Any]:
-    return {"ssl": context, "ssl_handshake_timeout": _TLS_HANDSHAKE_S, "ssl_shutdown_timeout": _TLS_SHUTDOWN_S}
 
 
 def _listening_socket(listen: str) -> socket.socket:

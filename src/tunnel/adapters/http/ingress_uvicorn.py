@@ -10,13 +10,14 @@ import socket
 import ssl
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, Final, Self, cast
+from typing import Final, Self, cast
 
 import uvicorn
 from anyio import CancelScope
 
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
 from tunnel.adapters.http.ingress_service import IngressService
+from tunnel.adapters.http.ingress_tls import TlsDoor, tls_options
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.ingress_websocket import WebSocketVisitor
 from tunnel.domain.errors import ListenError
@@ -51,10 +52,6 @@ _TICK_S: Final = 0.05
 
 _MAX_PORT: Final = 65_535
 """Checked here, since C libraries wrap larger numbers round."""
-
-_TLS_HANDSHAKE_S: Final = 10.0
-_TLS_SHUTDOWN_S: Final = 1.0
-"""How long a visitor may take to say goodbye in TLS; the answer has gone out before."""
 
 _DEFAULTS: Final = IngressSettings()
 
@@ -154,6 +151,7 @@ class _Server(uvicorn.Server):
         )
         self._accepting = accepting
         self._leaving = asyncio.Event()
+        self._doors: list[TlsDoor] = []
         self._deadline: float | None = None
 
     def drain(self, grace_s: float) -> None:
@@ -168,15 +166,17 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn makes its own context, and gives handshakes a minute.
-        tls = {} if self._ssl_context is None else _tls_options(self._ssl_context)
         protocol = partial(
             IngressProtocol, self.config, server_state=self.server_state, app_state={}, service=self.service
         )
         loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(protocol, sock=each, backlog=_ACCEPTS_AT_ONCE, **tls) for each in sockets or ()
-        ]
+        tls = {} if self._ssl_context is None else tls_options(self._ssl_context)
+        if self._ssl_context is None or os.name == "nt":  # whose event loop tells nothing of sockets
+            self.servers = [
+                await loop.create_server(protocol, sock=each, backlog=_ACCEPTS_AT_ONCE, **tls) for each in sockets or ()
+            ]
+        else:
+            self._doors = [TlsDoor(each, protocol, self._ssl_context) for each in sockets or ()]
         for each in sockets or ():
             each.listen(_BACKLOG_CONNECTIONS)
         self.started = True
@@ -211,6 +211,8 @@ class _Server(uvicorn.Server):
     async def cut(self) -> None:
         """Drop every connection, cancel every exchange, and wait until they have been released."""
         self._stop_accepting()
+        for door in self._doors:
+            await door.cut()
         for _ in range(_ACCEPT_ROUNDS):
             await asyncio.sleep(0)
         state = self.server_state
@@ -226,12 +228,8 @@ class _Server(uvicorn.Server):
         await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop
 
     def _stop_accepting(self) -> None:
-        for server in getattr(self, "servers", ()):
+        for server in (*getattr(self, "servers", ()), *self._doors):
             server.close()
-
-
-def _tls_options(context: ssl.SSLContext) -> dict[str, Any]:
-    return {"ssl": context, "ssl_handshake_timeout": _TLS_HANDSHAKE_S, "ssl_shutdown_timeout": _TLS_SHUTDOWN_S}
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:

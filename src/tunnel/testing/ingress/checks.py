@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tunnel.domain.envelopes import GrpcFrame, HttpRequest, TcpOpen
 from tunnel.domain.errors import ListenError
-from tunnel.testing.holdings import Holdings
+from tunnel.testing.holdings import left_behind
 from tunnel.testing.ingress import rules
 from tunnel.testing.ingress.harness import IngressHarness
 from tunnel.testing.ingress.rules import INGRESS
@@ -263,12 +263,5 @@ async def nothing_is_left(harness: IngressHarness) -> None:
             service.ingress.drain(_GRACE_S)
             await service.returned()
 
-    # Libraries keep what they make once, and pools of threads grow by one now and then; what leaks does so each time.
-    left = ["not yet looked at"]
-    for _ in range(4):
-        before = Holdings.now()
-        await use()
-        left = await before.beyond(patience_s=_RELEASE_S)
-        if not left:
-            return
-    raise AssertionError(f"left behind: {left}")
+    left = await left_behind(use, patience_s=_RELEASE_S)
+    assert not left, f"left behind: {', '.join(left)}"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.opening_fields import opening_fields, with_fields
-from tunnel.testing.holdings import Holdings
+from tunnel.testing.holdings import left_behind
 from tunnel.testing.ingress.scripts import FLOOD_BYTES
 from tunnel.testing.middleware import rules
 from tunnel.testing.middleware.harness import MiddlewareHarness
@@ -145,12 +145,5 @@ async def nothing_is_left(harness: MiddlewareHarness, dialect: Dialect) -> None:
         if aclose is not None:
             await expect_within("closing", aclose)
 
-    # Pools of threads grow by one now and then, and are not the middleware's; what leaks does so each time.
-    left = ["not yet looked at"]
-    for _ in range(4):
-        before = Holdings.now()
-        await use()
-        left = await before.beyond(patience_s=_RELEASE_S)
-        if not left:
-            return
-    raise AssertionError(f"left behind: {left}")
+    left = await left_behind(use, patience_s=_RELEASE_S)
+    assert not left, f"left behind: {', '.join(left)}"

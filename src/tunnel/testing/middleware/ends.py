@@ -6,8 +6,9 @@ from functools import partial
 
 import anyio
 import anyio.lowlevel
+from hypothesis import strategies as st
 
-from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, SessionPayload
+from tunnel.domain.envelopes import Opening, SessionPayload
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.ports.target import Stream
 from tunnel.testing.middleware import rules
@@ -17,7 +18,7 @@ from tunnel.testing.middleware.scene import Scene, each_protocol
 from tunnel.testing.patience import expect_within
 from tunnel.testing.strategies import openings
 from tunnel.testing.target.conversation import Conversation
-from tunnel.testing.target.dialects import Dialect
+from tunnel.testing.target.dialects import DIALECTS, Dialect
 from tunnel.testing.target.handling import Handling
 
 __all__: list[str] = []
@@ -46,19 +47,21 @@ async def who_is_turned_away_is_told_and_goes_nowhere(harness: MiddlewareHarness
         assert not conversation.sent, "it was answered and failed"
 
 
-@MIDDLEWARE.shows(rules.TURNS_AWAY, drawn=openings())
-async def nobody_else_is_turned_away(harness: MiddlewareHarness, head: Opening) -> None:
-    for dialect in harness.dialects():
-        if _protocol(head) == dialect.protocol and await harness.turning_away(dialect) is None:
-            scene = Scene(harness, dialect)
-            conversation = Conversation(head, [] if head.end else [dialect.end()])
-            conversation.peer = PEER
-            (await scene.held(conversation)).succeed()
-            assert scene.target.streams, f"{head} was turned away"
+_one_of_each_protocol = st.fixed_dictionaries({protocol: openings(protocol=protocol) for protocol in DIALECTS})
+"""Heads by protocol. Were one drawn at a time, most would be of protocols that most middleware has no meaning for."""
 
 
-def _protocol(head: Opening) -> str:
-    return head.protocol if isinstance(head, HttpRequest) else "grpc" if isinstance(head, GrpcFrame) else "tcp"
+@MIDDLEWARE.shows(rules.TURNS_AWAY, drawn=_one_of_each_protocol)
+@each_protocol
+async def nobody_else_is_turned_away(harness: MiddlewareHarness, dialect: Dialect, heads: dict[str, Opening]) -> None:
+    if await harness.turning_away(dialect) is not None:
+        return
+    head = heads[dialect.protocol]
+    scene = Scene(harness, dialect)
+    conversation = Conversation(head, [] if head.end else [dialect.end()])
+    conversation.peer = PEER
+    (await scene.held(conversation)).succeed()
+    assert scene.target.streams, f"{head} was turned away"
 
 
 @MIDDLEWARE.shows(rules.ONCE)

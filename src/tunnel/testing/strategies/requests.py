@@ -62,8 +62,12 @@ def routed_requests() -> st.SearchStrategy[HttpRequest]:
     return requests() | call | tcp
 
 
-def openings() -> st.SearchStrategy[Opening]:
-    """Heads of every protocol that a target may be given."""
+def openings(*, protocol: str | None = None) -> st.SearchStrategy[Opening]:
+    """Heads that a target may be given.
+
+    Args:
+        protocol: Whose; None: of any.
+    """
     call = st.builds(
         GrpcFrame,
         type=st.just(int(GrpcFrameType.METADATA)),
@@ -74,7 +78,15 @@ def openings() -> st.SearchStrategy[Opening]:
     tcp = st.builds(
         TcpOpen, upstream=st.just("ssh"), peer=st.sampled_from(["192.0.2.1", "2001:db8::1"]), end=st.booleans()
     )
-    return requests() | call | tcp
+    match protocol:
+        case "grpc":
+            return call
+        case "tcp":
+            return tcp
+        case None:
+            return requests() | call | tcp
+        case _:
+            return requests(protocol=protocol)
 
 
 def _hosts() -> st.SearchStrategy[bytes]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import ProxyTarget
-from tunnel.testing.holdings import Holdings
+from tunnel.testing.holdings import left_behind
 from tunnel.testing.patience import PATIENCE_S, expect_within, until
 from tunnel.testing.target import rules
 from tunnel.testing.target.conversation import Conversation
@@ -314,12 +314,5 @@ async def nothing_is_left(harness: TargetHarness) -> None:
             await _echoed(harness, peer.target, [b"y"])
             await peer.target.aclose()
 
-    # Libraries keep what they make once, and pools of threads grow by one now and then; what leaks does so each time.
-    left = ["not yet looked at"]
-    for _ in range(4):
-        before = Holdings.now()
-        await use()
-        left = await before.beyond(patience_s=_RELEASE_S)
-        if not left:
-            return
-    raise AssertionError(f"left behind: {left}")
+    left = await left_behind(use, patience_s=_RELEASE_S)
+    assert not left, f"left behind: {', '.join(left)}"

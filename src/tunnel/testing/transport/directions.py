@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine
+from functools import partial, wraps
+from typing import Any, TypeAlias
+
+import anyio
 
 from tunnel.ports.transport import Link
 from tunnel.testing.transport.harness import TransportHarness
 
 __all__ = ["each_way", "ordered"]
 
-_OneWay: TypeAlias = Callable[..., Awaitable[None]]
+_OneWay: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
 
 
-def each_way(scenario: _OneWay) -> Callable[[TransportHarness], Awaitable[None]]:
-    """Run a scenario with the argument ``from_server``, once False and once True."""
+def each_way(scenario: _OneWay) -> Callable[[TransportHarness], Coroutine[Any, Any, None]]:
+    """Run a scenario with the argument ``from_server`` False and True at once: they wait for things together."""
 
     @wraps(scenario)
     async def both(harness: TransportHarness) -> None:
-        await scenario(harness, from_server=False)
-        await scenario(harness, from_server=True)
+        async with anyio.create_task_group() as directions:
+            for from_server in (False, True):
+                directions.start_soon(partial(scenario, harness, from_server=from_server))
 
     return both
 

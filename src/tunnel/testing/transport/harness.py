@@ -20,6 +20,9 @@ __all__ = ["TransportHarness"]
 CONNECT_S: Final = 10.0
 """Connecting within one machine takes milliseconds; the rest is for a busy one."""
 
+_HEARS_S: Final = 1.0
+"""Longest that a blocked send takes to hear that it is cancelled."""
+
 _LOOKS: Final = 6
 """How often a sender is looked at in the time in which nothing may move, so that little is waited beyond that time."""
 
@@ -100,6 +103,10 @@ class TransportHarness(Harness, ABC):
                 yield clogged
             finally:
                 clogged.scope.cancel()
+                with anyio.move_on_after(_HEARS_S, shield=True):
+                    await clogged.stopped.wait()
+                # Wakes a send that does not hear of being cancelled.
+                sender.abort()
 
     async def _blocked(self, clogged: Clogged) -> None:
         # Nothing but quiet shows that a sender is blocked.
