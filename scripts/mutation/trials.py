@@ -54,7 +54,8 @@ def planned(path: Path, mutant: Mutant, coverage: Coverage, mentions: Mentions) 
     lines = {(str(path), line) for line in site.lines}
     imported = not site.function or not lines.isdisjoint(coverage.imported)
     if not site.function:
-        lines |= mentions.of(site.names)
+        # Whatever works with this module may depend on how it was loaded, by more than names.
+        lines |= mentions.of(site.names) | {line for line in coverage.tests if line[0] == str(path)}
     tests = coverage.running(lines)
     if not site.function:
         # A test may read a table or a constant and run no line of the domain.
