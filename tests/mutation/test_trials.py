@@ -153,3 +153,12 @@ def test_listed_survivors_lower_the_score_and_slow_ones_do_not() -> None:
 
     assert [whole.counted, whole.too_slow, len(whole.listed), len(whole.survived)] == [10, 2, 2, 2]
     assert whole.percent == 50.0
+
+
+def test_mutant_that_runs_while_modules_are_loaded_meets_the_tests_named_after_its_module() -> None:
+    inside = next(each for each in mutants(ast.parse(RATE.read_text())) if each.site.function)
+    runs = [Run("tests/unit/domain/mux/test_mux_rate.py::test_a", 0.1, frozenset())]
+    loading = frozenset((str(RATE), line) for line in inside.site.lines)
+
+    assert planned(RATE, inside, coverage(runs, frozenset()), Mentions()).tests == []
+    assert planned(RATE, inside, coverage(runs, loading), Mentions()).tests == [runs[0].test]

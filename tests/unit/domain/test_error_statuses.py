@@ -53,7 +53,7 @@ def test_statuses_of_http_are_those_of_the_protocol_page() -> None:
 
 
 def test_statuses_of_calls_are_those_of_the_page_on_grpc() -> None:
-    listed: dict[str, int] = {}
+    listed: dict[str, str] = {}
     for codes, status in rows("grpc.md", "Failures"):
         names = status.split(", ")
         listed |= zip(codes, names if len(names) == len(codes) else names * len(codes), strict=True)

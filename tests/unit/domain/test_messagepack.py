@@ -186,8 +186,9 @@ def test_mutated_frames_decode_or_are_a_frame_error(frame: Frame, data: st.DataO
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", pack([99]), pack([10, "text"]), pack([10]) + b"\x00", pack(None)])
 def test_payload_alone_that_is_malformed_is_a_frame_error(data: bytes) -> None:
-    with pytest.raises(FrameError):
+    with pytest.raises(FrameError) as caught:
         decode_payload(data)
+    assert caught.value.why == str(caught.value) != ""
 
 
 def test_split_head_joins_again() -> None:

@@ -13,7 +13,7 @@ CALL = GrpcFrame(GrpcFrameType.METADATA, service="s", method="m")
 
 
 def test_refused_request_gets_a_problem_document_with_its_own_status_and_fields() -> None:
-    head = HttpRequest("GET", path="/", headers=(b"x-request-id", b"r-1"))
+    head = HttpRequest("GET", path=b"/", headers=(b"x-request-id", b"r-1"))
     refusal = Refusal(ErrorCode.OVERLOADED, "later", status=429, headers=(b"retry-after", b"7"), detail="for operators")
 
     answer = refused_answer(head, refusal)
@@ -32,7 +32,7 @@ def test_refused_request_gets_a_problem_document_with_its_own_status_and_fields(
 
 
 def test_refusal_without_a_status_has_the_usual_one_of_its_code() -> None:
-    answer = refused_answer(HttpRequest("GET", path="/"), Refusal(ErrorCode.FORBIDDEN))
+    answer = refused_answer(HttpRequest("GET", path=b"/"), Refusal(ErrorCode.FORBIDDEN))
 
     assert isinstance(answer, HttpResponse)
     assert answer.status == 403
