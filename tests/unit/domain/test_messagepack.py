@@ -80,6 +80,12 @@ def test_text_that_is_not_utf8_costs_only_its_own_envelope() -> None:
     assert frame.envelopes == (Envelope(1, 9, UnknownPayload("invalid start byte")), CHUNK)
 
 
+def test_frame_that_counts_nothing_may_have_a_bad_payload_too() -> None:
+    frame = decode_frame(frame_around([0, 99, [99]], ack=0, seq=0))
+
+    assert (frame.ack, frame.seq, frame.envelopes[0].session_id) == (0, 0, 0)
+
+
 def test_reason_is_short_whatever_came_in() -> None:
     frame = decode_frame(frame_around([1, 9, [9, 1]]))
     payload = frame.envelopes[0].payload
