@@ -78,3 +78,13 @@ def test_failures_after_acceptance_tell_their_message_and_nothing_else(code: Err
 )
 def test_what_is_wrong_with_a_payload_has_its_own_code(payload: bytes, problem: tuple[int, str] | None) -> None:
     assert problem_of_close(payload) == problem
+
+
+@pytest.mark.parametrize("code", [1000, 1003, 1007, 1014, 3000, 4999])
+def test_codes_that_may_be_sent_are_in_order(code: int) -> None:
+    assert problem_of_close(code.to_bytes(2, "big")) is None
+
+
+@pytest.mark.parametrize("code", [999, 1004, 1005, 1006, 1015, 1016, 2999, 5000])
+def test_codes_that_may_not_be_sent_are_refused(code: int) -> None:
+    assert problem_of_close(code.to_bytes(2, "big")) == (1002, "invalid close code")
