@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close
 
+from tunnel.domain import websocket_close
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.websocket_close import close_frame, closing, problem_of_close, split_close
 
@@ -88,3 +89,7 @@ def test_codes_that_may_be_sent_are_in_order(code: int) -> None:
 @pytest.mark.parametrize("code", [999, 1004, 1005, 1006, 1015, 1016, 2999, 5000])
 def test_codes_that_may_not_be_sent_are_refused(code: int) -> None:
     assert problem_of_close(code.to_bytes(2, "big")) == (1002, "invalid close code")
+
+
+def test_codes_are_those_of_the_registry() -> None:
+    assert (websocket_close.NORMAL, websocket_close.GOING_AWAY, websocket_close.MESSAGE_TOO_BIG) == (1000, 1001, 1009)
