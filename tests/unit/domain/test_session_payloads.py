@@ -6,6 +6,7 @@ from tunnel.domain.envelopes import (
     BodyChunk,
     GrpcFrame,
     GrpcFrameType,
+    HeadPart,
     HttpRequest,
     HttpResponse,
     TcpOpen,
@@ -28,6 +29,7 @@ from tunnel.domain.envelopes import (
         (BodyChunk(b"four"), 4),
         (Trailers((b"a", b"b")), 0),
         (TcpOpen("ssh"), 0),
+        (HeadPart(b"four"), 0),
     ],
     ids=lambda value: type(value).__name__,
 )
