@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,12 @@ class Mentions:
                         self._names.setdefault(name, set()).update(site.names)
                 case _:
                     pass
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                # What is decoded into a class is what its fields are annotated with.
+                fields = [each.annotation for each in node.body if isinstance(each, ast.AnnAssign)]
+                for name in _read_in([*node.bases, *fields]):
+                    self._names.setdefault(name, set()).add(node.name)
 
     def of(self, names: Iterable[str]) -> set[Line]:
         """Lines in functions that depend on one of the names."""
@@ -44,3 +50,13 @@ class Mentions:
             met |= more
             following += more
         return found
+
+
+def _read_in(expressions: Iterable[ast.expr]) -> Iterator[str]:
+    for expression in expressions:
+        for node in ast.walk(expression):
+            match node:
+                case ast.Name(id=name) | ast.Attribute(attr=name):
+                    yield name
+                case _:
+                    pass

@@ -54,10 +54,11 @@ def planned(path: Path, mutant: Mutant, coverage: Coverage, mentions: Mentions) 
     lines = {(str(path), line) for line in site.lines}
     imported = not site.function or not lines.isdisjoint(coverage.imported)
     if not site.function:
-        lines |= mentions.of(site.names)
+        # Whatever works with this module may depend on how it was loaded, by more than names.
+        lines |= mentions.of(site.names) | {line for line in coverage.tests if line[0] == str(path)}
     tests = coverage.running(lines)
-    if not site.function:
-        # A test may read a table or a constant and run no line of the domain.
+    if imported:
+        # A test may read a table or a constant, or what was made when its file was loaded, and run no such line itself.
         tests += [test for test in coverage.took_s if test not in set(tests) and _is_named_after(path, test)]
     allowed_s = {test: _LEAST_S + _TIMES_AS_LONG * coverage.took_s[test] for test in tests}
     return Trial(path, mutant, tests, allowed_s, imported)

@@ -13,13 +13,16 @@ from mutation.mentions import Mentions
 from mutation.mutants import Mutant, mutants
 from mutation.processes import NOT_HERE, NOTICED, SURVIVED, Verdict, allow_cpu_s, answers, verdicts
 from mutation.report import Score, total
+from mutation.suite import Suite, collected
 from mutation.survivors import Survivor
 from mutation.tracer import Tracer
-from mutation.tree import DOMAIN
+from mutation.tree import DOMAIN, TESTS
+from mutation.trials import planned
 
 from tunnel.domain.mux.rate import RateBudget
 
 RATE = DOMAIN / "mux" / "rate.py"
+HOPS = DOMAIN / "hops.py"
 
 
 def of_text(source: str) -> list[Mutant]:
@@ -74,6 +77,23 @@ def test_function_of_a_loaded_module_is_replaced_in_that_process_only() -> None:
     assert spends_its_last_token()
 
 
+def functions_where_tests_are_collected() -> bool:
+    """What the suite finds to replace, once it has collected the tests of one module."""
+    found: list[bool] = []
+
+    def work(_suite: Suite) -> None:
+        tree = ast.parse(HOPS.read_text())
+        inside = [each for each in mutants(tree) if each.site.function]
+        found.append(LoadedFunctions().replace(compile(tree, str(HOPS), "exec"), inside[0], tree))
+
+    collected([TESTS / "test_hops.py"], work)
+    return found == [True]
+
+
+def test_functions_are_found_where_tests_are_collected() -> None:
+    assert answers([functions_where_tests_are_collected]) == [True]
+
+
 def test_tracer_notes_lines_that_ran_and_no_others() -> None:
     source = RATE.read_text().splitlines()
     tracer = Tracer()
@@ -104,6 +124,24 @@ def test_what_depends_on_a_constant_is_found_through_others() -> None:
     assert mentions.of(["A"]) == {("a.py", 4)}
 
 
+def test_what_decodes_a_class_depends_on_the_annotations_of_its_fields() -> None:
+    mentions = Mentions()
+    mentions.add(Path("a.py"), ast.parse("Status = Annotated[int, Meta(le=599)]\nclass Inner:\n    of: list[Status]\n"))
+    mentions.add(Path("b.py"), ast.parse("class Outer(Inner):\n    pass\ndef decode():\n    return f(Outer)\n"))
+
+    assert mentions.of(["Status"]) == {("b.py", 4)}
+
+
+def test_mutant_outside_functions_meets_all_tests_that_work_with_its_module() -> None:
+    mutant = of_text("A = 1\n")[0]
+    runs = [
+        Run("tests/unit/domain/mux/test_other.py::test_a", 0.1, frozenset({(str(RATE), 9)})),
+        Run("tests/unit/domain/test_b.py::test_b", 0.1, frozenset({("b.py", 1)})),
+    ]
+
+    assert planned(RATE, mutant, coverage(runs, frozenset()), Mentions()).tests == [runs[0].test]
+
+
 def test_listed_survivors_lower_the_score_and_slow_ones_do_not() -> None:
     score = Score("a")
     made = of_text("f(0, 1, 2, 3)")
@@ -115,3 +153,12 @@ def test_listed_survivors_lower_the_score_and_slow_ones_do_not() -> None:
 
     assert [whole.counted, whole.too_slow, len(whole.listed), len(whole.survived)] == [10, 2, 2, 2]
     assert whole.percent == 50.0
+
+
+def test_mutant_that_runs_while_modules_are_loaded_meets_the_tests_named_after_its_module() -> None:
+    inside = next(each for each in mutants(ast.parse(RATE.read_text())) if each.site.function)
+    runs = [Run("tests/unit/domain/mux/test_mux_rate.py::test_a", 0.1, frozenset())]
+    loading = frozenset((str(RATE), line) for line in inside.site.lines)
+
+    assert planned(RATE, inside, coverage(runs, frozenset()), Mentions()).tests == []
+    assert planned(RATE, inside, coverage(runs, loading), Mentions()).tests == [runs[0].test]

@@ -98,3 +98,11 @@ def test_links_lost_at_once_again_and_again_keep_long_delays() -> None:
 def test_impossible_settings_are_refused(initial_s: float, cap_s: float) -> None:
     with pytest.raises(ValueError, match="initial_s"):
         Backoff(initial_s=initial_s, cap_s=cap_s)
+
+
+def test_stable_connection_makes_short_ones_before_it_forgotten() -> None:
+    backoff = Backoff(initial_s=1, cap_s=60, stable_s=10)
+    for lasted_s in (1, 1, 1, 10):
+        backoff.lost(lasted_s)
+
+    assert ceilings(backoff, failures=1) == pytest.approx([1])

@@ -91,3 +91,9 @@ def test_timeout_is_never_written_shorter_than_it_is_and_little_longer(timeout_s
 @pytest.mark.parametrize(("timeout_s", "written"), [(99.999999, b"99999999u"), (100.0, b"100000m"), (0.0, b"1u")])
 def test_finest_unit_of_eight_digits_is_written(timeout_s: float, written: bytes) -> None:
     assert format_timeout(timeout_s) == written
+
+
+def test_whole_call_opens_with_its_message() -> None:
+    call = CallHead("s", "m", (b"a", b"b"), message=b"hello")
+
+    assert call.frame() == GrpcFrame(GrpcFrameType.WHOLE, "s", "m", (b"a", b"b"), b"hello")

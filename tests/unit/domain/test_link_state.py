@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from enum import IntEnum
+
 import pytest
 
 from tunnel.domain.errors import LinkEnd, LinkError
@@ -39,3 +41,8 @@ def test_handshake_goes_through_every_step() -> None:
     for event in (LinkInput.REGISTER, LinkInput.ACCEPTED, LinkInput.CONFIGURED, LinkInput.CLOSED):
         life.on(event)
     assert life.state is LinkState.CLOSED
+
+
+@pytest.mark.parametrize("names", [LinkState, LinkInput])
+def test_no_two_names_are_of_the_same_state_or_input(names: type[IntEnum]) -> None:
+    assert len(set(names.__members__.values())) == len(names.__members__)

@@ -80,6 +80,12 @@ def test_text_that_is_not_utf8_costs_only_its_own_envelope() -> None:
     assert frame.envelopes == (Envelope(1, 9, UnknownPayload("invalid start byte")), CHUNK)
 
 
+def test_frame_that_counts_nothing_may_have_a_bad_payload_too() -> None:
+    frame = decode_frame(frame_around([0, 99, [99]], ack=0, seq=0))
+
+    assert (frame.ack, frame.seq, frame.envelopes[0].session_id) == (0, 0, 0)
+
+
 def test_reason_is_short_whatever_came_in() -> None:
     frame = decode_frame(frame_around([1, 9, [9, 1]]))
     payload = frame.envelopes[0].payload
@@ -186,8 +192,9 @@ def test_mutated_frames_decode_or_are_a_frame_error(frame: Frame, data: st.DataO
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", pack([99]), pack([10, "text"]), pack([10]) + b"\x00", pack(None)])
 def test_payload_alone_that_is_malformed_is_a_frame_error(data: bytes) -> None:
-    with pytest.raises(FrameError):
+    with pytest.raises(FrameError) as caught:
         decode_payload(data)
+    assert caught.value.why == str(caught.value) != ""
 
 
 def test_split_head_joins_again() -> None:

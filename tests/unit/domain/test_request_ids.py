@@ -33,6 +33,12 @@ def test_of_several_names_none_is_kept() -> None:
     assert RequestIds("p").identify(fields, keep=True) == (b"p-1", (REQUEST_ID, b"p-1", *OTHERS))
 
 
+def test_fields_behind_a_name_that_goes_stay() -> None:
+    fields = (REQUEST_ID, b"one", REQUEST_ID, b"two", *OTHERS)
+
+    assert RequestIds("p").identify(fields, keep=True)[1] == (REQUEST_ID, b"p-1", *OTHERS)
+
+
 def test_name_is_a_field_and_no_value_wherever_it_stands() -> None:
     fields = (b"accept", REQUEST_ID, b"x-a", b"1", b"x-b", b"2", REQUEST_ID, b"mine")
 

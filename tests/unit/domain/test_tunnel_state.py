@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from enum import IntEnum
+
 import pytest
 
 from tunnel.domain.tunnel_state import TRANSITIONS, TunnelInput, TunnelState
@@ -25,3 +27,8 @@ def test_tunnel_table(state: TunnelState, event: TunnelInput) -> None:
 @pytest.mark.parametrize("state", TunnelState)
 def test_every_tunnel_can_end(state: TunnelState) -> None:
     assert TRANSITIONS[state, TunnelInput.ENDED] is TunnelState.ENDED
+
+
+@pytest.mark.parametrize("names", [TunnelState, TunnelInput])
+def test_no_two_names_are_of_the_same_state_or_input(names: type[IntEnum]) -> None:
+    assert len(set(names.__members__.values())) == len(names.__members__)

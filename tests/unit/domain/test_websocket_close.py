@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close
 
+from tunnel.domain import websocket_close
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.websocket_close import close_frame, closing, problem_of_close, split_close
 
@@ -78,3 +79,17 @@ def test_failures_after_acceptance_tell_their_message_and_nothing_else(code: Err
 )
 def test_what_is_wrong_with_a_payload_has_its_own_code(payload: bytes, problem: tuple[int, str] | None) -> None:
     assert problem_of_close(payload) == problem
+
+
+@pytest.mark.parametrize("code", [1000, 1003, 1007, 1014, 3000, 4999])
+def test_codes_that_may_be_sent_are_in_order(code: int) -> None:
+    assert problem_of_close(code.to_bytes(2, "big")) is None
+
+
+@pytest.mark.parametrize("code", [999, 1004, 1005, 1006, 1015, 1016, 2999, 5000])
+def test_codes_that_may_not_be_sent_are_refused(code: int) -> None:
+    assert problem_of_close(code.to_bytes(2, "big")) == (1002, "invalid close code")
+
+
+def test_codes_are_those_of_the_registry() -> None:
+    assert (websocket_close.NORMAL, websocket_close.GOING_AWAY, websocket_close.MESSAGE_TOO_BIG) == (1000, 1001, 1009)

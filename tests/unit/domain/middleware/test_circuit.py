@@ -105,6 +105,20 @@ def test_requests_leave_the_window_a_tenth_of_it_at_a_time():
     assert each.state is CircuitState.OPEN
 
 
+def test_requests_of_a_tenth_of_the_window_leave_it_together():
+    each = circuit(min_requests=3)
+    run(each, 100.0, True)
+    run(each, 100.95, True)
+    run(each, 110.5, True, True)
+    assert each.state is CircuitState.CLOSED
+
+
+def test_failures_below_the_ratio_leave_it_closed():
+    each = circuit()
+    run(each, 0.0, False, False, False, True)
+    assert each.state is CircuitState.CLOSED
+
+
 def test_every_change_of_state_is_another_era():
     each = circuit()
     seen = {each.era}

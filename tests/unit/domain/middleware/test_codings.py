@@ -27,6 +27,8 @@ COMPRESSIBLE = Compressible(("text/*", "application/json", "+xml"), min_bytes=10
         (b"gzip;q=1.9, identity", True),
         (b"gzip;q=0.5, *;q=0.8", True),
         (b"br, gzip;q=0", False),
+        (b"*;q=0, x-gzip", True),
+        (b"gzip, identity;q=1.9", True),
     ],
 )
 def test_coding_is_accepted_as_weights_say(field, accepted):
@@ -46,7 +48,9 @@ def test_coding_is_accepted_as_weights_say(field, accepted):
         (HttpResponse(200, (b"content-type", b"image/png")), False),
         (HttpResponse(200, ()), False),
         (HttpResponse(204, TEXT), False),
+        (HttpResponse(205, TEXT), False),
         (HttpResponse(206, TEXT), False),
+        (HttpResponse(200, (b"content-type", b"textual/plain")), False),
         (HttpResponse(304, TEXT), False),
         (HttpResponse(101, TEXT), False),
         (HttpResponse(200, (*TEXT, b"content-range", b"bytes 0-1/2")), False),

@@ -41,6 +41,7 @@ def test_dummy_is_nobodys():
         "scrypt$14$8$0$" + "0" * 32 + "$" + "0" * 64,
         "scrypt$14$8$5$" + "0" * 32 + "$" + "0" * 64,
         "scrypt$16$8$1$" + "0" * 32 + "$" + "0" * 64,
+        "scrypt$12$65$1$" + "0" * 32 + "$" + "0" * 64,
     ],
 )
 def test_malformed_and_costly_hashes_are_refused(text):
@@ -56,3 +57,9 @@ def test_hash_may_cost_32_mib_and_four_lanes(cost):
 
 def test_hash_of_a_token_has_no_cost_and_no_salt():
     assert PasswordHash.parse("sha256$" + "0" * 64) == PasswordHash(0, 0, 0, b"", bytes(32))
+
+
+def test_new_hash_costs_what_is_recommended_and_the_dummy_as_much():
+    made = PasswordHash.of(b"a", bytes(16))
+    assert (made.ln, made.r, made.p, len(made.key)) == (14, 8, 1, 32)
+    assert (14, 8, 1, bytes(16), bytes(32)) == DUMMY

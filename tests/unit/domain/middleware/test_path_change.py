@@ -105,3 +105,18 @@ def test_first_prefix_that_fits_is_stripped_as_it_was_received(path, found):
 
 def test_nothing_given_changes_nothing():
     assert path_change(**NOTHING) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"prefix": "/b"}, '"replace_prefix", as prefix is given'),
+        ({"by": "/b"}, '"prefix", as replace_prefix is given'),
+        ({"regex": "/b"}, '"replacement", as regex is given'),
+        ({"path": "/a", "regex": "/b", "replacement": "/"}, "either path or regex, not both"),
+    ],
+)
+def test_keys_that_lack_or_exclude_each_other_are_named(given, told):
+    with pytest.raises(ConfigurationError) as caught:
+        path_change(**{**NOTHING, **given})
+    assert told in str(caught.value)

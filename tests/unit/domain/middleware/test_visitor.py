@@ -70,3 +70,8 @@ def test_what_is_no_network_is_refused():
 
 def test_network_may_be_written_by_any_of_its_addresses():
     assert ip_address("10.1.0.1") in Networks(("10.1.2.3/16",), "allow")
+
+
+def test_networks_are_true_when_any_is_given():
+    assert PROXIES
+    assert not NOBODY
