@@ -119,7 +119,9 @@ class TcpConnection(asyncio.BufferedProtocol, Deaf):
         if type(payload) is not BodyChunk:
             kind = type(payload).__name__
             raise SessionError(ErrorCode.PROTOCOL_ERROR, f"{kind} is not part of a TCP conversation")
-        while self._writing_paused and self._error is None:
+        # A connection that failed under a write is closing, and its loss is told in the next round of the event loop,
+        # which who only writes would never let come.
+        while (self._writing_paused or self._transport.is_closing()) and self._error is None and not self._lost:
             self._writer = self._loop.create_future()
             try:
                 await self._writer
@@ -127,6 +129,8 @@ class TcpConnection(asyncio.BufferedProtocol, Deaf):
                 self._writer = None
         if self._error is not None:
             raise cast(SessionError, self.error)
+        if self._lost:
+            raise SessionError(ErrorCode.CANCELLED, "the connection is closed")
         if payload.data:
             self._transport.write(payload.data)
         if payload.end:

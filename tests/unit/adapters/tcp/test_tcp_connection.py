@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tcp_kit import END, LOOPS, holds, serving
+from tcp_kit import END, LOOPS, Peer, holds, serving
 
 from tunnel.adapters.tcp import connection as module
 from tunnel.adapters.tcp.shared import CHUNK_BYTES
@@ -123,3 +123,28 @@ async def connections(run):
     """Those of a listener, found by what its tasks hold."""
     await holds(lambda: run.target.running == 1)
     return [task.get_coro().cr_frame.f_locals["connection"] for task in run.ingress._visits]
+
+
+async def test_who_only_says_is_stopped_when_the_visitor_is_gone() -> None:
+    here, over = asyncio.Event(), asyncio.Event()
+    visitors: list[Peer] = []
+    said = 0
+
+    async def say(stream: Stream) -> None:
+        nonlocal said
+        await here.wait()
+        visitors[0].reset()
+        try:
+            while said < 100_000:  # nothing of it has to wait for the visitor
+                await stream.send(BodyChunk(b"x"))
+                said += 1
+        finally:
+            over.set()
+
+    async with serving(say) as run:
+        visitors.append(await run.visitor())
+        await connections(run)
+        here.set()
+        await over.wait()
+
+    assert said < 100_000
