@@ -89,6 +89,8 @@ class TransportHarness(Harness, ABC):
                 yield client, await held.link()
             finally:
                 client.abort()
+                # A listener that stops gives services that hold on to their links some time.
+                held.let_go()
 
     @asynccontextmanager
     async def clogged_pair(self, *, from_server: bool = False, frame_bytes: int = 64 * 1024) -> AsyncIterator[Clogged]:
