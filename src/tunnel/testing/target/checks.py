@@ -232,8 +232,7 @@ async def breaking_off_is_passed_on(harness: TargetHarness) -> None:
             if handling.error is not None:
                 handling.fail()
             await _left_alone(peer)
-        if harness.tells_breaks:
-            assert not peer.ends, "the upstream was told that the visitor had said everything"
+        assert not peer.ends, "the upstream was told that the visitor had said everything"
 
 
 def _answered(conversation: Conversation) -> bool:
