@@ -28,8 +28,9 @@ from tunnel.ports.access_log import AccessLog
 from tunnel.ports.telemetry import SessionEnded
 from tunnel.testing.contract import Contract
 from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.declared import expect_at_most, expect_filled
 from tunnel.testing.harness import Harness
-from tunnel.testing.holdings import left_behind
+from tunnel.testing.holdings import Holdings, left_behind
 from tunnel.testing.patience import expect_within, until
 
 __all__ = ["ACCESS_LOG", "AccessLogContract", "AccessLogHarness"]
@@ -42,10 +43,10 @@ class AccessLogHarness(Harness, ABC):
     """Whether it loses what it has no room for, and ``block`` and ``spoil`` work; if not, it writes everything."""
 
     waiting_records: ClassVar[int] = 0
-    """Most records that wait to be written, if it loses any."""
+    """Most records that wait to be written, if it loses any; 10,000 at most."""
 
     rotates: ClassVar[bool] = True
-    """Whether what was written can be taken away, as ``take_away`` does."""
+    """Whether what was written can be taken away, as ``take_away`` does; if not, it opens nothing to write to."""
 
     @abstractmethod
     def log(self) -> AccessLog:
@@ -56,7 +57,7 @@ class AccessLogHarness(Harness, ABC):
         """The lines that are where logs go now, each with all texts of its record."""
 
     def faulty(self) -> AccessLog | None:
-        """One that cannot be made ready; None where each can."""
+        """One that cannot be made ready; None where each can, since none opens anything."""
         return None
 
     def take_away(self) -> list[str]:
@@ -91,6 +92,12 @@ CLOSE: Final = ACCESS_LOG.state("L-CLOSE", "Closing writes what there is, takes 
 CANCELS: Final = ACCESS_LOG.state("L-CANCELS", "Cancelled, closing does what it does all the same.")
 NOTHING_LEFT: Final = ACCESS_LOG.state("L-NOTHING-LEFT", "Closed, it leaves no task, thread or descriptor behind.")
 
+_MOST_WAITING_RECORDS: Final = 10_000
+"""Room for some seconds of the busiest server."""
+
+_MANY_RECORDS: Final = 20_000
+"""More than there is room for anywhere; what loses nothing writes them all."""
+
 _CLOSE_S: Final = 4.0
 """Longest that closing takes: a second or so of its own, the rest for a busy machine."""
 
@@ -110,6 +117,14 @@ def _numbers(lines: list[str]) -> list[int]:
 
 async def _close(log: AccessLog) -> None:
     await expect_within("closing", log.aclose, _CLOSE_S)
+
+
+async def _nothing_is_opened(harness: AccessLogHarness, why: str) -> None:
+    before = Holdings.now()
+    async with _started(harness) as log:
+        log.record(_record(0))
+        opened = Holdings.now().opened_since(before)
+    assert not opened, f"{why}, and it opens {', '.join(opened)}"
 
 
 @asynccontextmanager
@@ -133,6 +148,7 @@ async def it_says_whether_it_wants_a_conversation(harness: AccessLogHarness) -> 
 async def what_cannot_be_made_ready_says_so(harness: AccessLogHarness) -> None:
     log = harness.faulty()
     if log is None:
+        await _nothing_is_opened(harness, "it is said that each can be made ready")
         return
     try:
         await expect_within("the failure", log.start)
@@ -198,6 +214,7 @@ async def whatever_texts_there_are_are_in_one_line(harness: AccessLogHarness, te
 async def recording_does_not_wait(harness: AccessLogHarness) -> None:
     if not harness.loses:
         return
+    expect_at_most("waiting_records", harness.waiting_records, _MOST_WAITING_RECORDS)
     many = 2 * harness.waiting_records + 100
     async with _started(harness) as log:
         harness.block()
@@ -207,16 +224,18 @@ async def recording_does_not_wait(harness: AccessLogHarness) -> None:
         finally:
             harness.unblock()
     kept = len(harness.written())
-    assert 0 < kept <= harness.waiting_records, f"{kept} records waited to be written"
+    assert kept, "no record waited to be written"
+    expect_filled("waiting_records", harness.waiting_records, kept)
     async with _started(harness) as log:
         harness.spoil()
         for number in range(10):
             log.record(_record(number))
+    assert log.lost() is not None, "where writing fails nothing is told of as lost"
 
 
 @ACCESS_LOG.shows(TOLD)
 async def every_record_is_written_or_told_of(harness: AccessLogHarness) -> None:
-    many = 2 * harness.waiting_records + 100
+    many = 2 * harness.waiting_records + 100 if harness.loses else _MANY_RECORDS
     told: list[tuple[int, str]] = []
 
     def ask(log: AccessLog) -> None:
@@ -237,6 +256,12 @@ async def every_record_is_written_or_told_of(harness: AccessLogHarness) -> None:
     assert written + lost == many, f"{written} were written and {lost} lost of {many} records"
     assert all(count > 0 and reason for count, reason in told), f"{told} were told"
     assert harness.loses or not told, "records were lost by what says that it loses none"
+
+
+@ACCESS_LOG.shows(REOPEN)
+async def what_cannot_be_taken_away_is_in_no_file(harness: AccessLogHarness) -> None:
+    if not harness.rotates:
+        await _nothing_is_opened(harness, "it is said that nothing can be taken away")
 
 
 @ACCESS_LOG.shows(REOPEN)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import ProxyTarget
-from tunnel.testing.holdings import left_behind
+from tunnel.testing.declared import MOST_BUFFERED_BYTES, expect_at_most, expect_bounded, expect_filled, expect_still
+from tunnel.testing.holdings import Holdings, left_behind
 from tunnel.testing.patience import PATIENCE_S, expect_within, until
 from tunnel.testing.target import rules
 from tunnel.testing.target.conversation import Conversation
@@ -152,6 +153,7 @@ async def protocols_it_answers_are_not_refused(harness: TargetHarness) -> None:
 async def nobody_there_is_told(harness: TargetHarness) -> None:
     target = harness.nowhere()
     if target is None:
+        await _nothing_is_opened(harness)
         return
     dialect = harness.dialect
     conversation = Conversation(dialect.head(), [dialect.piece(b"x"), dialect.end()])
@@ -163,6 +165,20 @@ async def nobody_there_is_told(harness: TargetHarness) -> None:
         assert not conversation.sent, "an answer came from nowhere"
     finally:
         await target.aclose()
+
+
+async def _nothing_is_opened(harness: TargetHarness) -> None:
+    """Where somebody always is, nobody is reached by what can lead to nobody: a socket, a pipe or a file."""
+    opened: list[str] = []
+    # What is made once, and kept for all conversations, is there the second time.
+    for _ in range(2):
+        before = Holdings.now()
+        async with harness.peer(Behaviour.ECHO) as peer:
+            conversation = Conversation(harness.dialect.head())
+            async with handled(peer.target, conversation):
+                await _begun(harness, conversation)
+                opened = Holdings.now().opened_since(before)
+    assert not opened, f"it is said to lead to somebody always, and opens {', '.join(opened)}"
 
 
 @TARGET.shows(rules.CUT)
@@ -185,15 +201,23 @@ async def _stuck(harness: TargetHarness, moved_bytes: Callable[[], int]) -> None
 
 @TARGET.shows(rules.SLOW)
 async def visitors_that_do_not_listen_make_upstreams_wait(harness: TargetHarness) -> None:
+    expect_at_most("buffered_bytes", harness.buffered_bytes, MOST_BUFFERED_BYTES)
     async with harness.peer(Behaviour.FLOOD) as peer:
         conversation = Conversation(harness.dialect.head(), room=2)
         async with handled(peer.target, conversation):
             await until("a flood", lambda: len(conversation.sent) == 2)
             await _stuck(harness, lambda: peer.spoken_bytes)
+            expect_bounded("buffered_bytes", harness.buffered_bytes, peer.spoken_bytes)
+            await expect_still("quiet_s", harness.quiet_s, lambda: peer.spoken_bytes)
             spoken = peer.spoken_bytes
-            assert spoken <= harness.buffered_bytes, f"{spoken} bytes were taken that nobody listened to"
+            expect_filled("buffered_bytes", harness.buffered_bytes, spoken)
             conversation.make_room()
-            await until("more of the flood", lambda: peer.spoken_bytes > spoken + harness.buffered_bytes)
+
+            def more() -> bool:
+                return peer.spoken_bytes > spoken + harness.buffered_bytes
+
+            # By what happens and not by time, which in virtual time stands still while anything runs.
+            await expect_within("more of the flood", lambda: conversation.until(more))
 
 
 @TARGET.shows(rules.DEAF)
@@ -213,7 +237,7 @@ async def wanting_no_more_is_no_failure(harness: TargetHarness) -> None:
     async with harness.peer(Behaviour.FLOOD) as peer:
         conversation = Conversation(harness.dialect.head())
         async with handled(peer.target, conversation) as handling:
-            await until("a flood", lambda: len(conversation.sent) > 2)
+            await expect_within("a flood", lambda: conversation.until(lambda: len(conversation.sent) > 2))
             conversation.stop()
             await expect_within("the end", handling.over.wait)
             handling.succeed()

@@ -7,6 +7,7 @@ from typing import Final
 import anyio
 
 from tunnel.domain.errors import LinkEnd
+from tunnel.testing.declared import MOST_BUFFERED_BYTES, expect_at_most, expect_filled, expect_still
 from tunnel.testing.transport import rules
 from tunnel.testing.transport.clogged import Clogged
 from tunnel.testing.transport.directions import each_way, ordered
@@ -27,7 +28,11 @@ _LOOK_AGAIN_S: Final = 0.001
 @TRANSPORT.shows(rules.BOUND)
 @each_way
 async def sender_waits_for_a_peer_that_does_not_read(harness: TransportHarness, *, from_server: bool) -> None:
+    known = harness.capabilities
+    expect_at_most("buffered_bytes", known.buffered_bytes, MOST_BUFFERED_BYTES)
     async with harness.clogged_pair(from_server=from_server) as clogged:
+        await expect_still("quiet_s", known.quiet_s, lambda: clogged.handed_over)
+        expect_filled("buffered_bytes", known.buffered_bytes, clogged.handed_over * clogged.frame_bytes)
         for seq in range(1, clogged.handed_over + 50):
             got = (await clogged.receiver.receive()).seq
             assert got == seq, f"frame {got} arrived instead of {seq} when the peer read again"
