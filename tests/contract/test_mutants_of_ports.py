@@ -19,8 +19,8 @@ PATIENT = {
     (ingresses, "does not tell of visitors that left"): "the target to be told",
     (ingresses, "waits for ever when it is drained"): "its return",
 }
-"""What the rules of some wait for in vain, for seconds of real time: here for ``PATIENCE_S``, and for as long as they do
-at full length. Whoever can be in virtual time is."""
+"""What the rules of some wait for in vain, for seconds of real time: here for ``PATIENCE_S`` and no longer. Whoever can
+be in virtual time is."""
 ALL = [
     (module, mutant)
     for module in collections("contract.mutants")
@@ -35,11 +35,11 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "tunnel")
 
 
-def _id(value: object) -> str:
-    return f"{value.contract.port}-{value.name.replace(' ', '-')}" if isinstance(value, Mutant) else ""
+def _id(mutant: Mutant) -> str:
+    return f"{mutant.contract.port}-{mutant.name.replace(' ', '-')}"
 
 
-@pytest.mark.parametrize(("module", "mutant"), ALL, ids=_id)
+@pytest.mark.parametrize(("module", "mutant"), ALL, ids=[_id(mutant) for _, mutant in ALL])
 def test_mutant_is_found_by_the_rule_that_it_names(module: ModuleType, mutant: Mutant) -> None:
     deadline_s = PATIENCE_S if (module, mutant.name) in PATIENT else None
 
