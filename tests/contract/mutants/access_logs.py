@@ -161,7 +161,7 @@ class _Wide(ThreadedHarness):
 
 
 class _Boundless(ThreadedHarness):
-    waiting_records = 10_000_000
+    waiting_records = 20_000
 
 
 class _Unspoilt(ThreadedHarness):

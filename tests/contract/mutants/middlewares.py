@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import anyio
 from contract.relayed import Relayed
-from contract.test_middlewares import HeadersHarness, IpFilterHarness, RateLimitHarness, RedirectHarness
+from contract.test_middlewares import HeadersHarness, IpFilterHarness, RedirectHarness
 from msgspec.structs import replace
 
 from tunnel.adapters.middleware.headers import HeadersMiddleware, HeadersOptions
@@ -289,9 +289,6 @@ async def _nobody(harness: MiddlewareHarness, dialect: Dialect) -> None:
     """Is turned away."""
 
 
-_TWO: Final = {"requests": 15, "per_s": 3600}
-
-
 class _Strict(IpFilterHarness):
     async def turning_away(self, dialect: Dialect) -> tuple[Middleware, Opening]:
         return self.make(), dialect.head()
@@ -343,7 +340,6 @@ MUTANTS: Final = (
             ("turns some away, and denies it", rules.TURNS_AWAY, _declaring(RedirectHarness, turning_away=_nobody)),
             ("holds nothing, and claims to", rules.SLOW, _declaring(buffered_bytes=1 << 20)),
             ("remembers nobody, and claims to", rules.FORGETS, _declaring(remembers={})),
-            ("remembers, and denies it", rules.FORGETS, _declaring(RateLimitHarness, options=_TWO, remembers=None)),
             ("is said to keep more than anybody needs", rules.BOUNDED, _declaring(kept_conversations=10**6)),
         )
     ),

@@ -60,8 +60,8 @@ class Slow(MemoryLink):
     """Takes many frames, each after a while."""
 
     async def send(self, frame: Frame) -> None:
-        self._outgoing.capacity_frames = 20
-        await anyio.sleep(0.1)
+        self._outgoing.capacity_frames = 40
+        await anyio.sleep(0.02)
         await super().send(frame)
 
 
@@ -101,8 +101,16 @@ MUTANTS: Final = (
     _mutant("sees no certificate, and claims to", rules.PEER, certificates=True),
     _mutant("sees a certificate, and denies it", rules.PEER, link=Proven),
     # Figures too low and too high.
-    _mutant("takes more than it is said to", rules.BOUND, buffered_bytes=64 * KIB),
+    _mutant(
+        "takes more than it is said to",
+        rules.BOUND,
+        rules.ASIDE,
+        rules.UNCLOG,
+        rules.CANCEL_SEND,
+        rules.NOTHING_LEFT,
+        buffered_bytes=64 * KIB,
+    ),
     _mutant("takes far less than it is said to", rules.BOUND, buffered_bytes=16 * MIB),
     _mutant("is said to take more than anybody needs", rules.BOUND, buffered_bytes=64 * MIB),
-    _mutant("goes on when it is said to be blocked", rules.BOUND, link=Slow, buffered_bytes=2 * MIB),
+    _mutant("goes on when it is said to be blocked", rules.BOUND, link=Slow, buffered_bytes=4 * MIB),
 )
