@@ -199,16 +199,16 @@ MUTANTS: Final = (
         )
     ),
     # What harnesses declare, claimed without cause, and denied; figures too low and too high.
+    Mutant("loses nothing, and claims to", ACCESS_LOG, rules.WAITS_NOT, _Lossy, others=frozenset({rules.TOLD})),
     *(
         Mutant(name, ACCESS_LOG, rule, harness)
         for name, rule, harness in (
             ("cannot be made ready always, and denies it", rules.START, _Unready),
             ("loses what it has no room for, and denies it", rules.TOLD, _Lossless),
-            ("loses nothing, and claims to", rules.WAITS_NOT, _Lossy),
             ("has more wait than it is said to", rules.WAITS_NOT, _Narrow),
             ("has far less wait than it is said to", rules.WAITS_NOT, _Wide),
             ("is said to have more wait than anybody needs", rules.WAITS_NOT, _Boundless),
-            ("writes on, and is said to be kept from it", rules.WAITS_NOT, _Unspoilt),
+            ("writes on, and is said to be kept from it", rules.TOLD, _Unspoilt),
             ("writes to a file, and denies that it can be taken away", rules.REOPEN, _Fixed),
             ("writes to no file, and claims that it can be taken away", rules.REOPEN, _Movable),
         )

@@ -335,7 +335,8 @@ class ClosingAtLast(MemoryLink):
 class Mixing(MemoryTransport):
     async def connect(self, url: str, *, timeout_s: float) -> MemoryLink:
         link = await super().connect(url, timeout_s=timeout_s)
-        if len(pairs := self._network.pairs()) == 3:
+        pairs = [pair for pair in self._network.pairs() if pair.client.peer == link.peer]
+        if len(pairs) == 3:
             link._outgoing = pairs[0].client._outgoing
         return link
 
