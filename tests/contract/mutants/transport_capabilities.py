@@ -111,6 +111,6 @@ MUTANTS: Final = (
         buffered_bytes=64 * KIB,
     ),
     _mutant("takes far less than it is said to", rules.BOUND, buffered_bytes=16 * MIB),
-    _mutant("is said to take more than anybody needs", rules.BOUND, buffered_bytes=64 * MIB),
+    _mutant("is said to take more than anybody needs", rules.BOUND, buffered_bytes=128 * MIB),
     _mutant("goes on when it is said to be blocked", rules.BOUND, link=Slow, buffered_bytes=4 * MIB),
 )
