@@ -28,8 +28,8 @@ __all__ = [
 ]
 
 MOST_BUFFERED_BYTES: Final = 64 * MIB
-"""Most that may be buffered between two ends: two connections through a relay, of which Linux grants each 4 MiB to send,
-and lets the receiving side of what a relay reads grow to tens of MiB while the machine is busy."""
+"""Most that may be buffered between two ends: two connections through a relay, of which Linux grants each 4 MiB to send
+and lets the side that is read grow to tens of MiB while the machine is busy."""
 
 MOST_TIMES: Final = 32
 """How many times what is seen a bound may be: systems give connections more or less, and none so much more."""

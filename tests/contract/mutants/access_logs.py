@@ -12,8 +12,7 @@ from contract.test_access_logs import ROOM, FakeHarness, ThreadedHarness
 from tunnel.domain.errors import ConfigurationError
 from tunnel.ports.access_log import AccessLog
 from tunnel.ports.telemetry import SessionEnded
-from tunnel.testing import access_log as rules
-from tunnel.testing.access_log import ACCESS_LOG, AccessLogHarness
+from tunnel.testing.access_log import ACCESS_LOG, AccessLogHarness, rules
 from tunnel.testing.mutants import Mutant
 
 
