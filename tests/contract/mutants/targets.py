@@ -179,11 +179,14 @@ class Polite(Around):
 
 
 class Unstoppable(Around):
-    """Goes on for a while when it is cancelled."""
+    """Takes its time when it is cancelled."""
 
     async def handle(self, stream: Stream) -> None:
-        with anyio.move_on_after(4, shield=True):
+        try:
             await super().handle(stream)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(4)
 
 
 class Patient(Around):
