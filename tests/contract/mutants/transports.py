@@ -13,7 +13,7 @@ from tunnel.adapters.memory.link import MemoryLink, MemoryPair
 from tunnel.adapters.memory.listener import MemoryListener
 from tunnel.adapters.memory.network import MemoryNetwork
 from tunnel.adapters.memory.transport import MemoryTransport
-from tunnel.domain.envelopes import Envelope, Frame, Trailers
+from tunnel.domain.envelopes import Envelope, Error, Frame, Trailers
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import PeerInfo
 from tunnel.domain.messagepack import encode_frame
@@ -370,6 +370,14 @@ class Patient(MemoryTransport):
         return await super().connect(url, timeout_s=timeout_s)
 
 
+class Judging(MemoryLink):
+    async def receive(self) -> Frame:
+        frame = await super().receive()
+        if any(isinstance(each.payload, Error) and each.payload.code == "forbidden" for each in frame.envelopes):
+            raise LinkError(LinkEnd.REFUSED, "forbidden")
+        return frame
+
+
 class Sharing(MemoryListener):
     def bind(self) -> None:
         self._network.release(self._name)
@@ -464,6 +472,7 @@ MUTANTS: Final = (
         "ASIDE",
         "CANCEL-RECEIVE",
         "CANCEL-SEND",
+        "REFUSAL",
         link=Lossy,
     ),
     _mutant("loses the 256th frame", "ORDER", link=LossyAfterManyFrames),
@@ -510,6 +519,7 @@ MUTANTS: Final = (
     _mutant("keeps its address when serve is cancelled", "CANCEL-SERVE", listener=AddressKeeping),
     _mutant("tells nobody as broken", "NOBODY", transport=WrongCode),
     _mutant("connects longer than it may", "TIMEOUT", transport=Patient),
+    _mutant("takes a refusal for one of its own", "REFUSAL", link=Judging),
     _mutant("shares its address", "ADDRESS", listener=Sharing),
     _mutant("forgets a stop before it serves", "STOP", listener=NotStopping),
     _mutant("drops a link whose service returns", "RETURN", listener=Dropping),
