@@ -2,6 +2,7 @@
 
 Environment:
     TUNNEL_FULL: set to 1 for the long variants, and for examples that are drawn anew each time.
+    TUNNEL_MEASUREMENTS: a file for the figures that tests note; they are printed in any case.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.run_summary import MEASURED, longest_files, measurements
 
 HERE = Path(__file__).parent
 
@@ -32,6 +34,7 @@ LONG_FIRST = (
 """Where a file takes long, the longest first; short are those of all other places."""
 
 FULL = os.environ.get("TUNNEL_FULL") == "1"
+FIGURES = os.environ.get("TUNNEL_MEASUREMENTS")
 
 # How long an example takes is a figure of the machine. The same examples every time keep a failure with the change that
 # causes it; looking for others is what the long variants are for.
@@ -86,19 +89,18 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Note a figure for the end of the run."""
-    return lambda figure: request.node.user_properties.append(("measured", figure))
+    return lambda figure: request.node.user_properties.append((MEASURED, figure))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    lines = [
-        f"{report.nodeid.rpartition('::')[2]}: {figure}"
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if isinstance(report, pytest.TestReport) and report.when == "teardown"
-        for name, figure in report.user_properties
-        if name == "measured"
+    reports = [
+        report for each in terminalreporter.stats.values() for report in each if isinstance(report, pytest.TestReport)
     ]
-    if lines:
-        terminalreporter.section("measurements")
-        for line in lines:
-            terminalreporter.line(line)
+    figures = measurements(reports)
+    if FIGURES is not None:
+        Path(FIGURES).write_text("".join(f"{line}\n" for line in figures))
+    for title, lines in (("longest files", longest_files(reports) if FULL else []), ("measurements", figures)):
+        if lines:
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.line(line)
