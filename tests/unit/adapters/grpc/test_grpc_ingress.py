@@ -9,6 +9,7 @@ import pytest
 from call_kit import CLOSE, answered, data, ingress, trailer
 from grpc_kit import eventually, run
 
+from tunnel.adapters.grpc import ingress as module
 from tunnel.adapters.grpc.ingress import GrpcIngress
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.configuration import GrpcIngressSettings
@@ -230,6 +231,37 @@ def test_drain_lets_calls_finish_and_takes_no_more() -> None:
             go.set()
             assert await call.read() == b"done"
             assert await call.code() is grpc.StatusCode.OK
+
+    run(scenario)
+
+
+def test_callers_of_a_server_that_shuts_down_are_not_told_of_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LAST_CALLS_S", (0.2, 5.0))  # no less on a machine that is busy
+    monkeypatch.setattr(module, "_QUIET_S", 0.1)
+
+    async def handle(stream: Stream) -> None:
+        if stream.head.end:  # type: ignore[union-attr]
+            await stream.send(trailer())
+        else:
+            await answered(stream)
+
+    async def scenario() -> None:
+        codes: set[grpc.StatusCode] = set()
+
+        async def call_on(channel: grpc.aio.Channel) -> None:
+            code = grpc.StatusCode.OK
+            while code is grpc.StatusCode.OK:
+                call = start(channel)
+                await call.done_writing()
+                code = await call.code()
+            codes.add(code)
+
+        async with ingress(handle) as (listening, target, channel):
+            callers = [asyncio.create_task(call_on(channel)) for _ in range(50)]
+            await eventually(lambda: len(target.streams) > 100)
+            listening.drain(10)
+            await asyncio.gather(*callers)
+            assert codes == {grpc.StatusCode.UNAVAILABLE}
 
     run(scenario)
 
