@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import grpc
@@ -10,7 +11,9 @@ from call_kit import CLOSE, answered, data, ingress, trailer
 from grpc_kit import eventually, run
 
 from tunnel.adapters.grpc import ingress as module
+from tunnel.adapters.grpc import options
 from tunnel.adapters.grpc.ingress import GrpcIngress
+from tunnel.adapters.grpc.options import SERVER_OPTIONS
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.configuration import GrpcIngressSettings
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, HttpResponse
@@ -374,5 +377,32 @@ def test_calls_are_counted_over_all_servers_of_an_ingress(monkeypatch: pytest.Mo
             code, _, trailing = await failure(start(channel))
             assert (code, trailing) == (grpc.StatusCode.RESOURCE_EXHAUSTED, (("tunnel-error", "overloaded"),))
             call.cancel()
+
+    run(scenario)
+
+
+def test_connections_beyond_the_bound_are_closed_and_one_that_leaves_makes_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bound = dict(SERVER_OPTIONS)["grpc.max_allowed_incoming_connections"]
+    assert ("grpc.max_allowed_incoming_connections", bound) == options._CONNECTIONS
+    monkeypatch.setattr(options, "_CONNECTIONS", (options._CONNECTIONS[0], 2))
+
+    async def scenario() -> None:
+        async with ingress(answered) as (listening, _, _):
+            host, _, port = listening.address.rpartition(":")
+
+            async with contextlib.AsyncExitStack() as stack, asyncio.timeout(5):
+
+                async def visit() -> tuple[bool, asyncio.StreamWriter]:
+                    reader, writer = await asyncio.open_connection(host, int(port))
+                    stack.callback(writer.close)
+                    return bool(await reader.read(1)), writer
+
+                visits = [await visit() for _ in range(3)]
+                assert [greeted for greeted, _ in visits] == [True, True, False]
+                visits[0][1].close()
+                while not (await visit())[0]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
 
     run(scenario)
