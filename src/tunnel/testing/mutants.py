@@ -69,7 +69,9 @@ class Verdict:
         return found[:1] == [self.mutant.rule] and set(found) == {self.mutant.rule, *self.mutant.others}
 
 
-def try_out(mutant: Mutant, *, named_only: bool = False, deadline_s: float | None = None) -> Verdict:
+def try_out(
+    mutant: Mutant, *, named_only: bool = False, deadline_s: float | None = None, smallest: bool = True
+) -> Verdict:
     """Run its contract on ``mutant``; the same examples every time.
 
     Args:
@@ -78,6 +80,7 @@ def try_out(mutant: Mutant, *, named_only: bool = False, deadline_s: float | Non
             nor the smallest example.
         deadline_s: Longest each check of that rule may take, for mutants that it would wait for in vain for longer;
             None: as long as the contract says.
+        smallest: Look for the smallest examples, which the table shows; which rules find the mutant is told without.
     """
     contract = mutant.contract
     if named_only:
@@ -88,7 +91,7 @@ def try_out(mutant: Mutant, *, named_only: bool = False, deadline_s: float | Non
             mutant.harness, mutant.event_loop, checks=checks, examples=EXAMPLES_OF_ITS_RULE, smallest=False
         )
     else:
-        found = contract.verdict(mutant.harness, mutant.event_loop, examples=EXAMPLES)
+        found = contract.verdict(mutant.harness, mutant.event_loop, examples=EXAMPLES, smallest=smallest)
     return Verdict(mutant, found)
 
 
