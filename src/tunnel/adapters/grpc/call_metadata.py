@@ -41,11 +41,15 @@ def block_of(pairs: Iterable[tuple[str, str | bytes]]) -> Headers:
     )
 
 
-def metadata_of(block: Headers) -> Metadata:
+def metadata_of(block: Headers, wrong: ErrorCode = ErrorCode.PROTOCOL_ERROR) -> Metadata:
     """A block as gRPC sends it, without what the library says by itself or belongs to a connection.
 
+    Args:
+        block: Of a call or of an answer.
+        wrong: The code when gRPC cannot carry it, which is the mistake of whoever said it.
+
     Raises:
-        SessionError: ``protocol_error``: gRPC cannot carry it.
+        SessionError: ``wrong``.
     """
     if not block:
         return ()
@@ -55,7 +59,7 @@ def metadata_of(block: Headers) -> Metadata:
             continue
         binary = key.endswith(b"-bin")
         if not _KEY.fullmatch(key) or not (binary or _VALUE.fullmatch(value)):
-            raise SessionError(ErrorCode.PROTOCOL_ERROR, "the metadata cannot be carried by gRPC")
+            raise SessionError(wrong, "the metadata cannot be carried by gRPC")
         pairs.append((key.decode("ascii"), value if binary else value.decode("ascii")))
     return tuple(pairs)
 
