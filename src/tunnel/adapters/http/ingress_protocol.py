@@ -51,7 +51,7 @@ from tunnel.adapters.http.ingress_link import check_link, link_handshake
 from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_target import read_target
-from tunnel.adapters.http.ingress_timer import Deadline
+from tunnel.adapters.http.ingress_timer import Deadline, Due
 from tunnel.adapters.http.ingress_websocket import WebSocketVisitor
 from tunnel.adapters.http.ingress_wire import render_head
 from tunnel.adapters.http.ingress_workers import RequestWorkers
@@ -103,26 +103,12 @@ class _Part(Enum):
     """Body, chunk headers, trailers."""
 
 
-class _Due(Enum):
-    """What the connection's deadline is for."""
-
-    NOTHING = "nothing"
-    HEAD = "head"
-    """A head to be complete, or the first to begin."""
-    REQUEST = "request"
-    """Another request to begin."""
-    UPLOAD = "upload"
-    """The target to take what has been read of a body."""
-    END = "end"
-    """The visitor to have sent or dropped what nobody wants, and to have read its answer."""
-
-
 _NONE: Final = _Part.NONE
 _HEAD: Final = _Part.HEAD
 _REST: Final = _Part.REST
-_NOTHING: Final = _Due.NOTHING
-_REQUEST: Final = _Due.REQUEST
-_END: Final = _Due.END
+_NOTHING: Final = Due.NOTHING
+_REQUEST: Final = Due.REQUEST
+_END: Final = Due.END
 _SWITCH: Final = Upload.SWITCH
 """Members of an enum are slow to look up, and these are in the way of every request."""
 
@@ -166,7 +152,6 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._waiting: deque[Exchange] = deque()
         self._workers = RequestWorkers(self.loop, self.tasks, serve=self._serve, following=self._next)
         self._deadline = Deadline(self.loop, self._overdue)
-        self._due = _NOTHING
         self._linger_until = 0.0
         self._deaf = False
         """The input cannot be made sense of any more, or is not ours to make sense of."""
@@ -185,7 +170,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._peer = self.client[0] if self.client else ""
-        self._await(_Due.HEAD, self.head_timeout_s)
+        self._deadline.set(Due.HEAD, self.head_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.close()
@@ -222,12 +207,12 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             return
         if self._fruitless_bytes > self._service.settings.max_header_bytes:
             self._refuse(SessionError(ErrorCode.TOO_LARGE, "the header fields are too large"), 431)
-        elif self._part is _HEAD and self._due is not _Due.HEAD:
-            self._await(_Due.HEAD, self.head_timeout_s)
+        elif self._part is _HEAD and self._deadline.due is not Due.HEAD:
+            self._deadline.set(Due.HEAD, self.head_timeout_s)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The visitor says no more: what it has asked for completely is answered."""
-        if self._due is _END or self.transport.is_closing() or self.scheme == "https":
+        if self._deadline.due is _END or self.transport.is_closing() or self.scheme == "https":
             return False  # neither event loop can end TLS in one direction only
         if self._part is not _NONE:
             self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request ends before it is complete"), 400)
@@ -277,12 +262,11 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._fields = []  # for trailers
         self._part = _REST
         self._fruitless_bytes = 0
-        if self._due is _END or self.transport.is_closing():
+        if self._deadline.due is _END or self.transport.is_closing():
             self._latest = None
             return
         if len(self._waiting) >= _MAX_WAITING:
             raise _PipelineFull
-        self._due = _NOTHING
         self._deadline.clear()
         parser = self.parser
         method = parser.get_method()
@@ -335,7 +319,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._fruitless_bytes = 0
         exchange = self._latest
         if exchange is None or exchange.answered:
-            if self._due is _END:
+            if self._deadline.due is _END:
                 self._linger_on()
             return
         exchange.feed(body)
@@ -344,12 +328,12 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._moved = False
             stall_s = self._service.settings.upload_stall_s
             if stall_s:
-                self._await(_Due.UPLOAD, stall_s)
+                self._deadline.set(Due.UPLOAD, stall_s)
 
     def on_message_complete(self) -> None:
         exchange = self._latest
         if exchange is None:
-            if self._due is _END:
+            if self._deadline.due is _END:
                 self.transport.close()
         elif not exchange.uploaded:
             trailers = tuple(self._fields)
@@ -377,8 +361,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     def read_on(self) -> None:
         if self.flow.read_paused:
-            if self._due is _Due.UPLOAD:
-                self._due = _NOTHING
+            if self._deadline.due is Due.UPLOAD:
                 self._deadline.clear()
             self._resume_reading()
 
@@ -393,8 +376,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         elif self._waiting:
             # The worker takes it up at once, unless the target stays with what it has answered.
             self.loop.call_soon(self._advance)
-        elif self._due is _NOTHING:
-            self._await(_REQUEST, self.timeout_keep_alive)
+        elif self._deadline.due is _NOTHING:
+            self._deadline.set(_REQUEST, self.timeout_keep_alive)
 
     # -- handling requests
 
@@ -522,7 +505,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
            connection is closed.
         """
         self._deaf = True
-        if self._due is _END or self.transport.is_closing():
+        if self._deadline.due is _END or self.transport.is_closing():
             self.transport.close()
             return
         if self._waiting and not self._waiting[-1].uploaded:
@@ -549,31 +532,26 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     # -- deadlines and ends
 
-    def _await(self, due: _Due, delay_s: float) -> None:
-        self._due = due
-        self._deadline.set(delay_s)
-
-    def _overdue(self) -> None:
-        due, self._due = self._due, _NOTHING
+    def _overdue(self, due: Due) -> None:
         if self.transport.is_closing() and due is not _END:
             return
         match due:
-            case _Due.HEAD if self.flow.read_paused:
-                self._await(due, self.head_timeout_s)  # it may have arrived: it is we who do not read
-            case _Due.HEAD if self._part is _HEAD:
+            case Due.HEAD if self.flow.read_paused:
+                self._deadline.set(due, self.head_timeout_s)  # it may have arrived: it is we who do not read
+            case Due.HEAD if self._part is _HEAD:
                 self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request took too long to arrive"), 408)
-            case _Due.HEAD | _Due.REQUEST:
+            case Due.HEAD | Due.REQUEST:
                 self.transport.close()
-            case _Due.UPLOAD if self._moved or self._latest is not self._running:
+            case Due.UPLOAD if self._moved or self._latest is not self._running:
                 self._moved = False
-                self._await(due, self._service.settings.upload_stall_s)
-            case _Due.UPLOAD:
+                self._deadline.set(due, self._service.settings.upload_stall_s)
+            case Due.UPLOAD:
                 self._refuse(SessionError(ErrorCode.UPSTREAM_TIMEOUT, "the request body was not taken in time"), 504)
-            case _Due.END if self.transport.get_write_buffer_size():
-                self._await(due, _LINGER_QUIET_S)  # a visitor that reads slowly is not cut off
-            case _Due.END:
+            case Due.END if self.transport.get_write_buffer_size():
+                self._deadline.set(due, _LINGER_QUIET_S)  # a visitor that reads slowly is not cut off
+            case Due.END:
                 self.transport.abort()
-            case _Due.NOTHING:
+            case Due.NOTHING:
                 pass
             case _:
                 assert_never(due)
@@ -594,10 +572,10 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._linger_until = self.loop.time() + _LINGER_S
-        self._await(_END, min(_LINGER_S, _LINGER_QUIET_S))
+        self._deadline.set(_END, min(_LINGER_S, _LINGER_QUIET_S))
 
     def _linger_on(self) -> None:
-        self._await(_END, max(0.0, min(_LINGER_QUIET_S, self._linger_until - self.loop.time())))
+        self._deadline.set(_END, max(0.0, min(_LINGER_QUIET_S, self._linger_until - self.loop.time())))
 
     def _probe(self) -> bool:
         """``Departure``'s."""

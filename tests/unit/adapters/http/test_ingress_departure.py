@@ -13,6 +13,7 @@ from listener_kit import CHUNKED_POST, GET, HandClock, Visitor, forever, hello, 
 
 from tunnel.adapters.http import ingress_departure, ingress_protocol
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
+from tunnel.adapters.http.ingress_timer import Due
 from tunnel.adapters.http.ingress_wire import STATUS_START
 from tunnel.domain.envelopes import BodyChunk, HttpResponse
 from tunnel.ports.target import Stream
@@ -230,7 +231,7 @@ async def test_upload_may_wait_for_ever_where_that_is_configured() -> None:
         await within(target.entered.wait())
         connection = run.connection()
         await full(connection)
-        assert not connection._deadline.pending
+        assert connection._deadline.due is Due.NOTHING
 
 
 async def test_target_that_takes_a_little_now_and_then_keeps_its_upload(clock: HandClock) -> None:
