@@ -36,7 +36,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from tunnel.adapters.http.fields import pairs, trailer_fields
+from tunnel.adapters.http.fields import trailer_fields
 from tunnel.adapters.http.ingress_departure import Departure
 from tunnel.adapters.http.ingress_exchange import Connection, Exchange
 from tunnel.adapters.http.ingress_head import (
@@ -47,12 +47,12 @@ from tunnel.adapters.http.ingress_head import (
     read_head,
     refusal,
 )
-from tunnel.adapters.http.ingress_link import check_link, link_handshake
+from tunnel.adapters.http.ingress_link import check_link
 from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
+from tunnel.adapters.http.ingress_switch import Switch
 from tunnel.adapters.http.ingress_target import read_target
 from tunnel.adapters.http.ingress_timer import Deadline, Due
-from tunnel.adapters.http.ingress_websocket import WebSocketVisitor
 from tunnel.adapters.http.ingress_wire import render_head
 from tunnel.adapters.http.ingress_workers import RequestWorkers
 from tunnel.domain.envelopes import HttpRequest
@@ -62,8 +62,6 @@ from tunnel.domain.problem import problem
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
-
-    from tunnel.ports.ingress_links import IngressLinks
 
 __all__ = ["IngressProtocol"]
 
@@ -155,12 +153,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._linger_until = 0.0
         self._deaf = False
         """The input cannot be made sense of any more, or is not ours to make sense of."""
-        self._key = b""
-        """Of a WebSocket handshake that has been read; there is no request after it."""
-        self._early = b""
-        """What came after it."""
-        self._link: tuple[IngressLinks, bytes] | None = None
-        """Who is to take over the connection, and the handshake, if it asks for a link."""
+        self._switch: Switch | None = None
         self._departure: Departure | None = None
         self._moved = False
         """Something was written since this was last cleared."""
@@ -190,8 +183,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
-                if self._key:
-                    self._early = data
+                if self._switch is not None:
+                    self._switch.early = data
                     self._deaf = True
                     self.flow.pause_reading()
                 elif data:  # not taken up: what follows is HTTP/1.1 still
@@ -273,7 +266,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         version = parser.get_http_version()
         settings = self._service.settings
         request_id, fields = settings.identify(fields, self._peer)
-        refused = wrong = None
+        refused = wrong = links = None
         try:
             if version not in _VERSIONS:
                 raise Unsupported("only HTTP/1.0 and HTTP/1.1 are spoken here", status=505)
@@ -288,7 +281,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             )
             if settings.links is not None and head.path == _LINK_PATH:
                 check_link(head, upload, settings.links)
-                self._link = settings.links, link_handshake(fields)
+                links = settings.links
         except SessionError as error:
             # Whatever else a target may be, it may hold a password.
             path = self._url.partition(b"?")[0] if self._url[:1] == b"/" else b""
@@ -309,7 +302,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         exchange.refusal = refused
         exchange.error = wrong
         if upload is _SWITCH:
-            self._key = next(value for name, value in pairs(fields) if name == b"sec-websocket-key")
+            self._switch = Switch(fields, links)
         self._latest = exchange
         self._waiting.append(exchange)
         if len(self._waiting) > _READ_AHEAD_REQUESTS:
@@ -395,8 +388,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             if self.flow.read_paused:
                 self._resume_reading()
             if exchange.refusal is None and not exchange.head.end:
-                if self._key and exchange is self._latest:
-                    self._hand_over(exchange)
+                if self._switch is not None and exchange is self._latest:
+                    self._hand_over(exchange, self._switch)
                     return None
                 exchange.begin()
             if exchange.refusal is None:
@@ -410,7 +403,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if error is not None:
             self._service.refused(error, status, exchange.head, request_id=exchange.request_id, peer=self._peer)
 
-    def _hand_over(self, exchange: Exchange) -> None:
+    def _hand_over(self, exchange: Exchange, switch: Switch) -> None:
         """Let a conversation have the connection to itself; this is told of nothing any more."""
         self._deadline.close()
         self._workers.close()
@@ -419,28 +412,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._running = self._latest = None
         self.server_state.connections.discard(self)
         del self.parser  # it holds this, and is held by it
-        if self._link is not None:
-            self._hand_over_link(*self._link)
-            return
-        visitor = WebSocketVisitor(
-            self.transport,
-            head=exchange.head,
-            key=self._key,
-            early=self._early,
-            request_id=exchange.request_id,
-            peer=self._peer,
-            service=self._service,
-            state=self.server_state,
-        )
-        self.transport.set_protocol(visitor)
-        visitor.begin()
-        self.transport.resume_reading()
-
-    def _hand_over_link(self, links: IngressLinks, handshake: bytes) -> None:
-        if links.accepting:
-            links.take(self.transport, handshake=handshake, early=self._early)
-        else:
-            self.transport.close()  # they ended while an answer to an earlier request was under way
+        switch.take_over(self.transport, exchange, service=self._service, state=self.server_state)
 
     async def _serve(self, exchange: Exchange) -> None:
         exchange.given = True
