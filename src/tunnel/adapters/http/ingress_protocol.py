@@ -47,6 +47,7 @@ from tunnel.adapters.http.ingress_head import (
     read_head,
     refusal,
 )
+from tunnel.adapters.http.ingress_lingering import Lingering
 from tunnel.adapters.http.ingress_link import check_link
 from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
@@ -64,12 +65,6 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
 
 __all__ = ["IngressProtocol"]
-
-_LINGER_S: Final = 30.0
-"""How long the rest of an unwanted upload is read and dropped, at most; as long as nginx does."""
-
-_LINGER_QUIET_S: Final = 5.0
-"""How long, when nothing comes of it."""
 
 _MAX_WAITING: Final = 32
 """Requests that may wait for their turn; more than clients that pipeline at all are known to send."""
@@ -106,7 +101,6 @@ _HEAD: Final = _Part.HEAD
 _REST: Final = _Part.REST
 _NOTHING: Final = Due.NOTHING
 _REQUEST: Final = Due.REQUEST
-_END: Final = Due.END
 _SWITCH: Final = Upload.SWITCH
 """Members of an enum are slow to look up, and these are in the way of every request."""
 
@@ -150,7 +144,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._waiting: deque[Exchange] = deque()
         self._workers = RequestWorkers(self.loop, self.tasks, serve=self._serve, following=self._next)
         self._deadline = Deadline(self.loop, self._overdue)
-        self._linger_until = 0.0
+        self._lingering: Lingering | None = None
         self._deaf = False
         """The input cannot be made sense of any more, or is not ours to make sense of."""
         self._switch: Switch | None = None
@@ -175,7 +169,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
-            self._linger_on()
+            if self._lingering is not None:
+                self._lingering.go_on()
             return
         self._fruitless_bytes += len(data)
         while True:
@@ -205,7 +200,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The visitor says no more: what it has asked for completely is answered."""
-        if self._deadline.due is _END or self.transport.is_closing() or self.scheme == "https":
+        if self._lingering is not None or self.transport.is_closing() or self.scheme == "https":
             return False  # neither event loop can end TLS in one direction only
         if self._part is not _NONE:
             self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request ends before it is complete"), 400)
@@ -255,7 +250,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._fields = []  # for trailers
         self._part = _REST
         self._fruitless_bytes = 0
-        if self._deadline.due is _END or self.transport.is_closing():
+        if self._lingering is not None or self.transport.is_closing():
             self._latest = None
             return
         if len(self._waiting) >= _MAX_WAITING:
@@ -312,8 +307,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._fruitless_bytes = 0
         exchange = self._latest
         if exchange is None or exchange.answered:
-            if self._deadline.due is _END:
-                self._linger_on()
+            if self._lingering is not None:
+                self._lingering.go_on()
             return
         exchange.feed(body)
         if self._is_full() and not self.flow.read_paused:
@@ -326,7 +321,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
     def on_message_complete(self) -> None:
         exchange = self._latest
         if exchange is None:
-            if self._deadline.due is _END:
+            if self._lingering is not None:
                 self.transport.close()
         elif not exchange.uploaded:
             trailers = tuple(self._fields)
@@ -477,7 +472,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
            connection is closed.
         """
         self._deaf = True
-        if self._deadline.due is _END or self.transport.is_closing():
+        if self._lingering is not None or self.transport.is_closing():
             self.transport.close()
             return
         if self._waiting and not self._waiting[-1].uploaded:
@@ -505,7 +500,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
     # -- deadlines and ends
 
     def _overdue(self, due: Due) -> None:
-        if self.transport.is_closing() and due is not _END:
+        if self.transport.is_closing() and due is not Due.END:
             return
         match due:
             case Due.HEAD if self.flow.read_paused:
@@ -519,10 +514,9 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 self._deadline.set(due, self._service.settings.upload_stall_s)
             case Due.UPLOAD:
                 self._refuse(SessionError(ErrorCode.UPSTREAM_TIMEOUT, "the request body was not taken in time"), 504)
-            case Due.END if self.transport.get_write_buffer_size():
-                self._deadline.set(due, _LINGER_QUIET_S)  # a visitor that reads slowly is not cut off
             case Due.END:
-                self.transport.abort()
+                assert self._lingering is not None
+                self._lingering.overdue()
             case Due.NOTHING:
                 pass
             case _:
@@ -536,18 +530,12 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._close_lingering()
 
     def _close_lingering(self) -> None:
-        """Say that no more comes, and close when the visitor has done so, has sent the rest, or takes too long."""
         self._latest = None
         if not self.transport.can_write_eof() or self._departure is not None:
             self.transport.close()
             return
-        self.transport.write_eof()
+        self._lingering = Lingering(self.loop, self.transport, self._deadline)
         self.flow.resume_reading()
-        self._linger_until = self.loop.time() + _LINGER_S
-        self._deadline.set(_END, min(_LINGER_S, _LINGER_QUIET_S))
-
-    def _linger_on(self) -> None:
-        self._deadline.set(_END, max(0.0, min(_LINGER_QUIET_S, self._linger_until - self.loop.time())))
 
     def _probe(self) -> bool:
         """``Departure``'s."""

@@ -11,7 +11,7 @@ import pytest
 from ingress_kit import DEADLINE_S, Target
 from listener_kit import CHUNKED_POST, GET, HandClock, Visitor, forever, hello, running, tell_path, within
 
-from tunnel.adapters.http import ingress_departure, ingress_protocol
+from tunnel.adapters.http import ingress_departure, ingress_lingering
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
 from tunnel.adapters.http.ingress_timer import Due
 from tunnel.adapters.http.ingress_wire import STATUS_START
@@ -270,7 +270,7 @@ async def test_answer_that_moves_keeps_an_upload_that_waits(clock: HandClock) ->
 
 
 async def test_slow_reader_of_a_large_answer_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingress_protocol, "_LINGER_QUIET_S", 0.01)
+    monkeypatch.setattr(ingress_lingering, "_LINGER_QUIET_S", 0.01)
     size = 8 * 2**20
 
     async def script(stream: Stream) -> None:

@@ -15,7 +15,7 @@ import pytest
 from ingress_kit import DEADLINE_S, Target
 from listener_kit import CHUNKED_POST, GET, HandClock, echo, forever, hello, running, tell_path, within
 
-from tunnel.adapters.http import ingress_departure, ingress_protocol, ingress_uvicorn
+from tunnel.adapters.http import ingress_departure, ingress_lingering, ingress_protocol, ingress_uvicorn
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
@@ -303,7 +303,7 @@ async def test_visitor_still_uploading_gets_the_early_answer() -> None:
 
 
 async def test_unwanted_upload_is_not_taken_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingress_protocol, "_LINGER_S", 0.0)
+    monkeypatch.setattr(ingress_lingering, "_LINGER_S", 0.0)
     async with running(hello) as run:
         visitor = await run.visitor()
         visitor.say(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\n")
