@@ -27,7 +27,6 @@ import asyncio
 import os
 import socket
 import struct
-from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
@@ -49,6 +48,7 @@ from tunnel.adapters.http.ingress_head import (
 )
 from tunnel.adapters.http.ingress_lingering import Lingering
 from tunnel.adapters.http.ingress_link import check_link
+from tunnel.adapters.http.ingress_pipeline import MAX_WAITING, READ_AHEAD_REQUESTS, Pipeline
 from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_switch import Switch
@@ -65,15 +65,6 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
 
 __all__ = ["IngressProtocol"]
-
-_MAX_WAITING: Final = 32
-"""Requests that may wait for their turn; more than clients that pipeline at all are known to send."""
-
-_READ_AHEAD_REQUESTS: Final = 8
-"""With that many waiting no more is read, so that clients who pipeline more are slowed down and not turned away."""
-
-_READ_AHEAD_BYTES: Final = 64 * 1024
-"""Of a body; with more no more is read until the target takes it."""
 
 _RESET: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 """SO_LINGER on, for 0 seconds: closing resets the connection."""
@@ -137,11 +128,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._part = _NONE
         self._fruitless_bytes = 0
         """Received since anything was complete: a head, or a piece of body."""
-        self._latest: Exchange | None = None
-        """Whose body comes next; None when nobody wants it."""
-        self._running: Exchange | None = None
-        """Whose response comes next, or is under way."""
-        self._waiting: deque[Exchange] = deque()
+        self._pipeline = Pipeline()
         self._workers = RequestWorkers(self.loop, self.tasks, serve=self._serve, following=self._next)
         self._deadline = Deadline(self.loop, self._overdue)
         self._lingering: Lingering | None = None
@@ -189,7 +176,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 self._refuse(*_reason(error))
                 return
             break
-        if self._waiting and self._running is None:
+        pipeline = self._pipeline
+        if pipeline.waiting and pipeline.running is None:
             self._advance()
         if self._part is _NONE:
             return
@@ -206,7 +194,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request ends before it is complete"), 400)
             if self.transport.is_closing():
                 return True
-        last = self._last()
+        last = self._pipeline.last
         if last is None:
             return False
         last.keep_alive = False
@@ -216,14 +204,14 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._running is not None:
-            self._running.wake_writer()
+        if self._pipeline.running is not None:
+            self._pipeline.running.wake_writer()
         else:
             self._advance()
 
     def shutdown(self) -> None:
         """Called by the server: close, when what has been asked for is answered."""
-        last = self._last()
+        last = self._pipeline.last
         if last is None:
             self.transport.close()
         else:
@@ -251,9 +239,10 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._part = _REST
         self._fruitless_bytes = 0
         if self._lingering is not None or self.transport.is_closing():
-            self._latest = None
+            self._pipeline.read = None
             return
-        if len(self._waiting) >= _MAX_WAITING:
+        pipeline = self._pipeline
+        if len(pipeline.waiting) >= MAX_WAITING:
             raise _PipelineFull
         self._deadline.clear()
         parser = self.parser
@@ -298,20 +287,20 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         exchange.error = wrong
         if upload is _SWITCH:
             self._switch = Switch(fields, links)
-        self._latest = exchange
-        self._waiting.append(exchange)
-        if len(self._waiting) > _READ_AHEAD_REQUESTS:
+        pipeline.read = exchange
+        pipeline.waiting.append(exchange)
+        if len(pipeline.waiting) > READ_AHEAD_REQUESTS:
             self.flow.pause_reading()  # does nothing when it is
 
     def on_body(self, body: bytes) -> None:
         self._fruitless_bytes = 0
-        exchange = self._latest
+        exchange = self._pipeline.read
         if exchange is None or exchange.answered:
             if self._lingering is not None:
                 self._lingering.go_on()
             return
         exchange.feed(body)
-        if self._is_full() and not self.flow.read_paused:
+        if self._pipeline.full and not self.flow.read_paused:
             self.flow.pause_reading()
             self._moved = False
             stall_s = self._service.settings.upload_stall_s
@@ -319,7 +308,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 self._deadline.set(Due.UPLOAD, stall_s)
 
     def on_message_complete(self) -> None:
-        exchange = self._latest
+        exchange = self._pipeline.read
         if exchange is None:
             if self._lingering is not None:
                 self.transport.close()
@@ -354,14 +343,15 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._resume_reading()
 
     def finished(self, exchange: Exchange) -> None:
-        self._running = None
-        if self._latest is exchange and exchange.uploaded:
-            self._latest = None
+        pipeline = self._pipeline
+        pipeline.running = None
+        if pipeline.read is exchange and exchange.uploaded:
+            pipeline.read = None
         self.server_state.total_requests += 1
         self.read_on()
         if not exchange.keep_alive:
             self._close_after(exchange)
-        elif self._waiting:
+        elif pipeline.waiting:
             # The worker takes it up at once, unless the target stays with what it has answered.
             self.loop.call_soon(self._advance)
         elif self._deadline.due is _NOTHING:
@@ -377,13 +367,14 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     def _next(self) -> Exchange | None:
         """Take up the next request, if it is its turn, answering what is refused."""
-        waiting = self._waiting
-        while waiting and self._running is None and not self.flow.write_paused and not self.transport.is_closing():
-            exchange = self._running = waiting.popleft()
+        pipeline = self._pipeline
+        waiting = pipeline.waiting
+        while waiting and pipeline.running is None and not self.flow.write_paused and not self.transport.is_closing():
+            exchange = pipeline.running = waiting.popleft()
             if self.flow.read_paused:
                 self._resume_reading()
             if exchange.refusal is None and not exchange.head.end:
-                if self._switch is not None and exchange is self._latest:
+                if self._switch is not None and exchange is pipeline.read:
                     self._hand_over(exchange, self._switch)
                     return None
                 exchange.begin()
@@ -404,7 +395,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._workers.close()
         if self._departure is not None:
             self._departure.close()
-        self._running = self._latest = None
+        self._pipeline.clear()
         self.server_state.connections.discard(self)
         del self.parser  # it holds this, and is held by it
         switch.take_over(self.transport, exchange, service=self._service, state=self.server_state)
@@ -420,7 +411,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if error is None:
             return
         if exchange.rules.started:
-            self._running = None
+            self._pipeline.running = None
             self._cut(exchange)
         else:
             if error.code is ErrorCode.BAD_REQUEST:
@@ -439,27 +430,15 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     def _depart(self) -> None:
         """Nobody waits for an answer any more."""
-        running, self._running = self._running, None
-        self._latest = None
-        self._waiting.clear()
+        running = self._pipeline.running
+        self._pipeline.clear()
         if running is not None:
             self._workers.cancel()
 
-    def _last(self) -> Exchange | None:
-        """The last request that is not answered."""
-        return self._waiting[-1] if self._waiting else self._running
-
     # -- reading
 
-    def _is_full(self) -> bool:
-        """Whether as much has been read ahead as may be."""
-        buffered_bytes = self._running.buffered_bytes if self._running is not None else 0
-        for exchange in self._waiting:
-            buffered_bytes += exchange.buffered_bytes
-        return buffered_bytes > _READ_AHEAD_BYTES or len(self._waiting) > _READ_AHEAD_REQUESTS
-
     def _resume_reading(self) -> None:
-        if not self._deaf and not self._is_full():
+        if not self._deaf and not self._pipeline.full:
             self.flow.resume_reading()
 
     def _refuse(self, error: SessionError, status: int) -> None:
@@ -475,9 +454,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if self._lingering is not None or self.transport.is_closing():
             self.transport.close()
             return
-        if self._waiting and not self._waiting[-1].uploaded:
-            self._waiting.pop()
-        last = self._last()
+        self._pipeline.forget_unfinished()
+        last = self._pipeline.last
         if last is not None and last.uploaded:
             last.keep_alive = False
             self.flow.pause_reading()
@@ -509,7 +487,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 self._refuse(SessionError(ErrorCode.BAD_REQUEST, "the request took too long to arrive"), 408)
             case Due.HEAD | Due.REQUEST:
                 self.transport.close()
-            case Due.UPLOAD if self._moved or self._latest is not self._running:
+            case Due.UPLOAD if self._moved or self._pipeline.read is not self._pipeline.running:
                 self._moved = False
                 self._deadline.set(due, self._service.settings.upload_stall_s)
             case Due.UPLOAD:
@@ -523,14 +501,14 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 assert_never(due)
 
     def _close_after(self, exchange: Exchange) -> None:
-        self._waiting.clear()
+        self._pipeline.waiting.clear()
         if exchange.uploaded:
             self.transport.close()
         else:
             self._close_lingering()
 
     def _close_lingering(self) -> None:
-        self._latest = None
+        self._pipeline.read = None
         if not self.transport.can_write_eof() or self._departure is not None:
             self.transport.close()
             return
@@ -539,7 +517,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     def _probe(self) -> bool:
         """``Departure``'s."""
-        running = self._running
+        running = self._pipeline.running
         sent = running is None or self._moved or self.transport.get_write_buffer_size() > 0 or running.probe()
         self._moved = False
         return sent
