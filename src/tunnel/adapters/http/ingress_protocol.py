@@ -38,27 +38,18 @@ from uvicorn.server import ServerState
 from tunnel.adapters.http.fields import trailer_fields
 from tunnel.adapters.http.ingress_departure import Departure
 from tunnel.adapters.http.ingress_exchange import Connection, Exchange
-from tunnel.adapters.http.ingress_head import (
-    HeadersTooLarge,
-    Unsupported,
-    Upload,
-    protocol_asked,
-    read_head,
-    refusal,
-)
+from tunnel.adapters.http.ingress_head import HeadersTooLarge
 from tunnel.adapters.http.ingress_lingering import Lingering
-from tunnel.adapters.http.ingress_link import check_link
 from tunnel.adapters.http.ingress_pipeline import MAX_WAITING, READ_AHEAD_REQUESTS, Pipeline
+from tunnel.adapters.http.ingress_request import read_request
 from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_switch import Switch
-from tunnel.adapters.http.ingress_target import read_target
 from tunnel.adapters.http.ingress_timer import Deadline, Due
 from tunnel.adapters.http.ingress_wire import render_head
 from tunnel.adapters.http.ingress_workers import RequestWorkers
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.link_entry import LINK_PATH
 from tunnel.domain.problem import problem
 
 if TYPE_CHECKING:
@@ -71,10 +62,6 @@ _RESET: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 _UNKNOWN: Final = HttpRequest("", b"")
 """The head of what is no request."""
-
-_VERSIONS: Final = frozenset({"1.0", "1.1"})
-
-_LINK_PATH: Final = LINK_PATH.encode()
 
 
 class _Part(Enum):
@@ -92,7 +79,6 @@ _HEAD: Final = _Part.HEAD
 _REST: Final = _Part.REST
 _NOTHING: Final = Due.NOTHING
 _REQUEST: Final = Due.REQUEST
-_SWITCH: Final = Upload.SWITCH
 """Members of an enum are slow to look up, and these are in the way of every request."""
 
 
@@ -245,48 +231,15 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if len(pipeline.waiting) >= MAX_WAITING:
             raise _PipelineFull
         self._deadline.clear()
-        parser = self.parser
-        method = parser.get_method()
-        version = parser.get_http_version()
-        settings = self._service.settings
-        request_id, fields = settings.identify(fields, self._peer)
-        refused = wrong = links = None
-        try:
-            if version not in _VERSIONS:
-                raise Unsupported("only HTTP/1.0 and HTTP/1.1 are spoken here", status=505)
-            head, upload = read_head(
-                read_target(self._url, method),
-                fields,
-                method=method.decode(),
-                version=version,
-                scheme=self.scheme or "http",
-                peer=self._peer,
-                settings=settings,
-            )
-            if settings.links is not None and head.path == _LINK_PATH:
-                check_link(head, upload, settings.links)
-                links = settings.links
-        except SessionError as error:
-            # Whatever else a target may be, it may hold a password.
-            path = self._url.partition(b"?")[0] if self._url[:1] == b"/" else b""
-            head = HttpRequest(method.decode(), path, protocol=protocol_asked(fields))
-            upload, wrong = Upload.STREAMED, error
-            refused = refusal(error, request_id=request_id)
-        exchange = Exchange(
+        exchange, self._switch = read_request(
             self,
-            head,
-            upload,
-            http10=version == "1.0",
-            # How a request that was refused ends is not certain.
-            keep_alive=refused is None and parser.should_keep_alive(),
-            max_body_bytes=settings.max_body_bytes,
-            request_id=request_id,
+            self.parser,
+            self._url,
+            fields,
+            scheme=self.scheme or "http",
             peer=self._peer,
+            settings=self._service.settings,
         )
-        exchange.refusal = refused
-        exchange.error = wrong
-        if upload is _SWITCH:
-            self._switch = Switch(fields, links)
         pipeline.read = exchange
         pipeline.waiting.append(exchange)
         if len(pipeline.waiting) > READ_AHEAD_REQUESTS:
