@@ -6,6 +6,7 @@ from collections import deque
 from typing import Final
 
 from tunnel.adapters.http.ingress_exchange import Exchange
+from tunnel.adapters.http.ingress_switch import Switch
 
 __all__ = ["MAX_WAITING", "READ_AHEAD_REQUESTS", "Pipeline"]
 
@@ -25,7 +26,7 @@ class Pipeline:
     Its attributes are the connection's to change, without a call each: every request is in the way of it.
     """
 
-    __slots__ = ("read", "running", "waiting")
+    __slots__ = ("read", "running", "switch", "waiting")
 
     def __init__(self) -> None:
         self.read: Exchange | None = None
@@ -33,6 +34,8 @@ class Pipeline:
         self.running: Exchange | None = None
         """Whose response comes next, or is under way."""
         self.waiting: deque[Exchange] = deque()
+        self.switch: Switch | None = None
+        """Who takes the connection over when the last request, a handshake, has its turn."""
 
     @property
     def last(self) -> Exchange | None:

@@ -24,9 +24,6 @@ Relies on these of uvicorn, which tests pin: ``HttpToolsProtocol`` makes ``parse
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import struct
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
@@ -44,10 +41,9 @@ from tunnel.adapters.http.ingress_pipeline import MAX_WAITING, READ_AHEAD_REQUES
 from tunnel.adapters.http.ingress_request import read_request
 from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
-from tunnel.adapters.http.ingress_switch import Switch
 from tunnel.adapters.http.ingress_timer import Deadline, Due
+from tunnel.adapters.http.ingress_turns import Turns
 from tunnel.adapters.http.ingress_wire import render_head
-from tunnel.adapters.http.ingress_workers import RequestWorkers
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.problem import problem
@@ -56,9 +52,6 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
 
 __all__ = ["IngressProtocol"]
-
-_RESET: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-"""SO_LINGER on, for 0 seconds: closing resets the connection."""
 
 _UNKNOWN: Final = HttpRequest("", b"")
 """The head of what is no request."""
@@ -96,6 +89,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
     """From the connection being made, or a head beginning that is not complete in the same read, to its end."""
 
     flow: FlowControl
+    _turns: Turns
 
     def __init__(
         self,
@@ -115,12 +109,10 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._fruitless_bytes = 0
         """Received since anything was complete: a head, or a piece of body."""
         self._pipeline = Pipeline()
-        self._workers = RequestWorkers(self.loop, self.tasks, serve=self._serve, following=self._next)
         self._deadline = Deadline(self.loop, self._overdue)
         self._lingering: Lingering | None = None
         self._deaf = False
         """The input cannot be made sense of any more, or is not ours to make sense of."""
-        self._switch: Switch | None = None
         self._departure: Departure | None = None
         self._moved = False
         """Something was written since this was last cleared."""
@@ -130,14 +122,24 @@ class IngressProtocol(HttpToolsProtocol, Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._peer = self.client[0] if self.client else ""
+        self._turns = Turns(
+            self._pipeline,
+            transport,
+            self.flow,
+            service=self._service,
+            loop=self.loop,
+            tasks=self.tasks,
+            read_on=self._resume_reading,
+            hand_over=self._hand_over,
+        )
         self._deadline.set(Due.HEAD, self.head_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.close()
         if self._departure is not None:
             self._departure.close()
-        self._depart()
-        self._workers.close()
+        self._turns.give_up()
+        self._turns.close()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -151,20 +153,20 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
-                if self._switch is not None:
-                    self._switch.early = data
+                if self._pipeline.switch is not None:
+                    self._pipeline.switch.early = data
                     self._deaf = True
                     self.flow.pause_reading()
                 elif data:  # not taken up: what follows is HTTP/1.1 still
                     continue
             except httptools.HttpParserError as error:
-                self._advance()
+                self._turns.advance()
                 self._refuse(*_reason(error))
                 return
             break
         pipeline = self._pipeline
         if pipeline.waiting and pipeline.running is None:
-            self._advance()
+            self._turns.advance()
         if self._part is _NONE:
             return
         if self._fruitless_bytes > self._service.settings.max_header_bytes:
@@ -193,7 +195,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if self._pipeline.running is not None:
             self._pipeline.running.wake_writer()
         else:
-            self._advance()
+            self._turns.advance()
 
     def shutdown(self) -> None:
         """Called by the server: close, when what has been asked for is answered."""
@@ -231,7 +233,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if len(pipeline.waiting) >= MAX_WAITING:
             raise _PipelineFull
         self._deadline.clear()
-        exchange, self._switch = read_request(
+        pipeline.read, pipeline.switch = read_request(
             self,
             self.parser,
             self._url,
@@ -240,8 +242,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             peer=self._peer,
             settings=self._service.settings,
         )
-        pipeline.read = exchange
-        pipeline.waiting.append(exchange)
+        pipeline.waiting.append(pipeline.read)
         if len(pipeline.waiting) > READ_AHEAD_REQUESTS:
             self.flow.pause_reading()  # does nothing when it is
 
@@ -306,87 +307,22 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             self._close_after(exchange)
         elif pipeline.waiting:
             # The worker takes it up at once, unless the target stays with what it has answered.
-            self.loop.call_soon(self._advance)
+            self.loop.call_soon(self._turns.advance)
         elif self._deadline.due is _NOTHING:
             self._deadline.set(_REQUEST, self.timeout_keep_alive)
 
-    # -- handling requests
-
-    def _advance(self) -> None:
-        """Have the next request handled, if there is one and it is its turn."""
-        exchange = self._next()
-        if exchange is not None:
-            self._workers.submit(exchange)
-
-    def _next(self) -> Exchange | None:
-        """Take up the next request, if it is its turn, answering what is refused."""
-        pipeline = self._pipeline
-        waiting = pipeline.waiting
-        while waiting and pipeline.running is None and not self.flow.write_paused and not self.transport.is_closing():
-            exchange = pipeline.running = waiting.popleft()
-            if self.flow.read_paused:
-                self._resume_reading()
-            if exchange.refusal is None and not exchange.head.end:
-                if self._switch is not None and exchange is pipeline.read:
-                    self._hand_over(exchange, self._switch)
-                    return None
-                exchange.begin()
-            if exchange.refusal is None:
-                return exchange
-            self._tell(exchange.error, exchange.refusal.status, exchange)
-            exchange.answer(exchange.refusal)
-        return None
-
-    def _tell(self, error: SessionError | None, status: int, exchange: Exchange) -> None:
-        """A request is refused that no target has seen."""
-        if error is not None:
-            self._service.refused(error, status, exchange.head, request_id=exchange.request_id, peer=self._peer)
-
-    def _hand_over(self, exchange: Exchange, switch: Switch) -> None:
+    def _hand_over(self, exchange: Exchange) -> None:
         """Let a conversation have the connection to itself; this is told of nothing any more."""
+        switch = self._pipeline.switch
+        assert switch is not None
         self._deadline.close()
-        self._workers.close()
+        self._turns.close()
         if self._departure is not None:
             self._departure.close()
         self._pipeline.clear()
         self.server_state.connections.discard(self)
         del self.parser  # it holds this, and is held by it
         switch.take_over(self.transport, exchange, service=self._service, state=self.server_state)
-
-    async def _serve(self, exchange: Exchange) -> None:
-        exchange.given = True
-        try:
-            error = await self._service.handle(exchange)
-        except BaseException:
-            if not exchange.answered:
-                self.transport.abort()
-            raise
-        if error is None:
-            return
-        if exchange.rules.started:
-            self._pipeline.running = None
-            self._cut(exchange)
-        else:
-            if error.code is ErrorCode.BAD_REQUEST:
-                exchange.keep_alive = False  # a visitor that we misunderstand may have meant what follows otherwise too
-            exchange.answer(problem(error, request_id=exchange.request_id))
-
-    def _cut(self, exchange: Exchange) -> None:
-        """End the connection so that the response is seen not to be whole."""
-        if exchange.ends_with_connection:
-            # Only a reset tells. What of the response is still on its way is lost to it.
-            accepted = self.transport.get_extra_info("socket")
-            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self.transport.abort()
-        else:
-            self.transport.close()  # what was sent arrives
-
-    def _depart(self) -> None:
-        """Nobody waits for an answer any more."""
-        running = self._pipeline.running
-        self._pipeline.clear()
-        if running is not None:
-            self._workers.cancel()
 
     # -- reading
 
@@ -415,9 +351,9 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             return
         if last is not None:
             last.cut_off = error
-        self._depart()
+        self._turns.give_up()
         if last is not None and last.rules.started:
-            self._cut(last)
+            self._turns.cut(last)
             return
         request_id = last.request_id if last is not None else self._service.settings.identify((), self._peer)[0]
         if last is None or not last.given:
