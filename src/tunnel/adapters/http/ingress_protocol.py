@@ -37,16 +37,14 @@ from tunnel.adapters.http.ingress_departure import Departure
 from tunnel.adapters.http.ingress_exchange import Connection, Exchange
 from tunnel.adapters.http.ingress_head import HeadersTooLarge
 from tunnel.adapters.http.ingress_lingering import Lingering
+from tunnel.adapters.http.ingress_malformed import PipelineFull, last_answer, reason
 from tunnel.adapters.http.ingress_pipeline import MAX_WAITING, READ_AHEAD_REQUESTS, Pipeline
 from tunnel.adapters.http.ingress_request import read_request
-from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_timer import Deadline, Due
 from tunnel.adapters.http.ingress_turns import Turns
-from tunnel.adapters.http.ingress_wire import render_head
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.problem import problem
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
@@ -161,7 +159,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                     continue
             except httptools.HttpParserError as error:
                 self._turns.advance()
-                self._refuse(*_reason(error))
+                self._refuse(*reason(error))
                 return
             break
         pipeline = self._pipeline
@@ -231,7 +229,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             return
         pipeline = self._pipeline
         if len(pipeline.waiting) >= MAX_WAITING:
-            raise _PipelineFull
+            raise PipelineFull
         self._deadline.clear()
         pipeline.read, pipeline.switch = read_request(
             self,
@@ -359,9 +357,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if last is None or not last.given:
             head = _UNKNOWN if last is None else last.head
             self._service.refused(error, status, head, request_id=request_id, peer=self._peer)
-        answer = problem(error, status=status, request_id=request_id)
-        headers, body = ResponseRules("", request_id).head(answer)
-        self.write(render_head(status, headers, b"connection: close\r\n") + body)
+        self.write(last_answer(error, status, request_id=request_id))
         self._close_lingering()
 
     # -- deadlines and ends
@@ -410,15 +406,3 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         sent = running is None or self._moved or self.transport.get_write_buffer_size() > 0 or running.probe()
         self._moved = False
         return sent
-
-
-def _reason(error: httptools.HttpParserError) -> tuple[SessionError, int]:
-    """What to tell of what stopped the parser: a callback that raised, or its own findings."""
-    cause = error.__context__
-    if isinstance(cause, HeadersTooLarge):
-        return cause, 431
-    return SessionError(ErrorCode.BAD_REQUEST, "the request is malformed"), 400
-
-
-class _PipelineFull(Exception):
-    """Raised through the parser, so that it does not go on to the requests that follow."""
