@@ -300,7 +300,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if pipeline.read is exchange and exchange.uploaded:
             pipeline.read = None
         self.server_state.total_requests += 1
-        self.read_on()
+        if self.flow.read_paused:
+            self.read_on()
         if not exchange.keep_alive:
             self._close_after(exchange)
         elif pipeline.waiting:
