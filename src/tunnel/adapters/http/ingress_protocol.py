@@ -43,6 +43,7 @@ from tunnel.adapters.http.ingress_request import read_request
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_timer import Deadline, Due
 from tunnel.adapters.http.ingress_turns import Turns
+from tunnel.adapters.http.ingress_upgrade import parser_within_body
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 
@@ -151,11 +152,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
-                if self._pipeline.switch is not None:
-                    self._pipeline.switch.early = data
-                    self._deaf = True
-                    self.flow.pause_reading()
-                elif data:  # not taken up: what follows is HTTP/1.1 still
+                if self._reads_on(data) and data:
                     continue
             except httptools.HttpParserError as error:
                 self._turns.advance()
@@ -265,6 +262,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             if self._lingering is not None:
                 self.transport.close()
         elif not exchange.uploaded:
+            if self.parser.should_upgrade() and self._pipeline.switch is None:
+                return  # it is not: the parser has skipped the body
             trailers = tuple(self._fields)
             settings = self._service.settings
             if len(trailers) // 2 > settings.max_headers or sum(map(len, trailers)) > settings.max_header_bytes:
@@ -324,6 +323,23 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         switch.take_over(self.transport, exchange, service=self._service, state=self.server_state)
 
     # -- reading
+
+    def _reads_on(self, rest: bytes) -> bool:
+        """The parser has come to an upgrade, and left ``rest``; whether that is HTTP/1.1 still."""
+        pipeline = self._pipeline
+        exchange = pipeline.read
+        if pipeline.switch is not None:
+            pipeline.switch.early = rest
+        elif exchange is None or exchange.uploaded:
+            return True
+        elif exchange.refusal is None:
+            self.parser = parser_within_body(self, exchange.head.headers)
+            return True
+        else:
+            self._part = _NONE  # whatever follows what we did not understand
+        self._deaf = True
+        self.flow.pause_reading()
+        return False
 
     def _resume_reading(self) -> None:
         if not self._deaf and not self._pipeline.full:
