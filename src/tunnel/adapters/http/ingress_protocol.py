@@ -33,8 +33,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from tunnel.adapters.http.fields import trailer_fields
+from tunnel.adapters.http.ingress_connection import Connection
 from tunnel.adapters.http.ingress_departure import Departure
-from tunnel.adapters.http.ingress_exchange import Connection, Exchange
+from tunnel.adapters.http.ingress_exchange import Exchange
 from tunnel.adapters.http.ingress_head import HeadersTooLarge
 from tunnel.adapters.http.ingress_lingering import Lingering
 from tunnel.adapters.http.ingress_malformed import PipelineFull, last_answer, reason

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tunnel.adapters.http.ingress_exchange import Connection, Exchange
+from tunnel.adapters.http.ingress_connection import Connection
+from tunnel.adapters.http.ingress_exchange import Exchange
 from tunnel.adapters.http.ingress_head import Unsupported, Upload, protocol_asked, read_head, refusal
 from tunnel.adapters.http.ingress_link import check_link
 from tunnel.adapters.http.ingress_switch import Switch
