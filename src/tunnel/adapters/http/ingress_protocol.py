@@ -282,11 +282,19 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if not self.transport.is_closing():
             self.transport.write(data)
             self._moved = True
+        else:
+            self._lose()
 
     def write_parts(self, parts: tuple[bytes, ...]) -> None:
         if not self.transport.is_closing():
             self.transport.writelines(parts)
             self._moved = True
+        else:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Have who goes on writing wait for the loss to be told, which it might never let the event loop do."""
+        self.flow.pause_writing()
 
     def read_on(self) -> None:
         if self.flow.read_paused:

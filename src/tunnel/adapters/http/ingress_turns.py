@@ -14,7 +14,7 @@ from tunnel.adapters.http.ingress_pipeline import Pipeline
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_workers import RequestWorkers
 from tunnel.domain.envelopes import HttpResponse
-from tunnel.domain.errors import ErrorCode
+from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.problem import problem
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Turns:
         running = self._pipeline.running
         self._pipeline.clear()
         if running is not None:
+            # What the target says while it is being cancelled would wait for a visitor that is not there.
+            running.error = running.error or SessionError(ErrorCode.CANCELLED, "the visitor left")
             self._workers.cancel()
 
     def close(self) -> None:
