@@ -214,6 +214,8 @@ class GrpcIngress(Ingress):
             if waited:
                 await stream.whole()
             failure = await self._handle(stream)
+            if stream.last is not None and failure is None:
+                await stream.write_last()
         except asyncio.CancelledError:
             if not stream.ended_here:
                 raise  # the visitor left

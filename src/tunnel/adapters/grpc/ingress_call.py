@@ -6,7 +6,8 @@ the target stopped reading for. It reads one message ahead and no more, so that 
 who takes the messages.
 
 A call can be asked to wait for its only message and the end of all, ``whole``, before a target sees it; then they are
-part of its head. And the initial metadata of an answer, where there are none, go with the first message.
+part of its head. And the initial metadata of an answer, where there are none, go with the first message. A message that
+comes with the status is left to the ingress: it is written when the target has returned, as nothing can interrupt then.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ class IngressCall(Stream):
         self._head_sent: asyncio.Task[None] | None = None
         self.trailer: GrpcFrame | None = None
         """The end of the answer, once it was sent."""
+        self.last: bytes | None = None
+        """The message that came with ``trailer``, to be written by the ingress."""
         self.error: SessionError | None = None
         """Why the call was reset, once it was."""
         self.ended_here = False
@@ -144,6 +147,21 @@ class IngressCall(Stream):
             await self._begin(self._context.send_initial_metadata(metadata))
         else:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "the answer to a gRPC call is out of order")
+
+    async def conclude(self, *payloads: SessionPayload) -> None:
+        if len(payloads) != 2 or not self._left_to_write(*payloads):
+            await super().conclude(*payloads)
+
+    def _left_to_write(self, payload: SessionPayload, end: SessionPayload) -> bool:
+        """Whether ``payload`` is a message and ``end`` the status, which are written when the target has returned."""
+        if self.error is not None or self.trailer is not None or self._assembly.open:
+            return False
+        if type(payload) is not GrpcFrame or payload.type != _DATA or payload.more:
+            return False
+        if type(end) is not GrpcFrame or end.type != _TRAILER or len(payload.data) > _FIRST_BYTES:
+            return False
+        self.last, self.trailer = self._assembly.add(payload), end
+        return True
 
     def reset(self, error: SessionError) -> None:
         if self.error is not None or self.trailer is not None:
@@ -245,6 +263,12 @@ class IngressCall(Stream):
         self.ended_here = True
         assert self._task is not None
         self._task.cancel()
+
+    async def write_last(self) -> None:
+        """Write ``last``, with the initial metadata if those were not sent. Nothing but gRPC may cancel this."""
+        assert self.last is not None
+        await self.settle()
+        await _begun(self._context.write(self.last))
 
     async def settle(self) -> None:
         """Return once gRPC is ready to be told the status."""

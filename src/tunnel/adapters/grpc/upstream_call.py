@@ -190,14 +190,18 @@ class UpstreamCall:
                 self._head_timer = asyncio.get_running_loop().call_later(_HEAD_S, self._send_head)
         # Not by ``read``, which forgets what has arrived when a status was made up.
         messages = cast("AsyncGenerator[bytes, None]", aiter(call))
+        last: GrpcFrame | None = None
         try:
             async for message in messages:
                 self.messages += 1
+                frame = GrpcFrame(_DATA, data=message)
+                if self.messages == 1 and self._expect_single and await self._over_soon():
+                    last = frame
+                    await messages.aclose()
+                    break
                 if self._head_timer is not None:
                     await self._head_settled()
-                await send(GrpcFrame(_DATA, data=message))
-                if self.messages == 1 and self._expect_single and await self._over_soon():
-                    await messages.aclose()
+                await send(frame)
         except grpc.aio.AioRpcError:
             pass
         except grpc.aio.BaseError as exc:
@@ -205,13 +209,25 @@ class UpstreamCall:
         except asyncio.CancelledError:
             if _this_task_is_cancelled():
                 raise
-        status = await self._ended()
-        if self._failure is not None:
-            raise self._failure
-        if self._is_lost(status):
-            raise self._broken(status.details)
+        await self._ended(last)
+
+    async def _ended(self, last: GrpcFrame | None) -> None:
+        """Tell the status, with ``last``, the message it came right behind."""
+        status = await self._final_status()
+        failure = self._failure
+        if failure is None and self._is_lost(status):
+            failure = self._broken(status.details)
+        if failure is not None and last is None:
+            raise failure
         await self._head_settled()
-        await send(GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details))
+        if failure is not None:
+            await self._stream.send(last)
+            raise failure
+        end = GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details)
+        if last is None:
+            await self._stream.send(end)
+        else:
+            await self._stream.conclude(last, end)
 
     async def _over_soon(self) -> bool:
         """Whether the status comes before long."""
@@ -269,7 +285,7 @@ class UpstreamCall:
         self._status = _Status(code, details, block_of(_at_once(call.trailing_metadata()) or ()))
         _wake(self._settled)
 
-    async def _ended(self) -> _Status:
+    async def _final_status(self) -> _Status:
         if self._status is None:
             self._settled = asyncio.get_running_loop().create_future()
             try:
