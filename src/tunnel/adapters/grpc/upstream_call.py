@@ -217,17 +217,15 @@ class UpstreamCall:
         failure = self._failure
         if failure is None and self._is_lost(status):
             failure = self._broken(status.details)
-        if failure is not None and last is None:
-            raise failure
-        await self._head_settled()
-        if failure is not None:
+        if failure is None:
+            await self._head_settled()
+            end = GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details)
+            await (self._stream.send(end) if last is None else self._stream.conclude(last, end))
+            return
+        if last is not None:
+            await self._head_settled()
             await self._stream.send(last)
-            raise failure
-        end = GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details)
-        if last is None:
-            await self._stream.send(end)
-        else:
-            await self._stream.conclude(last, end)
+        raise failure
 
     async def _over_soon(self) -> bool:
         """Whether the status comes before long."""

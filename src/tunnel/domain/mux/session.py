@@ -65,8 +65,9 @@ class SessionOwner(Protocol):
 class Session:
     """One conversation inside a tunnel.
 
-    At most one envelope waits to be framed, or the last few together; what arrived waits in ``inbound``, bounded by the receive window. The
-    first terminal event decides how it ended. ``finish`` must be called once, by whoever handled it.
+    At most one envelope waits to be framed, or the last few together; what arrived waits in ``inbound``, bounded by the
+    receive window. The first terminal event decides how it ended. ``finish`` must be called once, by whoever handled
+    it.
 
     Args:
         host: The multiplexer.
