@@ -21,7 +21,7 @@ import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
 from tunnel.adapters.grpc.call_metadata import metadata_of, without
-from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
+from tunnel.adapters.grpc.server_stream import BytesContext
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -65,15 +65,18 @@ class IngressCall(Stream):
         context: Of gRPC.
         call: What was asked for, but for its deadline.
         max_message_bytes: Largest message of the answer; gRPC sees to those of the request.
+        peer: Address of who asks, without port.
         named: Whether the call has a name.
     """
 
-    def __init__(self, context: BytesContext, call: CallHead, *, max_message_bytes: int, named: bool = False) -> None:
+    def __init__(
+        self, context: BytesContext, call: CallHead, *, max_message_bytes: int, peer: str = "", named: bool = False
+    ) -> None:
         self._context = context
-        self.peer = peer_address(context).rpartition(":")[0].strip("[]")
+        self.peer = peer
         self._call = call
         self._named = named
-        self._frame = call.frame()
+        self._frame: GrpcFrame | None = None
         self._timed = context.time_remaining() is not None
         self._told_s = math.inf  # of the deadline, in ``_frame``
         self._assembly = MessageAssembly(max_message_bytes)
@@ -106,8 +109,10 @@ class IngressCall(Stream):
         if self._timed:
             left_s = self._context.time_remaining()
             if self._told_s - left_s >= _TOLD_S:
-                self._frame = self._call._replace(timeout_s=left_s).frame()
+                self._frame = self._call.frame(timeout_s=left_s)
                 self._told_s = left_s
+        if self._frame is None:
+            self._frame = self._call.frame()
         return self._frame
 
     # -- the target's side
@@ -212,8 +217,9 @@ class IngressCall(Stream):
             if message is not None and not self._whole:
                 self._pass(GrpcFrame(_DATA, data=message))
         if self._whole:
-            self._call = self._call._replace(message=message)
-            self._frame, self._told_s = self._call.frame(), math.inf
+            call = self._call
+            self._call = CallHead(call.service, call.method, call.metadata, call.host, None, message)
+            self._frame, self._told_s = None, math.inf
 
     async def read(self) -> None:
         """Read until the call is over, or the visitor has said everything. In a task of its own, never cancelled."""
@@ -235,8 +241,7 @@ class IngressCall(Stream):
         except grpc.aio.BaseError:
             _wake(self._gatherer)
             return  # the call is over
-        for _ in range(_CANCEL_CYCLES):
-            await asyncio.sleep(0)
+        await _cycles(_CANCEL_CYCLES)
         self.single = self._read == 1 and self._head_sent is None and self.trailer is None
         if self._gatherer is not None:
             self._whole = self._gathered is not None
@@ -296,6 +301,22 @@ async def _begun(operation: Coroutine[Any, Any, None]) -> None:
         await operation
     except grpc.aio.BaseError:
         return  # the visitor has left, which the next step finds out
+
+
+async def _cycles(count: int) -> None:
+    """Let the event loop go round ``count`` times; the waiting task is not run in between."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+
+    def tick(left: int) -> None:
+        if left:
+            loop.call_soon(tick, left - 1)
+        else:
+            _wake(over)
+
+    # One goes by before the first tick, and one until whoever waits is run.
+    loop.call_soon(tick, count - 2)
+    await over
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:
