@@ -307,16 +307,16 @@ async def _cycles(count: int) -> None:
     """Let the event loop go round ``count`` times; the waiting task is not run in between."""
     loop = asyncio.get_running_loop()
     over = loop.create_future()
-
-    def tick(left: int) -> None:
-        if left:
-            loop.call_soon(tick, left - 1)
-        else:
-            _wake(over)
-
-    # One goes by before the first tick, and one until whoever waits is run.
-    loop.call_soon(tick, count - 2)
+    # One round goes by before the first callback, and one until whoever waits is run.
+    loop.call_soon(_wake_later, loop, over, count - 2)
     await over
+
+
+def _wake_later(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], cycles: int) -> None:
+    if cycles:
+        loop.call_soon(_wake_later, loop, waiter, cycles - 1)
+    else:
+        _wake(waiter)
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

@@ -51,8 +51,8 @@ _HEAD_S: Final = 0.01
 together, but gRPC tells of one after the other."""
 
 _OVER_S: Final = 0.05
-"""How long the status may lag behind the message of an answer that is expected to have no other. They leave the server
-together, but under load it takes gRPC tens of milliseconds to tell of each."""
+"""How long the message of an answer that is expected to have no other may wait for the status, to go with it. They leave
+the server together, but under load it takes gRPC tens of milliseconds to tell of each."""
 
 _LOST: Final = re.compile(
     r"ipv[46]:|unix:|failed to connect|socket closed|connection reset|broken pipe|stream removed|goaway|"
@@ -107,7 +107,8 @@ class UpstreamCall:
         self._settled: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = False
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        """Until the answer's beginning is to be told, or its message waits no more for the status."""
         self._head: asyncio.Task[None] | None = None
         call.add_done_callback(self._on_status)
 
@@ -127,8 +128,8 @@ class UpstreamCall:
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()
-            if self._head_timer is not None:
-                self._head_timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             call.cancel()  # without effect on a call that has ended
             if upload is not None:
                 await _stop(upload)
@@ -187,7 +188,7 @@ class UpstreamCall:
             if metadata:
                 await send(GrpcFrame(_METADATA, metadata=metadata))
             else:
-                self._head_timer = asyncio.get_running_loop().call_later(_HEAD_S, self._send_head)
+                self._timer = asyncio.get_running_loop().call_later(_HEAD_S, self._late)
         # Not by ``read``, which forgets what has arrived when a status was made up.
         messages = cast("AsyncGenerator[bytes, None]", aiter(call))
         last: GrpcFrame | None = None
@@ -199,7 +200,7 @@ class UpstreamCall:
                     last = frame
                     await messages.aclose()
                     break
-                if self._head_timer is not None:
+                if self._timer is not None:
                     await self._head_settled()
                 await send(frame)
         except grpc.aio.AioRpcError:
@@ -231,25 +232,29 @@ class UpstreamCall:
         """Whether the status comes before long."""
         if self._status is None:
             loop = asyncio.get_running_loop()
-            self._settled = loop.create_future()
-            timer = loop.call_later(_OVER_S, _wake, self._settled)
+            settled = self._settled = loop.create_future()
+            if self._timer is None or self._head is not None:
+                self._timer = loop.call_later(_OVER_S, _wake, settled)
             try:
-                await self._settled
+                await settled
             finally:
-                timer.cancel()
                 self._settled = None
         self.lagged = self._status is None
         return not self.lagged
 
-    def _send_head(self) -> None:
+    def _late(self) -> None:
+        """Say that the answer has begun; unless its message is here, which is given its own time."""
+        if self._settled is not None:
+            self._timer = asyncio.get_running_loop().call_later(_OVER_S, _wake, self._settled)
+            return
         head = self._stream.send(GrpcFrame(_METADATA))
         self._head = asyncio.create_task(head, name="tunnel grpc upstream call head")
 
     async def _head_settled(self) -> None:
         """What comes next says that the answer has begun, unless that is said already."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         head, self._head = self._head, None
         if head is not None:
             try:

@@ -31,6 +31,11 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream_call, "_OVER_S", 60.0)
 
 
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_call, "_HEAD_S", 0.01)
+    monkeypatch.setattr(upstream_call, "_OVER_S", 0.01)
+
+
 def calls(*messages: bytes) -> list[Call]:
     return [Call(call=UNARY._replace(message=message)) for message in messages]
 
@@ -72,19 +77,16 @@ def test_initial_metadata_go_before_the_message_that_waits() -> None:
 
 
 def test_message_that_others_follow_goes_before_them_and_ends_the_habit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream_call, "_OVER_S", 0.01)
+    impatient(monkeypatch)
     said = calls(b"m", b"twice", b"m")
     relayed(_reply, *said)
-    assert [call.sent for call in said] == [
-        [data(b"m"), trailer()],
-        [data(b"twice"), data(b"twice"), trailer()],
-        [data(b"m"), trailer()],
-    ]
+    assert [call.messages() for call in said] == [[b"m"], [b"twice", b"twice"], [b"m"]]
+    assert [call.sent[-1] for call in said] == [trailer()] * 3
     assert [call.together for call in said] == [[], [], []]
 
 
 def test_message_that_a_long_pause_follows_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream_call, "_OVER_S", 0.01)
+    impatient(monkeypatch)
     usual, paused = said = calls(b"m", b"pause")
 
     async def behave(messages: grpc.aio.ServicerContext, context: grpc.aio.ServicerContext) -> None:
@@ -92,12 +94,29 @@ def test_message_that_a_long_pause_follows_is_not_kept(monkeypatch: pytest.Monke
             await context.write(message)
             if message == b"pause":
                 # As long as it takes: the message has to get there meanwhile.
-                await asyncio.wait_for(paused.sending.wait(), 10)
-                assert paused.sent == [data(b"pause")]
+                await eventually(lambda: paused.messages() == [b"pause"])
 
     relayed(behave, *said)
     assert (usual.together, paused.together) == ([], [])
-    assert paused.sent == [data(b"pause"), trailer()]
+    assert paused.sent[-2:] == [data(b"pause"), trailer()]
+
+
+def test_late_message_that_a_long_pause_follows_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient(monkeypatch)
+    usual, paused = said = calls(b"m", b"pause")
+
+    async def behave(messages: grpc.aio.ServicerContext, context: grpc.aio.ServicerContext) -> None:
+        async for message in messages:
+            if message == b"pause":
+                await context.send_initial_metadata(())
+                await asyncio.wait_for(paused.sending.wait(), 10)
+            await context.write(message)
+            if message == b"pause":
+                await eventually(lambda: paused.messages() == [b"pause"])
+
+    relayed(behave, *said)
+    assert usual.messages() == [b"m"]
+    assert paused.sent == [GrpcFrame(METADATA), data(b"pause"), trailer()]
 
 
 def upstream(
