@@ -54,8 +54,12 @@ NAME: Final = frozenset({REQUEST_ID})
 """What an application says of it is left out of the answer to a call that has a name, which comes with the status."""
 
 _CANCEL_CYCLES: Final = 4
-"""Cycles of the event loop by which the news that a visitor has left may lag behind the end of its messages. gRPC shows
-a read of either the same, and both come from one queue of events."""
+"""Cycles of the event loop by which the news that a visitor has left may lag behind the end of its messages, when both
+are in gRPC's queue of events. A read is shown either the same."""
+
+_TOGETHER_S: Final = 0.01
+"""Within which the end behind an only message is taken to have come with it, as unary calls have it. It is read at once
+then, but for what else the event loop does."""
 
 
 class IngressCall(Stream):
@@ -223,16 +227,22 @@ class IngressCall(Stream):
 
     async def read(self) -> None:
         """Read until the call is over, or the visitor has said everything. In a task of its own, never cancelled."""
-        context = self._context
+        context, now = self._context, asyncio.get_running_loop().time
+        together_until = 0.0
         try:
             while not self._over:
                 message = await context.read()
                 if not isinstance(message, bytes):  # grpc.aio.EOF
+                    if now() > together_until:
+                        # Where it is the visitor's leaving, that news may still be on its way to the queue. gRPC's core
+                        # does one thing after another for a call: whatever is asked for now is told behind it.
+                        await context.read()
                     break
                 self._read += 1
                 if self._gatherer is not None:
                     if self._read == 1 and len(message) <= _WHOLE_BYTES:
                         self._gathered = message
+                        together_until = now() + _TOGETHER_S
                         continue
                     _wake(self._gatherer)
                 await self._taken()
