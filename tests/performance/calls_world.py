@@ -62,9 +62,7 @@ async def start_call_tunnel(stack: AsyncExitStack, directory: Path, crossed: Cro
     settings = tunnel.load_server_settings(write_settings(directory, await start_upstream(stack)))
     server = await connect_client(stack, "memory", directory, crossed, settings)
     options = (("grpc.use_local_subchannel_pool", 1),)
-    return await stack.enter_async_context(
-        grpc.aio.insecure_channel(server.addresses["ingress.grpc"], options=options)
-    )
+    return await stack.enter_async_context(grpc.aio.insecure_channel(server.addresses["ingress.grpc"], options=options))
 
 
 async def make_calls(channel: grpc.aio.Channel, callers: int, calls: int) -> None:

@@ -146,7 +146,7 @@ def operations(transport: str, *, connections: int, requests: int, directory: Pa
 
 
 def call_operations(*, callers: int, calls: int, directory: Path) -> Operations:
-    """What one unary gRPC call costs over the memory link, on average over ``calls`` of ``callers`` at the same time."""
+    """What one unary gRPC call costs over the memory link, on average over ``calls`` that ``callers`` make."""
     return _steadily(lambda: count_calls(callers, calls, directory))
 
 

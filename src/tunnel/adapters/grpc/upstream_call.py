@@ -51,8 +51,8 @@ _HEAD_S: Final = 0.01
 together, but gRPC tells of one after the other."""
 
 _OVER_S: Final = 0.05
-"""How long the message of an answer that is expected to have no other may wait for the status, to go with it. They leave
-the server together, but under load it takes gRPC tens of milliseconds to tell of each."""
+"""How long the message of an answer that is expected to have no other may wait for the status, to go with it. They
+leave the server together, but under load it takes gRPC tens of milliseconds to tell of each."""
 
 _LOST: Final = re.compile(
     r"ipv[46]:|unix:|failed to connect|socket closed|connection reset|broken pipe|stream removed|goaway|"

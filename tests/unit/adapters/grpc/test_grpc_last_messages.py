@@ -242,6 +242,8 @@ def test_initial_metadata_come_before_what_concludes() -> None:
 def test_message_in_parts_is_joined_with_the_last_part() -> None:
     async def scenario() -> None:
         async def handle(stream: Stream) -> None:
+            while not (await stream.receive()).end:
+                pass
             await stream.send(data(b"be", more=True))
             await stream.conclude(data(b"gun"), trailer())
 
@@ -291,6 +293,8 @@ def test_target_that_fails_after_its_conclusion_fails_the_call() -> None:
 def test_call_that_is_concluded_is_not_cut_off_by_a_drain() -> None:
     async def scenario() -> None:
         async def handle(stream: Stream) -> None:
+            while not (await stream.receive()).end:
+                pass
             await stream.conclude(data(b"m"), trailer())
             listening.drain(0)
             for _ in range(10):
