@@ -21,6 +21,7 @@ import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
 from tunnel.adapters.grpc.call_metadata import metadata_of, without
+from tunnel.adapters.grpc.call_waits import cycles, wake
 from tunnel.adapters.grpc.server_stream import BytesContext
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
@@ -131,7 +132,7 @@ class IngressCall(Stream):
             finally:
                 self._reader = None
         frame, self._arrived = self._arrived, None
-        _wake(self._room)
+        wake(self._room)
         return frame
 
     async def send(self, payload: SessionPayload) -> None:
@@ -176,7 +177,7 @@ class IngressCall(Stream):
         if self.error is not None or self.trailer is not None:
             return
         self.error = error
-        _wake(self._reader)
+        wake(self._reader)
         if self._writer is not None:
             self._writer.cancel()
 
@@ -211,7 +212,7 @@ class IngressCall(Stream):
         """
         loop = asyncio.get_running_loop()
         self._gatherer = loop.create_future()
-        timer = loop.call_later(_WHOLE_S, _wake, self._gatherer)
+        timer = loop.call_later(_WHOLE_S, wake, self._gatherer)
         try:
             await self._gatherer
         finally:
@@ -244,18 +245,18 @@ class IngressCall(Stream):
                         self._gathered = message
                         together_until = now() + _TOGETHER_S
                         continue
-                    _wake(self._gatherer)
+                    wake(self._gatherer)
                 await self._taken()
                 self._pass(GrpcFrame(_DATA, data=message))
                 await self._taken()
         except grpc.aio.BaseError:
-            _wake(self._gatherer)
+            wake(self._gatherer)
             return  # the call is over
-        await _cycles(_CANCEL_CYCLES)
+        await cycles(_CANCEL_CYCLES)
         self.single = self._read == 1 and self._head_sent is None and self.trailer is None
         if self._gatherer is not None:
             self._whole = self._gathered is not None
-            _wake(self._gatherer)
+            wake(self._gatherer)
             if self._whole:
                 return
         await self._taken()
@@ -294,11 +295,11 @@ class IngressCall(Stream):
         """The target is done."""
         self._over = True
         self._arrived = None
-        _wake(self._room)
+        wake(self._room)
 
     def _pass(self, frame: GrpcFrame) -> None:
         self._arrived = frame
-        _wake(self._reader)
+        wake(self._reader)
 
     def _why(self) -> SessionError:
         """The reset's error, afresh: the same exception raised in two tasks would mix their tracebacks."""
@@ -311,24 +312,3 @@ async def _begun(operation: Coroutine[Any, Any, None]) -> None:
         await operation
     except grpc.aio.BaseError:
         return  # the visitor has left, which the next step finds out
-
-
-async def _cycles(count: int) -> None:
-    """Let the event loop go round ``count`` times; the waiting task is not run in between."""
-    loop = asyncio.get_running_loop()
-    over = loop.create_future()
-    # One round goes by before the first callback, and one until whoever waits is run.
-    loop.call_soon(_wake_later, loop, over, count - 2)
-    await over
-
-
-def _wake_later(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], cycles: int) -> None:
-    if cycles:
-        loop.call_soon(_wake_later, loop, waiter, cycles - 1)
-    else:
-        _wake(waiter)
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

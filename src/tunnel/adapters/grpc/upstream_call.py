@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
+from collections.abc import AsyncGenerator
+from typing import Final, NamedTuple, TypeAlias, cast
 
 import grpc
 import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
 from tunnel.adapters.grpc.call_metadata import block_of
+from tunnel.adapters.grpc.call_waits import at_once, stop, wake
 from tunnel.adapters.grpc.client_stream import BytesCall
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, Headers
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -29,8 +30,6 @@ __all__ = ["UpstreamCall", "WholeCall"]
 
 WholeCall: TypeAlias = "grpc.aio.UnaryStreamCall[bytes, bytes]"
 """A call to which its only message was given at once."""
-
-T = TypeVar("T")
 
 _DATA: Final = GrpcFrameType.DATA.value
 _METADATA: Final = GrpcFrameType.METADATA.value
@@ -132,9 +131,9 @@ class UpstreamCall:
                 self._timer.cancel()
             call.cancel()  # without effect on a call that has ended
             if upload is not None:
-                await _stop(upload)
+                await stop(upload)
             if self._head is not None:
-                await _stop(self._head)
+                await stop(self._head)
 
     # -- the request
 
@@ -234,7 +233,7 @@ class UpstreamCall:
             loop = asyncio.get_running_loop()
             settled = self._settled = loop.create_future()
             if self._timer is None or self._head is not None:
-                self._timer = loop.call_later(_OVER_S, _wake, settled)
+                self._timer = loop.call_later(_OVER_S, wake, settled)
             try:
                 await settled
             finally:
@@ -245,7 +244,7 @@ class UpstreamCall:
     def _late(self) -> None:
         """Say that the answer has begun; unless its message is here, which is given its own time."""
         if self._settled is not None:
-            self._timer = asyncio.get_running_loop().call_later(_OVER_S, _wake, self._settled)
+            self._timer = asyncio.get_running_loop().call_later(_OVER_S, wake, self._settled)
             return
         head = self._stream.send(GrpcFrame(_METADATA))
         self._head = asyncio.create_task(head, name="tunnel grpc upstream call head")
@@ -260,7 +259,7 @@ class UpstreamCall:
             try:
                 await head
             finally:
-                await _stop(head)
+                await stop(head)
 
     def _begun(self) -> None:
         self._answered = True
@@ -282,11 +281,11 @@ class UpstreamCall:
         """Note the first status that is not made up. gRPC calls this with each, and then has it at hand."""
         if self._status is not None:
             return
-        code, details = _at_once(call.code()), _at_once(call.details()) or ""
+        code, details = at_once(call.code()), at_once(call.details()) or ""
         if code is grpc.StatusCode.INTERNAL and details == _MADE_UP:
             return
-        self._status = _Status(code, details, block_of(_at_once(call.trailing_metadata()) or ()))
-        _wake(self._settled)
+        self._status = _Status(code, details, block_of(at_once(call.trailing_metadata()) or ()))
+        wake(self._settled)
 
     async def _final_status(self) -> _Status:
         if self._status is None:
@@ -298,35 +297,6 @@ class UpstreamCall:
                 raise self._broken("the call failed without a status") from exc
         assert self._status is not None
         return self._status
-
-
-def _at_once(answer: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns that has nothing to wait for."""
-    try:
-        answer.send(None)
-    except StopIteration as stop:
-        value: T = stop.value
-        return value
-    answer.close()
-    raise AssertionError("gRPC reported a status that it does not have")
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    """Cancel ``task`` and return when it has ended, even when cancelled; that is raised afterwards."""
-    task.cancel()
-    interruption: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as exc:
-            interruption = exc
-    if interruption is not None:
-        raise interruption
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
 
 
 def _this_task_is_cancelled() -> bool:
