@@ -106,6 +106,8 @@ class UpstreamCall:
         self._settled: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = False
+        self._unsaid: GrpcFrame | None = None
+        """What says that the answer has begun, until that was said."""
         self._timer: asyncio.TimerHandle | None = None
         """Until the answer's beginning is to be told, or its message waits no more for the status."""
         self._head: asyncio.Task[None] | None = None
@@ -184,23 +186,26 @@ class UpstreamCall:
         # Of an answer that is nothing but a status gRPC shows empty metadata all the same.
         if self._failure is None and (metadata or not call.done()):
             self._begun()
-            if metadata:
-                await send(GrpcFrame(_METADATA, metadata=metadata))
+            head = GrpcFrame(_METADATA, metadata=metadata)
+            if metadata and not self._expect_single:
+                await send(head)
             else:
+                self._unsaid = head
                 self._timer = asyncio.get_running_loop().call_later(_HEAD_S, self._late)
         # Not by ``read``, which forgets what has arrived when a status was made up.
         messages = cast("AsyncGenerator[bytes, None]", aiter(call))
-        last: GrpcFrame | None = None
+        last: tuple[GrpcFrame, ...] = ()
         try:
             async for message in messages:
                 self.messages += 1
                 frame = GrpcFrame(_DATA, data=message)
                 if self.messages == 1 and self._expect_single and await self._over_soon():
-                    last = frame
+                    last = (frame,)
                     await messages.aclose()
                     break
                 if self._timer is not None:
-                    await self._head_settled()
+                    for before in await self._head_settled():
+                        await send(before)
                 await send(frame)
         except grpc.aio.AioRpcError:
             pass
@@ -211,20 +216,20 @@ class UpstreamCall:
                 raise
         await self._ended(last)
 
-    async def _ended(self, last: GrpcFrame | None) -> None:
-        """Tell the status, with ``last``, the message it came right behind."""
+    async def _ended(self, last: tuple[GrpcFrame, ...]) -> None:
+        """Tell the status, with ``last``, the message it came right behind, if any."""
         status = await self._final_status()
         failure = self._failure
         if failure is None and self._is_lost(status):
             failure = self._broken(status.details)
         if failure is None:
-            await self._head_settled()
             end = GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details)
-            await (self._stream.send(end) if last is None else self._stream.conclude(last, end))
+            payloads = (*await self._head_settled(), *last, end)
+            await (self._stream.send(end) if len(payloads) == 1 else self._stream.conclude(*payloads))
             return
-        if last is not None:
-            await self._head_settled()
-            await self._stream.send(last)
+        if last or (self._unsaid is not None and self._unsaid.metadata):
+            for payload in (*await self._head_settled(), *last):
+                await self._stream.send(payload)
         raise failure
 
     async def _over_soon(self) -> bool:
@@ -246,11 +251,12 @@ class UpstreamCall:
         if self._settled is not None:
             self._timer = asyncio.get_running_loop().call_later(_OVER_S, wake, self._settled)
             return
-        head = self._stream.send(GrpcFrame(_METADATA))
+        assert self._unsaid is not None
+        head, self._unsaid = self._stream.send(self._unsaid), None
         self._head = asyncio.create_task(head, name="tunnel grpc upstream call head")
 
-    async def _head_settled(self) -> None:
-        """What comes next says that the answer has begun, unless that is said already."""
+    async def _head_settled(self) -> tuple[GrpcFrame, ...]:
+        """Initial metadata to be sent ahead of what comes next, which says by itself that the answer has begun."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -260,6 +266,8 @@ class UpstreamCall:
                 await head
             finally:
                 await stop(head)
+        unsaid, self._unsaid = self._unsaid, None
+        return (unsaid,) if unsaid is not None and unsaid.metadata else ()
 
     def _begun(self) -> None:
         self._answered = True

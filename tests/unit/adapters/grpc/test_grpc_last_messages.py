@@ -69,11 +69,43 @@ def test_message_before_a_status_that_is_not_ok_goes_with_it() -> None:
     assert failing.together == [(data(b"fails"), trailer(*NOT_FOUND))]
 
 
-def test_initial_metadata_go_before_the_message_that_waits() -> None:
-    _, call = both = calls(b"m", b"metadata")
+HEAD = GrpcFrame(METADATA, metadata=(b"k", b"v"))
+
+
+def test_initial_metadata_go_with_the_message_that_waits() -> None:
+    first, second = both = calls(b"metadata", b"metadata")
     relayed(_reply, *both)
-    assert call.sent == [GrpcFrame(METADATA, metadata=(b"k", b"v")), data(b"metadata"), trailer()]
-    assert call.together == [(data(b"metadata"), trailer())]
+    assert first.sent == second.sent == [HEAD, data(b"metadata"), trailer()]
+    assert (first.together, second.together) == ([], [(HEAD, data(b"metadata"), trailer())])
+
+
+def test_initial_metadata_of_a_call_without_messages_go_with_the_status() -> None:
+    async def behave(messages: grpc.aio.ServicerContext, context: grpc.aio.ServicerContext) -> None:
+        async for message in messages:
+            if message == b"m":
+                await context.write(message)
+            else:
+                await context.send_initial_metadata((("k", "v"),))
+                await context.abort(grpc.StatusCode.NOT_FOUND, "gone")
+
+    _, call = both = calls(b"m", b"none")
+    relayed(behave, *both)
+    assert call.together == [(HEAD, trailer(*NOT_FOUND))]
+
+
+def test_initial_metadata_are_not_kept_longer_than_the_news_of_any_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient(monkeypatch)
+    _, call = both = calls(b"m", b"late")
+
+    async def behave(messages: grpc.aio.ServicerContext, context: grpc.aio.ServicerContext) -> None:
+        async for message in messages:
+            if message == b"late":
+                await context.send_initial_metadata((("k", "v"),))
+                await asyncio.wait_for(call.sending.wait(), 10)
+            await context.write(message)
+
+    relayed(behave, *both)
+    assert call.sent == [HEAD, data(b"late"), trailer()]
 
 
 def test_message_that_others_follow_goes_before_them_and_ends_the_habit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +220,35 @@ def test_message_is_sent_before_the_news_that_the_upstream_was_lost(waiting: asy
         assert call.sent == [data(b"hang")]
 
     upstream(_hang_behind, scenario)
+
+
+def test_initial_metadata_are_sent_before_the_news_that_the_upstream_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+    note = UpstreamCall._begun
+
+    def noted(self: UpstreamCall) -> None:
+        begun.set()
+        note(self)
+
+    async def behave(messages: grpc.aio.ServicerContext, context: grpc.aio.ServicerContext) -> None:
+        async for message in messages:
+            if message == b"hang":
+                await context.send_initial_metadata((("k", "v"),))
+                await asyncio.Event().wait()
+            await context.write(message)
+
+    async def scenario(target: GrpcUpstream) -> None:
+        monkeypatch.setattr(UpstreamCall, "_begun", noted)
+        (call,) = calls(b"hang")
+        handling = asyncio.create_task(target.handle(call))
+        await begun.wait()
+        await target.aclose()
+        with pytest.raises(SessionError) as caught:
+            await handling
+        assert caught.value.code is ErrorCode.UPSTREAM_UNREACHABLE
+        assert call.sent == [HEAD]
+
+    upstream(behave, scenario)
 
 
 # -- at the ingress
