@@ -8,6 +8,7 @@ from mux_kit import CLIENT, SERVER, Ends
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.domain.limits import KIB, MAX_FRAME_BYTES, Limits
+from tunnel.domain.messagepack import encode_frame
 from tunnel.domain.mux.session import Session
 from tunnel.domain.mux.session_state import SessionState
 
@@ -60,6 +61,16 @@ def test_more_fields_than_a_frame_holds_are_not_taken() -> None:
     fields = (b"", b"") * (MAX_FRAME_BYTES // 40)
     assert not peer.offer_last((GrpcFrame(HEAD.type, metadata=fields), GrpcFrame(STATUS.type, metadata=fields)))
     assert peer.pending is None
+
+
+def test_fields_of_all_of_them_count_for_the_size_of_a_frame() -> None:
+    ends = Ends()
+    fields = (b"", b"") * 500
+    for peer in [ends.open(CALL)[1] for _ in range(200)]:
+        assert peer.offer_last((GrpcFrame(HEAD.type, metadata=fields), STATUS))
+    frames = ends.send_all(SERVER)
+    assert sum(len(frame.envelopes) for frame in frames) == 400
+    assert max(len(encode_frame(frame)) for frame in frames) <= MAX_FRAME_BYTES
 
 
 def test_without_credit_they_wait_and_go_together_later() -> None:
