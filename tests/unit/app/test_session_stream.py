@@ -118,6 +118,7 @@ async def test_sending_cancelled_amid_its_pieces_resets(sending: Sending) -> Non
 END = BodyChunk(b"last", end=True)
 
 
+@pytest.mark.rule("N8")
 async def test_concluding_waits_for_nothing_and_takes_one_frame(sending: Sending) -> None:
     with anyio.fail_after(0.1):
         await sending.stream.conclude(CHUNK, END)
