@@ -74,7 +74,7 @@ class Block:
         before: Python that runs before it and is not shown.
         typed: Commands that are typed before it and are not shown, each with what it says when it goes on running;
             the block may be what the last of them prints.
-        instead: What is typed in place of what is shown, pair by pair.
+        instead: What is typed, or saved, in place of what is shown, pair by pair.
         briefly: The same, unless everything is run at full length.
         claim: What it is.
     """

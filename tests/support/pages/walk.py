@@ -140,6 +140,13 @@ class _Walker:
     def _ready(self, text: str) -> str:
         return filled(self._ports.exchanged(text), self._names)
 
+    def _exchanged(self, block: Block) -> str:
+        """What is typed or saved: what is shown, but for what the page exchanges."""
+        text = block.text
+        for old, new in (*block.instead, *(block.briefly if self._brief else ())):
+            text = text.replace(old, new)
+        return text
+
     def _write(self, name: str, text: str) -> None:
         path = self._terminal.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +154,7 @@ class _Walker:
 
     def _save(self, block: Block) -> None:
         assert block.title is not None
-        text = self._ready(block.text)
+        text = self._ready(self._exchanged(block))
         if "append" in block.remarks:
             text = (self._terminal.directory / block.title).read_text() + "\n" + text
         self._write(block.title, text)
@@ -168,10 +175,7 @@ class _Walker:
             raise PageError(f"{block.where}: {why}")
 
     def _run(self, block: Block) -> None:
-        shown = block.text
-        for old, new in (*block.instead, *(block.briefly if self._brief else ())):
-            shown = shown.replace(old, new)
-        source = self._ready(block.before + shown)
+        source = self._ready(block.before + self._exchanged(block))
         if block.claim is Claim.PROGRAM:
             file = self._scratch / f"line{block.line}.py"
             file.write_text(source)
