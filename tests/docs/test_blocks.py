@@ -19,6 +19,7 @@ AT_FULL_LENGTH_ONLY: dict[str, str] = {}
 """Blocks that a walk without ``TUNNEL_FULL`` leaves out, and why. README and the tutorial are always walked whole."""
 
 WHERE_PROGRAMS_ARE = {
+    "docs/howto/behind-another-proxy.md": "the page is about nginx; what tunnel reads on it is checked anywhere",
     "docs/howto/reach-services-behind-the-server.md": "a session of ssh needs sshd; the block before it needs nothing",
 }
 
