@@ -83,6 +83,6 @@ def _uses(block: Block, title: str) -> bool:
     text = "\n".join([block.text, block.before, *(script for _, script in block.typed), *block.given.values()])
     if path.name.startswith(("test_", "conftest")):
         return block.claim is Claim.COMMANDS and "pytest" in text
-    if path.name == "pyproject.toml":
-        return block.claim is Claim.COMMANDS and "pip install" in text
+    if (reader := {"pyproject.toml": "pip install", "Dockerfile": "docker build"}.get(path.name)) is not None:
+        return block.claim is Claim.COMMANDS and reader in text
     return path.name in text or re.search(rf"\b{path.stem}\b", text) is not None
