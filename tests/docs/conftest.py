@@ -27,6 +27,8 @@ def terminal_in(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
                 # Which means that there is none.
                 "PIP_NO_BUILD_ISOLATION": "0",
                 "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                # Most of it is never imported.
+                "PIP_NO_COMPILE": "1",
             }
             environment.pop("PYTHONPATH", None)
         else:
