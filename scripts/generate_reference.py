@@ -197,7 +197,7 @@ def _tables(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Where the tables of settings begin, and their rows."""
     for start, line in enumerate(lines):
         if _cells(line)[:1] == ["key"]:
-            rows = []
+            rows: list[str] = []
             while start + 2 + len(rows) < len(lines) and lines[start + 2 + len(rows)].startswith("|"):
                 rows.append(lines[start + 2 + len(rows)])
             yield start, rows

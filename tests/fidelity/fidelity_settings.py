@@ -93,6 +93,7 @@ def server_settings(transport: str, ports: Ports, *, name: str, ingress: Mapping
     """
     where = f"name = {json.dumps(name)}" if transport == "memory" else 'listen = "127.0.0.1:0"'
     ingress = {
+        "listen": "127.0.0.1:0",
         "max_body_bytes": MAX_BODY_BYTES,
         "trusted_proxies": [TRUSTED_PROXY],
         "request_id": "off",
@@ -163,7 +164,6 @@ ejection = {{ after_failures = 0 }}
 [transports.{transport}]
 {where}
 [ingress.http]
-listen = "127.0.0.1:0"
 {entering}
 [auth.tokens.fidelity]
 sha256 = "{TOKEN_SHA256}"

@@ -41,12 +41,14 @@ T = TypeVar("T")
 
 
 class Failing(UpstreamTarget):
-    """``/CODE`` fails with that code, ``/CODE/begun`` after the first bytes of a response."""
+    """``/CODE`` fails with that code, ``/CODE/begun`` after the first bytes of a response, or after acceptance."""
 
     async def handle(self, stream: Stream) -> None:
         assert isinstance(stream.head, HttpRequest)
         _, code, *begun = stream.head.path.decode().split("/")
-        if begun:
+        if begun and stream.head.protocol == "websocket":
+            await stream.send(HttpResponse(101))
+        elif begun:
             await stream.send(HttpResponse(200, (b"content-type", b"text/plain")))
             await stream.send(BodyChunk(b"begun", False))
         raise SessionError(ErrorCode(code), "it failed", detail=SECRET)

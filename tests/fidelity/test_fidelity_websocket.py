@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import select
+import socket
 
 import pytest
-from fidelity_wire import Wire
+from fidelity_wire import SECRET, Wire
+from support.ports import unused_port
 from websocket_bytes import (
     BINARY,
     CLOSE,
@@ -29,6 +31,8 @@ from websocket_bytes import (
 MIB = 1 << 20
 CLOSING_S = 10.0
 """What either end has to answer a close frame."""
+DRAIN_S = 10.0
+"""What conversations of a listener have that drains."""
 
 
 # -- handshakes
@@ -430,6 +434,61 @@ def test_tunnel_that_is_lost_is_1014_for_the_visitor(wire: Wire) -> None:
 
     assert hear(visitor)[1][:2] == close(1014)
     assert upstream.ended() == b""
+
+
+@pytest.mark.fidelity("W-FAILED")
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("overloaded", 1013),
+        ("no_client", 1013),
+        ("refused", 1013),
+        ("peer_lost", 1014),
+        ("upstream_unreachable", 1014),
+        ("upstream_timeout", 1014),
+        ("protocol_error", 1014),
+        ("internal", 1014),
+    ],
+)
+def test_failure_after_acceptance_is_a_close_with_its_code(wire: Wire, code: str, told: int) -> None:
+    visitor = wire.visit(opening(host=b"failing.test", target=f"/{code}/begun".encode()))
+    assert visitor.head().startswith(b"HTTP/1.1 101 ")
+
+    opcode, payload, _ = hear(visitor)
+    assert (opcode, payload[:2]) == (CLOSE, close(told))
+    assert SECRET.encode() not in payload
+
+
+@pytest.mark.fidelity("W-DRAIN")
+def test_listener_that_drains_is_closed_first_and_tells_both_ends_1001_when_its_time_is_over(wire: Wire) -> None:
+    visitor, upstream = opened(wire)
+    before = visitor.socket.getpeername()
+
+    with wire.reloaded(listen=f"127.0.0.1:{unused_port()}"):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(before)
+        visitor.say(frame(TEXT, b"during", masked=True))
+        assert hear(upstream, masked=True) == (TEXT, b"during", True)
+        upstream.say(frame(TEXT, b"it"))
+        assert hear(visitor) == (TEXT, b"it", True)
+
+        wire.pass_time(DRAIN_S)
+        assert hear(visitor)[1][:2] == close(1001)
+        assert hear(upstream, masked=True)[1][:2] == close(1001)
+        visitor.say(frame(CLOSE, close(1001), masked=True))
+        upstream.say(frame(CLOSE, close(1001)))
+        assert visitor.rest() == b""
+
+
+@pytest.mark.fidelity("W-DRAIN")
+def test_conversation_that_ends_while_its_listener_drains_ends_as_ever(wire: Wire) -> None:
+    visitor, upstream = opened(wire)
+
+    with wire.reloaded(listen=f"127.0.0.1:{unused_port()}"):
+        visitor.say(frame(CLOSE, close(4000, b"done"), masked=True))
+        assert hear(upstream, masked=True) == (CLOSE, close(4000, b"done"), True)
+        upstream.say(frame(CLOSE, close(4000, b"too")))
+        assert hear(visitor) == (CLOSE, close(4000, b"too"), True)
 
 
 VIOLATIONS = [

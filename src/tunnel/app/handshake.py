@@ -80,7 +80,7 @@ async def say(link: Link, payload: Payload) -> None:
 
 
 async def expect(link: Link, kind: type[P], timeout_s: float) -> P:
-    """The one envelope that has to come now.
+    """The one envelope that has to come now; in the answer of a server an ``error`` counts wherever it stands.
 
     Raises:
         LinkError: The link ended, something else came (``VIOLATED``), or nothing in time (``BROKEN``).
@@ -91,13 +91,19 @@ async def expect(link: Link, kind: type[P], timeout_s: float) -> P:
         frame = await link.receive()
     if frame is None:
         raise LinkError(LinkEnd.BROKEN, f"no {kind.__name__} within {timeout_s:g} s")
-    if frame.seq == 0 and len(frame.envelopes) == 1:
-        payload = frame.envelopes[0].payload
-        if isinstance(payload, kind):
+    if frame.seq == 0:
+        if kind is RegisterResponse:
+            _hear_refusal(frame)
+        if len(frame.envelopes) == 1 and isinstance(payload := frame.envelopes[0].payload, kind):
             return payload
-        if isinstance(payload, Error) and kind is RegisterResponse:
-            raise RegistrationRefused(ErrorCode.parse(payload.code), payload.message[:MAX_TEXT_CHARS])
     raise LinkError(LinkEnd.VIOLATED, f"expected {kind.__name__}")
+
+
+def _hear_refusal(frame: Frame) -> None:
+    for envelope in frame.envelopes:
+        payload = envelope.payload
+        if envelope.session_id == 0 and isinstance(payload, Error):
+            raise RegistrationRefused(ErrorCode.parse(payload.code), payload.message[:MAX_TEXT_CHARS])
 
 
 async def refuse(link: Link, refusal: RegistrationRefused) -> None:

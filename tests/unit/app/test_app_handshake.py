@@ -27,6 +27,7 @@ from tunnel.adapters.memory.link import MemoryLink, MemoryPair
 from tunnel.app.server import Server
 from tunnel.domain.configuration import GroupSnapshot
 from tunnel.domain.envelopes import (
+    KIND_OF,
     Close,
     ConfigApplied,
     ConfigRejected,
@@ -323,6 +324,37 @@ async def test_server_that_answers_garbage_is_left(world: World, first: Frame) -
     async def script(link: Link) -> None:
         await link.receive()
         await link.send(first)
+        await anyio.sleep_forever()
+
+    dialled = Recorder()
+    async with ScriptedServer(world.network, script).running(), world.client(telemetry=dialled):
+        await until(lambda: len(dialled.of(ConnectFailed)) >= 2)
+    assert {"expected RegisterResponse"} == {failed.reason for failed in dialled.of(ConnectFailed)}
+
+
+@pytest.mark.rule("H1")
+@pytest.mark.parametrize("before", [(), (Ping(1),), (RegisterResponse("t", bytes(32), "s", 1),)])
+@pytest.mark.parametrize("after", [(), (Close("forbidden", "go"),)])
+async def test_refusal_is_heard_wherever_it_stands_in_its_frame(
+    world: World, before: tuple[Payload, ...], after: tuple[Payload, ...]
+) -> None:
+    async def script(link: Link) -> None:
+        await link.receive()
+        refusal = Error("forbidden", "not you")
+        said = (*before, refusal, *after)
+        await link.send(Frame(tuple(Envelope(0, KIND_OF[type(each)], each) for each in said)))
+        await anyio.sleep_forever()
+
+    async with ScriptedServer(world.network, script).running(), world.client() as client:
+        with pytest.raises(RegistrationRefused, match="not you"):
+            await client.ready()
+
+
+@pytest.mark.rule("H1")
+async def test_error_of_a_session_refuses_no_registration(world: World) -> None:
+    async def script(link: Link) -> None:
+        await link.receive()
+        await link.send(Frame((Envelope(2, Kind.ERROR, Error("forbidden", "not you")),)))
         await anyio.sleep_forever()
 
     dialled = Recorder()

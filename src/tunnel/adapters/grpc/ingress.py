@@ -43,6 +43,13 @@ _logger: Final = logging.getLogger("tunnel.ingress")
 _CALLS: Final = 20_000
 """Calls under way at once; more are refused with ``RESOURCE_EXHAUSTED`` before anything is kept of them."""
 
+_LAST_CALLS_S: Final = (0.03, 0.3)
+"""How long calls are refused before gRPC stops listening: callers of calls that have just ended begin others, and those
+who try again are not waited for without end."""
+
+_QUIET_S: Final = 0.01
+"""Without a call, after which none waits; gRPC hands them out one after the other."""
+
 _RELEASE_S: Final = 5.0
 """Seconds that calls have to end after they were told to."""
 
@@ -90,6 +97,7 @@ class GrpcIngress(Ingress):
         self._readers: set[asyncio.Task[None]] = set()
         self._leaving: asyncio.Event | None = None
         self._grace_s: float | None = None
+        self._late_calls = 0
         self._idle: asyncio.Event | None = None
 
     @property
@@ -154,6 +162,7 @@ class GrpcIngress(Ingress):
         """Let nobody in any more, and give the calls under way their time."""
         assert self._grace_s is not None
         self._idle = asyncio.Event()
+        await self._refuse_late_calls()
         stopping = asyncio.create_task(server.stop(self._grace_s + _RELEASE_S), name="tunnel grpc ingress stop")
         try:
             async with asyncio.timeout(self._grace_s):
@@ -165,6 +174,19 @@ class GrpcIngress(Ingress):
         finally:
             self._end_calls()
             await asyncio.wait([stopping])
+
+    async def _refuse_late_calls(self) -> None:
+        """Have calls that are waiting to be handed out refused: a server that stops cancels them.
+
+        A caller would take that for its own doing, and not try again elsewhere.
+        """
+        time = asyncio.get_running_loop().time
+        least_s, most_s = (min(each, self._grace_s or 0.0) for each in _LAST_CALLS_S)
+        began = time()
+        seen = -1
+        while time() - began < (least_s if seen == self._late_calls else most_s):
+            seen = self._late_calls
+            await asyncio.sleep(_QUIET_S)
 
     async def _cut(self, server: StandingServer) -> None:
         """End what is left, and return when all of it was released."""
@@ -178,7 +200,7 @@ class GrpcIngress(Ingress):
 
     def _end_calls(self) -> None:
         for call in list(self._calls):
-            call.end(SessionError(ErrorCode.PEER_LOST, "the server is shutting down"))
+            call.end(_stopping())
 
     # -- calls
 
@@ -186,6 +208,10 @@ class GrpcIngress(Ingress):
         if call is None:
             error = SessionError(ErrorCode.ROUTE_NOT_FOUND, "the path is not one of a gRPC method")
             await self._refuse(context, error, path="")
+            return
+        if self._grace_s is not None:
+            self._late_calls += 1
+            await self._refuse(context, _stopping(), path=call.path.decode())
             return
         if len(self._calls) >= _CALLS:
             # gRPC counts for each server, of which there may be more for a while.
@@ -280,6 +306,10 @@ class GrpcIngress(Ingress):
         if address:
             metadata = (*metadata, b"x-forwarded-for", address.encode())
         return call._replace(metadata=metadata, host=b"" if host is None else host.encode())
+
+
+def _stopping() -> SessionError:
+    return SessionError(ErrorCode.PEER_LOST, "the server is shutting down")
 
 
 def _host(context: BytesContext) -> str:

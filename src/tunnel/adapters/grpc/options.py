@@ -62,8 +62,12 @@ CHANNEL_OPTIONS: Final[Options] = (
     ("grpc.service_config_disable_resolution", 1),
 )
 
+_CONNECTIONS: Final = ("grpc.max_allowed_incoming_connections", 20_000)
+"""Of one listener, those that shake hands included; further ones are closed. gRPC has no bound for handshakes alone."""
+
 SERVER_OPTIONS: Final = (
     *_COMMON,
+    _CONNECTIONS,
     # Two servers on one port would each get part of the clients.
     ("grpc.so_reuseport", 0),
     # A client needs one stream for a link, and a few for diagnostics.
@@ -97,6 +101,7 @@ def ingress_options(*, max_message_bytes: int, max_header_bytes: int) -> Options
     """Options of a server for visitors' calls."""
     return (
         *_limits(max_message_bytes, max_header_bytes),
+        _CONNECTIONS,
         ("grpc.so_reuseport", 0),
         ("grpc.max_concurrent_streams", _VISITOR_CALLS),
         # It would refuse some calls of those who begin one as soon as another has ended.

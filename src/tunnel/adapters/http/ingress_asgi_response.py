@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tunnel.adapters.http.ingress_asgi_pace import Pace
 from tunnel.adapters.http.ingress_response import ResponseRules
 from tunnel.adapters.http.ingress_types import AsgiSend, Scope
 from tunnel.domain.envelopes import BodyChunk, HttpResponse, SessionPayload, Trailers
@@ -26,11 +27,12 @@ class AsgiResponse:
         request_id: Name of the request; empty when it has none.
     """
 
-    __slots__ = ("_offers_trailers", "_rules", "_send", "_with_trailers")
+    __slots__ = ("_offers_trailers", "_pace", "_rules", "_send", "_with_trailers")
 
     def __init__(self, scope: Scope, send: AsgiSend, request_id: bytes = b"") -> None:
         self._rules = ResponseRules(scope["method"], request_id)
         self._send = send
+        self._pace = Pace()
         self._offers_trailers = _TRAILERS in (scope.get("extensions") or ())
         self._with_trailers = False
 
@@ -56,6 +58,7 @@ class AsgiResponse:
             if type(payload) is HttpResponse:
                 await self._write_head(payload)
             elif type(payload) is BodyChunk:
+                await self._pace.keep()
                 await self._write_body(self._rules.body(payload), end=payload.end)
             elif type(payload) is Trailers:
                 await self._write_trailers(payload)

@@ -13,6 +13,7 @@ from typing import Final, NoReturn, TypeVar
 from anyio import CancelScope, Event, sleep_forever
 
 from tunnel.adapters.http.fields import pairs, without
+from tunnel.adapters.http.ingress_asgi_pace import Pace
 from tunnel.adapters.http.ingress_response import ResponseRules, checked_acceptance
 from tunnel.adapters.http.ingress_service import VisitorStream
 from tunnel.adapters.http.ingress_types import AsgiReceive, AsgiSend, Message, Scope
@@ -85,6 +86,7 @@ class AsgiWebSocket(VisitorStream):
         self._refuses = _REFUSALS in (scope.get("extensions") or ())
         self._receive = receive
         self._send = send
+        self._pace = Pace()
         self._max_message_bytes = max_message_bytes
         self._messages = MessageAssembly(max_message_bytes)
         self._on_departure = on_departure
@@ -160,6 +162,7 @@ class AsgiWebSocket(VisitorStream):
             self._told = True
             await self._close(frame if frame.payload else close_frame(NORMAL))
             return
+        await self._pace.keep()
         message = self._messages.add(frame)
         if message is not None and not self._closed:
             kind = "text" if isinstance(message, str) else "bytes"

@@ -369,11 +369,19 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         if not self.transport.is_closing():
             self.transport.write(data)
             self._moved = True
+        else:
+            self._lose()
 
     def write_parts(self, parts: tuple[bytes, ...]) -> None:
         if not self.transport.is_closing():
             self.transport.writelines(parts)
             self._moved = True
+        else:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Have who goes on writing wait for the loss to be told, which it might never let the event loop do."""
+        self.flow.pause_writing()
 
     def read_on(self) -> None:
         if self.flow.read_paused:
@@ -493,6 +501,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._latest = None
         self._waiting.clear()
         if running is not None:
+            # What the target says while it is being cancelled would wait for a visitor that is not there.
+            running.error = running.error or SessionError(ErrorCode.CANCELLED, "the visitor left")
             self._workers.cancel()
 
     def _last(self) -> Exchange | None:

@@ -288,6 +288,8 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
 
     def broke(self) -> None:
         if self._task is not None:
+            if self._refusal is not None:
+                self._refusal.reset(SessionError(ErrorCode.CANCELLED, "the visitor left"))
             self._task.cancel()
             if not self.lost:
                 self._linger()
@@ -349,10 +351,14 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(data)
+        else:
+            self._writing_paused = True  # until the loss is told, which who only writes would never let happen
 
     def write_parts(self, parts: tuple[bytes, ...]) -> None:
         if not self._transport.is_closing():
             self._transport.writelines(parts)
+        else:
+            self._writing_paused = True
 
     def read_on(self) -> None:
         """A handshake has no body."""

@@ -228,7 +228,12 @@ class WebSocketHop(asyncio.Protocol):
                 await self._drainer
             finally:
                 self._drainer = None
-        if data and not self.close_sent and not self.lost:
+        if not data:
+            return
+        if self.close_sent or self.lost or self._transport.is_closing():
+            # Who goes on, never waiting, would never let the event loop tell that the conversation is over.
+            await asyncio.sleep(0)
+        else:
             self._transport.write(data)
 
     def say_close(self, frame: WebSocketFrame) -> None:

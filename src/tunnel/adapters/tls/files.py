@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
+import stat
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final, TypeVar
 
 from tunnel.domain.certificate import Certificate, parse_certificate
@@ -65,7 +66,10 @@ def _read(files: Mapping[str, tuple[str, str | None]], where: str) -> TlsMateria
 
 def _contents(name: str, key_path: str) -> bytes:
     try:
-        with Path(name).open("rb") as file:
+        with open(name, "rb", opener=_opened) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                # It is read more than once, which pipes and devices do not bear, or bear without end.
+                raise ConfigurationError(f"expected {name} to be a regular file", key_path=key_path)
             contents = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not the name of a file"
@@ -73,6 +77,11 @@ def _contents(name: str, key_path: str) -> bytes:
     if len(contents) > _MAX_BYTES:
         raise ConfigurationError(f"expected {name} to hold PEM only; it is too large", key_path=key_path)
     return contents
+
+
+def _opened(name: str, flags: int) -> int:
+    # A pipe that nobody writes to is not waited for.
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def load_pair(context: ssl.SSLContext, material: TlsMaterial, *, certificate: str, key: str, where: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import grpc
@@ -9,7 +10,10 @@ import pytest
 from call_kit import CLOSE, answered, data, ingress, trailer
 from grpc_kit import eventually, run
 
+from tunnel.adapters.grpc import ingress as module
+from tunnel.adapters.grpc import options
 from tunnel.adapters.grpc.ingress import GrpcIngress
+from tunnel.adapters.grpc.options import SERVER_OPTIONS
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.configuration import GrpcIngressSettings
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, HttpResponse
@@ -234,6 +238,37 @@ def test_drain_lets_calls_finish_and_takes_no_more() -> None:
     run(scenario)
 
 
+def test_callers_of_a_server_that_shuts_down_are_not_told_of_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LAST_CALLS_S", (0.2, 5.0))  # no less on a machine that is busy
+    monkeypatch.setattr(module, "_QUIET_S", 0.1)
+
+    async def handle(stream: Stream) -> None:
+        if stream.head.end:  # type: ignore[union-attr]
+            await stream.send(trailer())
+        else:
+            await answered(stream)
+
+    async def scenario() -> None:
+        codes: set[grpc.StatusCode] = set()
+
+        async def call_on(channel: grpc.aio.Channel) -> None:
+            code = grpc.StatusCode.OK
+            while code is grpc.StatusCode.OK:
+                call = start(channel)
+                await call.done_writing()
+                code = await call.code()
+            codes.add(code)
+
+        async with ingress(handle) as (listening, target, channel):
+            callers = [asyncio.create_task(call_on(channel)) for _ in range(50)]
+            await eventually(lambda: len(target.streams) > 100)
+            listening.drain(10)
+            await asyncio.gather(*callers)
+            assert codes == {grpc.StatusCode.UNAVAILABLE}
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("grace_s", [0, 0.1])
 def test_calls_that_outlive_the_grace_are_unavailable(grace_s: float) -> None:
     async def scenario() -> None:
@@ -342,5 +377,32 @@ def test_calls_are_counted_over_all_servers_of_an_ingress(monkeypatch: pytest.Mo
             code, _, trailing = await failure(start(channel))
             assert (code, trailing) == (grpc.StatusCode.RESOURCE_EXHAUSTED, (("tunnel-error", "overloaded"),))
             call.cancel()
+
+    run(scenario)
+
+
+def test_connections_beyond_the_bound_are_closed_and_one_that_leaves_makes_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bound = dict(SERVER_OPTIONS)["grpc.max_allowed_incoming_connections"]
+    assert ("grpc.max_allowed_incoming_connections", bound) == options._CONNECTIONS
+    monkeypatch.setattr(options, "_CONNECTIONS", (options._CONNECTIONS[0], 2))
+
+    async def scenario() -> None:
+        async with ingress(answered) as (listening, _, _):
+            host, _, port = listening.address.rpartition(":")
+
+            async with contextlib.AsyncExitStack() as stack, asyncio.timeout(5):
+
+                async def visit() -> tuple[bool, asyncio.StreamWriter]:
+                    reader, writer = await asyncio.open_connection(host, int(port))
+                    stack.callback(writer.close)
+                    return bool(await reader.read(1)), writer
+
+                visits = [await visit() for _ in range(3)]
+                assert [greeted for greeted, _ in visits] == [True, True, False]
+                visits[0][1].close()
+                while not (await visit())[0]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
 
     run(scenario)

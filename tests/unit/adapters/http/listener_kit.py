@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -193,3 +195,16 @@ async def echo(stream: Stream) -> None:
 
 async def forever(stream: Stream) -> None:
     await anyio.sleep_forever()
+
+
+MOST_SAID = 100_000
+"""Far more than anybody gets to say to a visitor that is gone."""
+
+
+def gone_after(run: Running, request: bytes) -> Callable[[], None]:
+    """Say ``request`` as a visitor whose socket belongs to no event loop; what is returned resets it at once."""
+    host, port = run.ingress.address.rsplit(":", 1)
+    visitor = socket.create_connection((host.strip("[]"), int(port)))
+    visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    visitor.sendall(request)
+    return visitor.close

@@ -260,3 +260,13 @@ def test_name_of_a_socket_is_no_file(authority: Authority, tmp_path: Path) -> No
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "s"))
         assert "cannot be read" in mistake(msgspec.structs.replace(authority.listener(), key=str(tmp_path / "s")))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("key", ["certificate", "key", "client_ca"])
+def test_pipe_is_refused_and_not_waited_for(authority: Authority, tmp_path: Path, key: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    said = mistake(msgspec.structs.replace(authority.listener(), **{key: str(pipe)}))
+    assert said == f"{WHERE}.{key}: expected {pipe} to be a regular file"
