@@ -29,11 +29,22 @@ def blocks() -> list[Block]:
     return [block for name in WALKED for block in blocks_of(ROOT / name, name)]
 
 
-def test_every_page_with_a_block_is_walked() -> None:
+def all_pages() -> list[str]:
+    """Every page that is committed; without git, those of the documentation."""
     listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True)
-    pages = listed.stdout.split() or [str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")]
+    return listed.stdout.split() or [str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")]
 
-    assert {page for page in pages if re.search(r"^ *```", (ROOT / page).read_text(), re.MULTILINE)} <= set(WALKED)
+
+def test_every_page_with_a_block_is_walked() -> None:
+    fenced = {page for page in all_pages() if re.search(r"^ *```", (ROOT / page).read_text(), re.MULTILINE)}
+
+    assert fenced == set(WALKED)
+
+
+def test_blocks_are_fenced_in_the_one_way_that_is_looked_for() -> None:
+    other = re.compile(r"^ *~~~|<pre\b|<script\b", re.MULTILINE)
+
+    assert [page for page in all_pages() if other.search((ROOT / page).read_text())] == []
 
 
 def test_blocks_are_counted_and_only_pictures_are_not_run(blocks: list[Block], measured: Callable[[str], None]) -> None:
