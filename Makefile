@@ -56,8 +56,7 @@ docs: $(INSTALLED) ## build the documentation as a site into build/site, with ev
 	$(MKDOCS)
 
 full: $(INSTALLED) ## the tests at full length, minutes of throttled links and thousands of examples, then make mutation
-	TUNNEL_FULL=1 $(PYTEST) $(ARGS)
-	$(BIN)/python scripts/mutate.py
+	$(BIN)/python scripts/full.py $(PYTEST) $(ARGS)
 
 mutation: $(INSTALLED) ## change the domain one operator at a time and count what its tests notice (ARGS="mux/windows")
 	$(BIN)/python scripts/mutate.py $(ARGS)

@@ -2,6 +2,7 @@
 
 Environment:
     TUNNEL_FULL: set to 1 for the long variants, and for examples that are drawn anew each time.
+    TUNNEL_MEASUREMENTS: a file for the figures that tests note; they are printed in any case.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.run_summary import MEASURED, longest_files, measurements
 
 HERE = Path(__file__).parent
 
@@ -31,6 +34,7 @@ LONG_FIRST = (
 """Where a file takes long, the longest first; short are those of all other places."""
 
 FULL = os.environ.get("TUNNEL_FULL") == "1"
+FIGURES = os.environ.get("TUNNEL_MEASUREMENTS")
 
 # How long an example takes is a figure of the machine. The same examples every time keep a failure with the change that
 # causes it; looking for others is what the long variants are for.
@@ -51,6 +55,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     # Tests that wait for other processes leave room for one more of these.
     return (yield) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    if config.getoption("dist") != "loadfile":
+        return None
+    # Where tests run in one process, the plugin need not be there.
+    from support.shares import Shares
+
+    return Shares(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,19 +89,18 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Note a figure for the end of the run."""
-    return lambda figure: request.node.user_properties.append(("measured", figure))
+    return lambda figure: request.node.user_properties.append((MEASURED, figure))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    lines = [
-        f"{report.nodeid.rpartition('::')[2]}: {figure}"
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if isinstance(report, pytest.TestReport) and report.when == "teardown"
-        for name, figure in report.user_properties
-        if name == "measured"
+    reports = [
+        report for each in terminalreporter.stats.values() for report in each if isinstance(report, pytest.TestReport)
     ]
-    if lines:
-        terminalreporter.section("measurements")
-        for line in lines:
-            terminalreporter.line(line)
+    figures = measurements(reports)
+    if FIGURES is not None:
+        Path(FIGURES).write_text("".join(f"{line}\n" for line in figures))
+    for title, lines in (("longest files", longest_files(reports) if FULL else []), ("measurements", figures)):
+        if lines:
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.line(line)

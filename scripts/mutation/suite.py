@@ -69,9 +69,9 @@ def _function(test: str) -> str:
 def _limit_examples(item: pytest.Item) -> None:
     machine = getattr(item, "cls", None)
     test = getattr(item, "obj", None)
-    if isinstance(getattr(machine, "settings", None), settings):
+    if machine is not None and isinstance(getattr(machine, "settings", None), settings):
         machine.settings = _few(machine.settings)
-    elif is_hypothesis_test(test):
+    elif test is not None and is_hypothesis_test(test):
         function = getattr(test, "__func__", test)
         function._hypothesis_internal_use_settings = _few(function._hypothesis_internal_use_settings)
 

@@ -27,12 +27,21 @@ class HamperedFile(LogFile):
         self.gate = threading.Event()
         self.gate.set()
         self.full = False
+        self._at_work = threading.Lock()
+        self._left = False
 
     def write(self, lines: bytes) -> None:
         assert self.gate.wait(DEADLINE_S)
         if self.full:
             raise OSError(28, "No space left on device")
-        super().write(lines)
+        with self._at_work:
+            if not self._left:
+                super().write(lines)
+
+    def leave(self) -> None:
+        """Write nothing more. A log that nobody closes, since a check failed, has a thread that goes on."""
+        with self._at_work:
+            self._left = True
 
 
 class ThreadedHarness(AccessLogHarness):
@@ -79,6 +88,8 @@ class ThreadedHarness(AccessLogHarness):
         self._files[-1].full = True
 
     def close(self) -> None:
+        for file in self._files:
+            file.leave()
         shutil.rmtree(self._folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +46,7 @@ def ends() -> tuple[OpensslListenerTls, OpensslClientTls]:
 
 class IngressWithTlsHarness(IngressHarness):
     scheme = "wss"
+    capabilities = replace(IngressHarness.capabilities, certificates=True)
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,6 +18,23 @@ READY_S = 20.0
 EXIT_S = 20.0
 
 
+class FairDeadline:
+    """Time to wait for processes: one that hangs is found out as soon, and one that others slow down not taken for it.
+
+    Time during which a process was ready to run and the machine did not let it does not count.
+    """
+
+    def __init__(self, deadline_s: float, processes: "list[Process]") -> None:
+        self._deadline_s = deadline_s
+        self._began = time.monotonic()
+        self._before = {process: starved_s(process) for process in processes}
+
+    def left_s(self) -> float:
+        """Seconds that are left; none when it is not above 0."""
+        starved = sum(max(0, starved_s(process) - waited) for process, waited in self._before.items())
+        return self._deadline_s + starved - (time.monotonic() - self._began)
+
+
 class Process:
     """A child process with its stdin and its stderr in our hands.
 
@@ -58,17 +75,11 @@ class Process:
         return [found for line in self.lines[after_line:] if (found := re.search(pattern, line))]
 
     def wait_for(self, pattern: str, *, after_line: int = 0, deadline_s: float = READY_S) -> re.Match[str]:
-        """Return the first match in the output, from line `after_line` on; fail when the process ends or time is up.
-
-        Time during which processes were ready to run and the machine did not let them does not count: one that hangs is
-        found out as soon, and one that others slow down is not taken for it.
-        """
-        began = time.monotonic()
-        before = {process: starved_s(process) for process in self.running}
+        """Return the first match in the output, from line `after_line` on; fail when the process ends or time is up."""
+        deadline = FairDeadline(deadline_s, self.running)
         with self._changed:
             while not (found := self.matches(pattern, after_line=after_line)):
-                starved = sum(max(0, starved_s(process) - waited) for process, waited in before.items())
-                left = deadline_s + starved - (time.monotonic() - began)
+                left = deadline.left_s()
                 if self._ended or left <= 0:
                     how = "ended" if self._ended else f"did not within {deadline_s} s"
                     raise AssertionError(f"{self.name} {how} without printing {pattern!r}:\n{self.output}")
@@ -85,12 +96,17 @@ class Process:
 
     def wait(self, deadline_s: float = EXIT_S) -> int:
         """Return the exit code once the process has ended and all it said has been read."""
-        try:
-            code = self._popen.wait(deadline_s)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} still runs after {deadline_s} s:\n{self.output}") from None
-        self._follower.join(deadline_s)
-        return code
+        deadline = FairDeadline(deadline_s, self.running)
+        while True:
+            left = deadline.left_s()
+            try:
+                code = self._popen.wait(max(0, left))
+            except subprocess.TimeoutExpired:
+                if left <= 0:
+                    raise AssertionError(f"{self.name} still runs after {deadline_s} s:\n{self.output}") from None
+            else:
+                self._follower.join(deadline_s)
+                return code
 
     def kill(self) -> None:
         """End it at once, without a chance to say goodbye."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -13,6 +14,11 @@ from tunnel.ports.transport import Link, LinkService, Listener
 from tunnel.testing.transport import TransportHarness
 
 __all__ = ["Relay", "SocketHarness"]
+
+_RECEIVED_BYTES = 1 << 20
+"""What the system keeps for each socket of a relay at most. It would allow a socket that is read as eagerly as these
+more and more, as much as the machine is set to: 6 MiB here, 32 MiB there, and what a transport holds could not be told
+from that."""
 
 
 class _Pipe(asyncio.Protocol):
@@ -85,7 +91,10 @@ class Relay:
         return port
 
     async def start(self) -> None:
-        self._server = await asyncio.get_running_loop().create_server(self._accept, "127.0.0.1", 0)
+        listening = socket.create_server(("127.0.0.1", 0))
+        # Those that it accepts inherit it.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED_BYTES)
+        self._server = await asyncio.get_running_loop().create_server(self._accept, sock=listening)
 
     def sever(self) -> None:
         for pipe in self._pipes:
@@ -115,11 +124,20 @@ class Relay:
     async def _dial(self, near: _Pipe, far: _Pipe) -> None:
         assert near.transport is not None
         near.transport.pause_reading()
+        loop = asyncio.get_running_loop()
+        dialled = socket.socket()
         try:
-            await asyncio.get_running_loop().create_connection(lambda: far, *self._target)
+            dialled.setblocking(False)
+            dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED_BYTES)
+            await loop.sock_connect(dialled, self._target)
+            await loop.create_connection(lambda: far, sock=dialled)
         except OSError:
+            dialled.close()
             near.transport.abort()
             return
+        except asyncio.CancelledError:
+            dialled.close()
+            raise
         if near.transport.is_closing():
             assert far.transport is not None
             far.transport.abort()

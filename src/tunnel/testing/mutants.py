@@ -69,13 +69,14 @@ class Verdict:
         return found[:1] == [self.mutant.rule] and set(found) == {self.mutant.rule, *self.mutant.others}
 
 
-def try_out(mutant: Mutant, *, named_only: bool = False) -> Verdict:
+def try_out(mutant: Mutant, *, named_only: bool = False, smallest: bool = True) -> Verdict:
     """Run its contract on ``mutant``; the same examples every time.
 
     Args:
         mutant: Which.
         named_only: Run the rule that it names and no other, which tells whether that finds it; neither what else does,
             nor the smallest example.
+        smallest: Look for the smallest examples, which the table shows; which rules find the mutant is told without.
     """
     contract = mutant.contract
     if named_only:
@@ -84,7 +85,7 @@ def try_out(mutant: Mutant, *, named_only: bool = False) -> Verdict:
             mutant.harness, mutant.event_loop, checks=checks, examples=EXAMPLES_OF_ITS_RULE, smallest=False
         )
     else:
-        found = contract.verdict(mutant.harness, mutant.event_loop, examples=EXAMPLES)
+        found = contract.verdict(mutant.harness, mutant.event_loop, examples=EXAMPLES, smallest=smallest)
     return Verdict(mutant, found)
 
 

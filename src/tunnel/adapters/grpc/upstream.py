@@ -127,7 +127,8 @@ class GrpcUpstream(UpstreamTarget):
         if type(head) is not GrpcFrame:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "this upstream answers gRPC calls only")
         call = CallHead.of(head)
-        if not _PATH.fullmatch(call.path):
+        path = call.path
+        if not _PATH.fullmatch(path):
             raise SessionError(ErrorCode.BAD_REQUEST, "the call has a malformed path")
         metadata = metadata_of(call.metadata, ErrorCode.BAD_REQUEST)
         now = asyncio.get_running_loop().time
@@ -140,26 +141,26 @@ class GrpcUpstream(UpstreamTarget):
                 return
             if call.message is not None and len(call.message) > self._max_message_bytes:
                 raise SessionError(ErrorCode.TOO_LARGE, f"a message is larger than {self._max_message_bytes} bytes")
-            path = call.path.decode()
+            method = path.decode()
             begun: BytesCall | WholeCall
             if call.message is None:
-                begun = connection.channel.stream_stream(path, None, None)(None, timeout=left_s, metadata=metadata)
+                begun = connection.channel.stream_stream(method, None, None)(None, timeout=left_s, metadata=metadata)
             else:
-                single = connection.channel.unary_stream(path, None, None)
+                single = connection.channel.unary_stream(method, None, None)
                 begun = single(call.message, timeout=left_s, metadata=metadata)
             relayed = UpstreamCall(
                 begun,
                 stream,
                 max_message_bytes=self._max_message_bytes,
                 first_byte_timeout_s=self._first_byte_timeout_s,
-                expect_single=self._answers.single(call.path),
+                expect_single=self._answers.single(path),
                 label=self._target,
             )
             await relayed.relay()
             if relayed.lagged:
-                self._answers.in_vain(call.path)
+                self._answers.in_vain(path)
             elif relayed.messages == 1:
-                self._answers.saw_single(call.path)
+                self._answers.saw_single(path)
         except SendingStopped:
             return
         finally:
