@@ -46,11 +46,15 @@ def block_of(pairs: Iterable[tuple[str, str | bytes]]) -> Headers:
     )
 
 
-def metadata_of(block: Headers) -> Metadata:
+def metadata_of(block: Headers, wrong: ErrorCode = ErrorCode.PROTOCOL_ERROR) -> Metadata:
     """A block as gRPC sends it, without what the library says by itself or belongs to a connection.
 
+    Args:
+        block: Of a call or of an answer.
+        wrong: The code when gRPC cannot carry it, which is the mistake of whoever said it.
+
     Raises:
-        SessionError: ``protocol_error``: gRPC cannot carry it.
+        SessionError: ``wrong``.
     """
     if not block:
         return ()
@@ -60,7 +64,7 @@ def metadata_of(block: Headers) -> Metadata:
             continue
         name, binary = _name(key) if len(key) <= _KEY_BYTES else ("", False)
         if not name or not (binary or _VALUE.fullmatch(value)):
-            raise SessionError(ErrorCode.PROTOCOL_ERROR, "the metadata cannot be carried by gRPC")
+            raise SessionError(wrong, "the metadata cannot be carried by gRPC")
         pairs.append((name, value if binary else value.decode("ascii")))
     return tuple(pairs)
 

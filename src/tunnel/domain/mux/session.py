@@ -42,6 +42,10 @@ class SessionHost(Protocol):
         """``session`` has control to frame."""
 
     @abstractmethod
+    def given_up(self) -> None:
+        """A session that this end opened was reset by it, as the peer will learn."""
+
+    @abstractmethod
     def opening_withdrawn(self, session: Session) -> None:
         """``session`` will not be opened after all."""
 
@@ -254,6 +258,8 @@ class Session:
             self.stop_to_send = None
             self.error_to_send = error
             self._host.control_offered(self)
+            if self.opened_here:
+                self._host.given_up()
         self._inbound.clear()
         self.end(error)
 
