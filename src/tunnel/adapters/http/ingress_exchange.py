@@ -24,7 +24,10 @@ from tunnel.domain.envelopes import BodyChunk, Headers, HttpRequest, HttpRespons
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.problem import problem
 
-__all__ = ["Exchange"]
+__all__ = ["DEPARTED", "Exchange"]
+
+DEPARTED: Final = SessionError(ErrorCode.CANCELLED, "the visitor left")
+"""Why nothing more can be said, or comes. What had come before can still be taken."""
 
 _NO_UPLOAD: Final = Upload.NONE
 _ON_DEMAND: Final = Upload.ON_DEMAND
@@ -129,7 +132,7 @@ class Exchange(VisitorStream):
 
     async def receive(self) -> BodyChunk | Trailers:
         while True:
-            if self.error is not None:
+            if self.error is not None and not (self.error is DEPARTED and self._parts):
                 raise self._why()
             if self._parts or self.uploaded:
                 return self._take()

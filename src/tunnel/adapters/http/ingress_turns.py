@@ -9,12 +9,12 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from tunnel.adapters.http.ingress_exchange import Exchange
+from tunnel.adapters.http.ingress_exchange import DEPARTED, Exchange
 from tunnel.adapters.http.ingress_pipeline import Pipeline
 from tunnel.adapters.http.ingress_service import IngressService
 from tunnel.adapters.http.ingress_workers import RequestWorkers
 from tunnel.domain.envelopes import HttpResponse
-from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.errors import ErrorCode
 from tunnel.domain.problem import problem
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Turns:
         self._pipeline.clear()
         if running is not None:
             # What the target says while it is being cancelled would wait for a visitor that is not there.
-            running.error = running.error or SessionError(ErrorCode.CANCELLED, "the visitor left")
+            running.error = running.error or DEPARTED
             self._workers.cancel()
 
     def close(self) -> None:

@@ -148,6 +148,8 @@ class _Server(uvicorn.Server):
         self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
         self.should_exit = True
         self._leaving.set()
+        for door in self._doors:
+            door.close()  # whoever comes from now on is refused, not served by what is leaving
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -175,7 +177,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for door in self._doors:
-            door.close()
+            door.close()  # one that was opened after all was told to leave
         state = self.server_state
         for connection in list(state.connections):
             connection.shutdown()

@@ -741,6 +741,14 @@ async def test_drain_lets_exchanges_finish_and_accepts_no_more() -> None:
         await run.served()
 
 
+async def test_nobody_is_accepted_from_the_moment_it_is_drained() -> None:
+    async with running(hello) as run:
+        host, _, port = run.ingress.address.rpartition(":")
+        run.ingress.drain(DEADLINE_S)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)))  # at once: the event loop has no turn in between
+
+
 async def test_what_does_not_finish_in_its_grace_is_cut() -> None:
     async def script(stream: Stream) -> None:
         await stream.send(HttpResponse(200, (), b"part"))
