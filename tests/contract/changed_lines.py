@@ -1,7 +1,7 @@
 """By how many lines a mutant differs from its twin.
 
 1. A mutant's own code is what its row of ``MUTANTS`` refers to: classes and functions of its module, and what these
-   refer to in turn. What ``TWINS`` refers to is the twin's, and no part of a mistake.
+   refer to in turn. What ``TWINS`` and ``VIRTUAL_TWINS`` refer to is the twin's, and no part of a mistake.
 2. Of a method that takes the place of another, the lines count that the other has not; or those that it had and this
    has not, where they are more. One that calls the other by ``super`` keeps it, and all of its own lines count. A
    method, function or attribute in nobody's place counts with all its lines.
@@ -38,6 +38,8 @@ def changed_lines(module: ModuleType, name: str) -> int:
     tree = ast.parse(source)
     definitions = {each.name: each for each in tree.body if isinstance(each, Definition)}
     twins = _reached(_assigned(tree, "TWINS"), definitions)
+    if hasattr(module, "VIRTUAL_TWINS"):
+        twins |= _reached(_assigned(tree, "VIRTUAL_TWINS"), definitions)
     own: set[str] = (
         set().union(*(_reached(each, definitions) for each in _row(_assigned(tree, "MUTANTS"), name))) - twins
     )

@@ -151,7 +151,13 @@ async def grpc_server(peer: Peer) -> AsyncIterator[str]:
     async def talk(_: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         async def read() -> bytes | None:
             message = await context.read()
-            return None if message is grpc.aio.EOF else message
+            if message is not grpc.aio.EOF:
+                return message
+            # grpc.aio reads an end of calls that were cancelled as well, and cancels their handler only afterwards.
+            # Which it was is told by writing, for to a call that is over nothing is written, however late its handler
+            # learns of it.
+            await context.write(b"")
+            return None
 
         if not await peer.converse(read, context.write):
             for each in cut:

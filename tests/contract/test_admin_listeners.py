@@ -87,12 +87,13 @@ class UvicornWithTlsHarness(UvicornHarness):
 
 class FakeHarness(AdminHarness):
     binds = False
+    made = FakeAdmin
 
     def __init__(self) -> None:
         self._made: list[FakeAdmin] = []
 
     def listener(self, word: str, address: str | None = None) -> FakeAdmin:
-        self._made.append(FakeAdmin(settings(word, address or f"127.0.0.1:{1 + len(self._made)}"), None))
+        self._made.append(self.made(settings(word, address or f"127.0.0.1:{1 + len(self._made)}"), None))
         return self._made[-1]
 
     async def look(self, address: str, word: str) -> bool:

@@ -11,14 +11,15 @@ import anyio
 from tunnel.adapters.asgi.application import AsgiApplication
 from tunnel.adapters.asgi.upstream import AsgiUpstream
 from tunnel.adapters.signals import signals_of_running_loop
-from tunnel.domain.limits import MIB
+from tunnel.domain.limits import KIB
+from tunnel.testing.event_loops import VIRTUAL
 from tunnel.testing.target import HTTP, Behaviour, Peer, TargetContract, TargetHarness
 
 
 class AsgiHarness(TargetHarness):
     dialect = HTTP
     protocols = frozenset({"http", "websocket"})
-    buffered_bytes = 4 * MIB
+    buffered_bytes = 128 * KIB
 
     @asynccontextmanager
     async def peer(self, behaviour: Behaviour) -> AsyncIterator[Peer]:
@@ -65,3 +66,8 @@ class TestAsgiUpstream(TargetContract):
 class TestAsgiUpstreamOnTrio(TargetContract):
     harness = AsgiHarness
     event_loop = "trio"
+
+
+class TestAsgiUpstreamInVirtualTime(TargetContract):
+    harness = AsgiHarness
+    event_loop = VIRTUAL

@@ -60,8 +60,8 @@ class IngressWithTlsHarness(IngressHarness):
 
 
 class UvicornHarness(IngressHarness):
-    # What uvicorn queues of messages that the application has not asked for.
-    capabilities = TransportCapabilities(buffered_bytes=32 * 1024 * 1024)
+    # What uvicorn queues of messages that the application has not asked for, more of it on a busy machine.
+    capabilities = TransportCapabilities(buffered_bytes=48 * 1024 * 1024)
 
     def listener_at(self, address: str) -> Listener:
         return LinksOnUvicorn(address)

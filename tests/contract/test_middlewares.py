@@ -140,10 +140,10 @@ class RateLimitHarness(MiddlewareHarness):
     )
     options: ClassVar = {"requests": 1_000_000, "max_keys": 100}
     wrong = (({}, ""), ({"requests": 0}, "requests"), ({"requests": 1, "by": "name"}, "by"))
-    remembers = True
+    remembers: ClassVar = {"requests": 1, "per_s": 3600}
 
     async def turning_away(self, dialect: Dialect) -> tuple[Middleware, Opening]:
-        middleware = self.make({"requests": 1, "per_s": 3600})
+        middleware = self.make(self.remembers)
         await Scene(self, dialect, middleware).passes()
         return middleware, dialect.head()
 
@@ -157,10 +157,10 @@ class CircuitBreakerHarness(MiddlewareHarness):
     )
     options: ClassVar = {}
     wrong = (({"failure_ratio": 2}, "failure_ratio"), ({"statuses": [200]}, "statuses[0]"))
-    remembers = True
+    remembers: ClassVar = {"min_requests": 1}
 
     async def turning_away(self, dialect: Dialect) -> tuple[Middleware, Opening]:
-        middleware = self.make({"min_requests": 1})
+        middleware = self.make(self.remembers)
         scene = Scene(self, dialect, middleware)
         scene.target.script = scene.target.fail
         await scene.held(scene.whole())

@@ -71,7 +71,6 @@ class GrpcHarness(SocketHarness):
     dialect = GRPC
     protocols = frozenset({"grpc"})
     server = grpc_server
-    tells_breaks = False  # gRPC has servers read an end of a call that was cancelled, now and then
 
     def target(self, address: str) -> GrpcUpstream:
         return GrpcUpstream(target=f"grpc://{address}", permits=anywhere)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.app.ledger import Ledger
 from tunnel.domain.metrics import Counters
+from tunnel.ports.telemetry import Event, Telemetry
 from tunnel.testing.telemetry import TelemetryContract, TelemetryHarness
 
 
@@ -15,6 +17,7 @@ class _Sink(logging.Handler):
     """Formats what it is given, and forgets it; broken on demand, as a disk is that is full."""
 
     broken = False
+    failures = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -26,6 +29,7 @@ class _Sink(logging.Handler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """What the standard library prints of it is nobody's to read here."""
+        self.failures += 1
 
 
 class LoggingHarness(TelemetryHarness):
@@ -44,8 +48,9 @@ class LoggingHarness(TelemetryHarness):
     def hampered(self) -> bool:
         return self._sink.broken
 
-    def hamper(self) -> None:
+    def hamper(self) -> Callable[[], int] | None:
         self._sink.broken = True
+        return lambda: self._sink.failures
 
     def close(self) -> None:
         self._logger.removeHandler(self._sink)
@@ -53,11 +58,28 @@ class LoggingHarness(TelemetryHarness):
         self._logger.setLevel(self._level)
 
 
-class LedgerHarness(TelemetryHarness):
-    """Passes on to the telemetry of the application, which never raises itself."""
+class LedgerHarness(LoggingHarness):
+    """Passes on to the telemetry of the application."""
+
+    def telemetry(self) -> Ledger:  # type: ignore[override]
+        return Ledger(super().telemetry(), Counters(), MonotonicClock())
+
+
+class Nobody(Telemetry):
+    """Is told, and forgets."""
+
+    def record(self, event: Event) -> None:
+        pass
+
+
+class LedgerOfNobodyHarness(TelemetryHarness):
+    """Counts, and passes on to nobody."""
 
     def telemetry(self) -> Ledger:
-        return Ledger(LoggingTelemetry(), Counters(), MonotonicClock())
+        return Ledger(Nobody(), Counters(), MonotonicClock())
+
+    def hamper(self) -> None:
+        """Nothing to do."""
 
 
 class TestLoggingTelemetry(TelemetryContract):
@@ -66,3 +88,7 @@ class TestLoggingTelemetry(TelemetryContract):
 
 class TestLedger(TelemetryContract):
     harness = LedgerHarness
+
+
+class TestLedgerOfNobody(TelemetryContract):
+    harness = LedgerOfNobodyHarness

@@ -38,7 +38,7 @@ class AdminHarness(Harness, ABC):
     """Makes admin listeners of one kind, and looks at what they show."""
 
     binds: ClassVar[bool] = True
-    """Whether an address belongs to one listener at a time; if not, several may have it."""
+    """Whether an address belongs to one listener at a time, and ``linger`` works; if not, several may have it."""
 
     @abstractmethod
     def listener(self, word: str, address: str | None = None) -> AdminListener:
@@ -58,7 +58,8 @@ class AdminHarness(Harness, ABC):
         """
 
     async def linger(self, address: str) -> None:
-        """Connect, and ask nothing; nothing to do where nobody connects."""
+        """Connect, and ask nothing, until the harness is closed."""
+        raise NotImplementedError("what binds an address can be connected to, and has this")
 
 
 ADMIN: Final = Contract[AdminHarness]("admin")
@@ -200,7 +201,8 @@ async def stopped_early_it_serves_nobody(harness: AdminHarness) -> None:
 async def stopping_ends_it_soon(harness: AdminHarness) -> None:
     async with _serving(harness) as service:
         address = service.listener.address
-        await harness.linger(address)
+        if harness.binds:
+            await harness.linger(address)
         await _look(harness, address, "word")
         service.listener.stop()
         await service.returned()
@@ -211,7 +213,8 @@ async def stopping_ends_it_soon(harness: AdminHarness) -> None:
 @ADMIN.shows(CANCEL)
 async def cancelled_it_lets_go_of_everything(harness: AdminHarness) -> None:
     async with _serving(harness) as service:
-        await harness.linger(service.listener.address)
+        if harness.binds:
+            await harness.linger(service.listener.address)
         service.scope.cancel()
         await service.returned()
     await _free(harness, service.listener.address)

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from tunnel.domain.balancing.strategy import MAX_WEIGHT, Strategy
 from tunnel.testing.contract import Contract
 from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.declared import expect_at_least, expect_at_most
 from tunnel.testing.harness import Harness
 
 __all__ = ["STRATEGY", "Member", "StrategyContract", "StrategyHarness"]
@@ -60,10 +61,10 @@ class StrategyHarness(Harness):
     """Whether candidates with fewer sessions in flight are preferred."""
 
     tolerance: ClassVar[float] = 0.35
-    """By how much of what is due the share of a candidate may differ over ``choices`` choices."""
+    """By how much of what is due the share of a candidate may differ over ``choices`` choices; 0.35 at most."""
 
     choices: ClassVar[int] = 2000
-    """How many choices a share is taken of."""
+    """How many choices a share is taken of; 1,000 at least."""
 
     def make(self) -> Strategy:
         """A new strategy."""
@@ -98,6 +99,12 @@ MOVES: Final = STRATEGY.state(
 )
 
 _SEED: Final = 1
+
+_MOST_TOLERANCE: Final = 0.35
+"""What hashing needs, with a hundred points for each candidate. With more, twice the share would pass for it."""
+
+_LEAST_CHOICES: Final = 1000
+"""Of fewer, chance alone would give shares that differ by more."""
 
 _members = st.lists(
     st.builds(Member, st.sampled_from("abcdefgh"), st.integers(0, 3) | st.just(MAX_WEIGHT), st.integers(0, 5)),
@@ -169,6 +176,8 @@ async def those_being_emptied_serve_when_nobody_else_does(harness: StrategyHarne
 
 @STRATEGY.shows(SHARES)
 async def candidates_get_their_shares(harness: StrategyHarness) -> None:
+    expect_at_most("tolerance", harness.tolerance, _MOST_TOLERANCE)
+    expect_at_least("choices", harness.choices, _LEAST_CHOICES)
     for weights in ((1, 1, 1), (1, 1, 2), (3, 1, 0), (MAX_WEIGHT, MAX_WEIGHT, MAX_WEIGHT)):
         members = [Member(name, weight) for name, weight in zip("abc", weights, strict=True)]
         due = {member.name: float(member.weight if harness.weighted else member.weight > 0) for member in members}

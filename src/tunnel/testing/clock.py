@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tunnel.ports.clock import Clock
 from tunnel.testing.contract import Contract
 from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.declared import expect_at_most
 from tunnel.testing.harness import Harness
 from tunnel.testing.patience import PATIENCE_S
 
@@ -30,10 +31,10 @@ class ClockHarness(Harness, ABC):
     """Makes clocks, inside a running event loop."""
 
     unit_s: ClassVar[float] = 0.01
-    """Seconds that a check waits at a time: long against what the clock is inexact by."""
+    """Seconds that a check waits at a time: long against what the clock is inexact by, and 0.1 at most."""
 
     slack_s: ClassVar[float] = 0.001
-    """Seconds by which the clock may wake somebody early, as timers of an event loop do."""
+    """Seconds by which the clock may wake somebody early, as timers of an event loop do; a fifth of a unit at most."""
 
     @abstractmethod
     def clock(self) -> Clock:
@@ -77,6 +78,11 @@ async def time_passes_unobserved(harness: ClockHarness) -> None:
 
 _ATTEMPTS: Final = 4
 
+_MOST_UNIT_S: Final = 0.1
+
+_MOST_SLACK_UNITS: Final = 0.2
+"""With more, who sleeps for one unit less could not be told from who is inexact."""
+
 
 async def _woken(harness: ClockHarness, clock: Clock, units: list[int]) -> list[tuple[int, float]]:
     """Has one sleeper for each of ``units``; who woke, in order, and how much later than it asked for."""
@@ -101,6 +107,8 @@ async def _woken(harness: ClockHarness, clock: Clock, units: list[int]) -> list[
 
 @CLOCK.shows(NOT_EARLY, drawn=st.lists(st.integers(1, 4), min_size=1, max_size=4))
 async def nobody_is_woken_early(harness: ClockHarness, units: list[int]) -> None:
+    expect_at_most("unit_s", harness.unit_s, _MOST_UNIT_S)
+    expect_at_most("slack_s", harness.slack_s, _MOST_SLACK_UNITS * harness.unit_s)
     for number, late_s in await _woken(harness, harness.clock(), units):
         assert late_s >= -harness.slack_s, f"{-late_s} s too early from {number * harness.unit_s} s of sleep"
 

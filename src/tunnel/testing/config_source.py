@@ -25,6 +25,7 @@ from tunnel.domain.errors import ConfigurationError
 from tunnel.ports.config_source import ConfigSource
 from tunnel.testing.contract import Contract
 from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.declared import expect_at_most
 from tunnel.testing.harness import Harness
 
 __all__ = ["CONFIG_SOURCE", "ConfigSourceContract", "ConfigSourceHarness"]
@@ -34,7 +35,7 @@ class ConfigSourceHarness(Harness, ABC):
     """Keeps settings, of which a check needs no more than one number, where sources of one kind find them."""
 
     notice_s: ClassVar[float] = 5.0
-    """Seconds in which a source tells of a change; virtual ones where the event loop's are."""
+    """Seconds in which a source tells of a change, 5 at most; virtual ones where the event loop's are."""
 
     @abstractmethod
     def write(self, value: int) -> None:
@@ -65,6 +66,10 @@ SPOILED: Final = CONFIG_SOURCE.state("F-SPOILED", "Becoming unreadable is a chan
 CANCELS: Final = CONFIG_SOURCE.state(
     "F-CANCELS", "A wait that is cancelled loses no change: the next one tells of what came meanwhile."
 )
+
+
+_MOST_NOTICE_S: Final = 5.0
+"""Longest that whoever changes something waits for it to be noticed."""
 
 
 async def _told(harness: ConfigSourceHarness, source: ConfigSource[int]) -> bool:
@@ -117,6 +122,7 @@ async def what_is_wrong_names_the_source(harness: ConfigSourceHarness) -> None:
 
 @CONFIG_SOURCE.shows(TELLS)
 async def changes_are_told_of(harness: ConfigSourceHarness) -> None:
+    expect_at_most("notice_s", harness.notice_s, _MOST_NOTICE_S)
     source = _loaded(harness, 1)
     harness.write(2)
     assert await _told(harness, source), "a change before the wait was not told of"

@@ -57,6 +57,10 @@ class Holdings:
             *(f"descriptor {number} {what}" for number, what in sorted(self.descriptors - before.descriptors)),
         ]
 
+    def opened_since(self, before: Holdings) -> list[str]:
+        """What the descriptors stand for that were not open ``before``."""
+        return [what for _, what in sorted(self.descriptors - before.descriptors)]
+
     async def beyond(self, *, patience_s: float) -> list[str]:
         """What is still held beyond this after ``patience_s`` seconds; returns at once when it is nothing.
 

@@ -12,7 +12,7 @@ import logging
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
@@ -69,18 +69,24 @@ class Verdict:
         return found[:1] == [self.mutant.rule] and set(found) == {self.mutant.rule, *self.mutant.others}
 
 
-def try_out(mutant: Mutant, *, named_only: bool = False, smallest: bool = True) -> Verdict:
+def try_out(
+    mutant: Mutant, *, named_only: bool = False, deadline_s: float | None = None, smallest: bool = True
+) -> Verdict:
     """Run its contract on ``mutant``; the same examples every time.
 
     Args:
         mutant: Which.
         named_only: Run the rule that it names and no other, which tells whether that finds it; neither what else does,
             nor the smallest example.
+        deadline_s: Longest each check of that rule may take, for mutants that it would wait for in vain for longer;
+            None: as long as the contract says.
         smallest: Look for the smallest examples, which the table shows; which rules find the mutant is told without.
     """
     contract = mutant.contract
     if named_only:
         checks = [check for check in contract.checks if check.rule == mutant.rule]
+        if deadline_s is not None:
+            checks = [replace(check, deadline_s=deadline_s) for check in checks]
         found = contract.verdict(
             mutant.harness, mutant.event_loop, checks=checks, examples=EXAMPLES_OF_ITS_RULE, smallest=False
         )

@@ -4,7 +4,7 @@ Whatever is told of events is put under it by a harness, and the thin class::
 
     class SmokeHarness(TelemetryHarness):
         def telemetry(self) -> Telemetry: ...
-        def hamper(self) -> None: ...
+        def hamper(self) -> Callable[[], int] | None: ...
 
     class TestSmoke(TelemetryContract):
         harness = SmokeHarness
@@ -12,8 +12,12 @@ Whatever is told of events is put under it by a harness, and the thin class::
 
 from __future__ import annotations
 
+import io
+import logging
 import tracemalloc
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, ClassVar, Final, get_args
 
 import msgspec
@@ -23,7 +27,9 @@ from tunnel.domain.limits import KIB, MIB
 from tunnel.ports.telemetry import Event, SessionEnded, Telemetry
 from tunnel.testing.contract import Contract
 from tunnel.testing.contract_tests import ContractTests
+from tunnel.testing.declared import expect_at_most
 from tunnel.testing.harness import Harness
+from tunnel.testing.holdings import Holdings
 
 __all__ = ["TELEMETRY", "TelemetryContract", "TelemetryHarness"]
 
@@ -32,14 +38,19 @@ class TelemetryHarness(Harness, ABC):
     """Makes telemetry of one kind."""
 
     kept_bytes: ClassVar[int] = 1 * MIB
-    """Most that it may keep in memory of however many events."""
+    """Most that it may keep in memory of however many events; 4 MiB at most."""
 
     @abstractmethod
     def telemetry(self) -> Telemetry:
         """New telemetry, in working order."""
 
-    def hamper(self) -> None:
-        """Let wherever events go to fail from now on; nothing to do where they go nowhere."""
+    @abstractmethod
+    def hamper(self) -> Callable[[], int] | None:
+        """Let wherever events go fail from now on.
+
+        Returns:
+            Tells how often it has; None: events go nowhere, which is shown.
+        """
 
 
 TELEMETRY: Final = Contract[TelemetryHarness]("telemetry")
@@ -50,6 +61,9 @@ BOUNDED: Final = TELEMETRY.state("E-BOUNDED", "What is kept of events is bounded
 ANSWERS: Final = TELEMETRY.state(
     "E-ANSWERS", "Whether every conversation is to be told of is a plain truth value, and stays the same."
 )
+
+_MOST_KEPT_BYTES: Final = 4 * MIB
+"""What counters by name and a window of what was last seen need is far less."""
 
 _TEXTS: Final = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(
     ["", "\n", "\x00", "\ud800", "%s", "{0}", '"', "\x1b[2J", "x" * 2000]
@@ -85,11 +99,42 @@ async def any_event_can_be_recorded(harness: TelemetryHarness, drawn: tuple[str,
 @TELEMETRY.shows(HAMPERED)
 async def failing_to_pass_on_is_not_told(harness: TelemetryHarness) -> None:
     telemetry = harness.telemetry()
-    harness.hamper()
-    # With nothing odd in them: what is odd is the rule's that any event can be recorded.
-    for _ in range(3):
-        for kind in get_args(Event):
-            telemetry.record(_filled(kind, "plain", 1, 1.0, absent=False))
+    failures = harness.hamper()
+    with _passed_on() as ways:
+        # With nothing odd in them: what is odd is the rule's that any event can be recorded.
+        for _ in range(3):
+            for kind in get_args(Event):
+                telemetry.record(_filled(kind, "plain", 1, 1.0, absent=False))
+    if failures is None:
+        assert not ways, f"events are said to go nowhere, and go to {', '.join(sorted(set(ways)))}"
+    else:
+        assert failures() > 0, "events could be passed on, though that was to fail"
+
+
+@contextmanager
+def _passed_on() -> Iterator[list[str]]:
+    """The ways by which something leaves this process meanwhile: log records, standard streams, what is opened."""
+    ways: list[str] = []
+    root, made, out = logging.getLogger(), logging.getLogRecordFactory(), io.StringIO()
+    level, disabled = root.level, root.manager.disable
+    before = Holdings.now()
+
+    def note(*arguments: Any, **options: Any) -> logging.LogRecord:
+        ways.append("the log")
+        return made(*arguments, **options)
+
+    root.setLevel(logging.DEBUG)
+    logging.disable(logging.NOTSET)
+    logging.setLogRecordFactory(note)
+    try:
+        with redirect_stdout(out), redirect_stderr(out):
+            yield ways
+    finally:
+        logging.setLogRecordFactory(made)
+        root.setLevel(level)
+        logging.disable(disabled)
+    ways += ["a standard stream"] * bool(out.getvalue())
+    ways += Holdings.now().opened_since(before)
 
 
 def _visit(number: int) -> SessionEnded:
@@ -109,6 +154,7 @@ def _visit(number: int) -> SessionEnded:
 
 @TELEMETRY.shows(BOUNDED)
 async def visitors_cannot_fill_memory(harness: TelemetryHarness) -> None:
+    expect_at_most("kept_bytes", harness.kept_bytes, _MOST_KEPT_BYTES)
     telemetry = harness.telemetry()
     for number in range(100):
         telemetry.record(_visit(number))

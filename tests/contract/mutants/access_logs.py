@@ -7,13 +7,12 @@ from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
-from contract.test_access_logs import ROOM, ThreadedHarness
+from contract.test_access_logs import ROOM, FakeHarness, ThreadedHarness
 
 from tunnel.domain.errors import ConfigurationError
 from tunnel.ports.access_log import AccessLog
 from tunnel.ports.telemetry import SessionEnded
-from tunnel.testing import access_log as rules
-from tunnel.testing.access_log import ACCESS_LOG, AccessLogHarness
+from tunnel.testing.access_log import ACCESS_LOG, AccessLogHarness, rules
 from tunnel.testing.mutants import Mutant
 
 
@@ -133,6 +132,53 @@ def _harness(made: Any, room: int = ROOM) -> type[AccessLogHarness]:
     return Harness
 
 
+class _Unready(ThreadedHarness):
+    def faulty(self) -> None:
+        pass
+
+
+class _Lossless(ThreadedHarness):
+    loses = False
+
+
+class _Lossy(FakeHarness):
+    loses = True
+    waiting_records = 10
+
+    def block(self) -> None:
+        pass
+
+    unblock = block
+
+
+class _Narrow(ThreadedHarness):
+    waiting_records = 10
+
+
+class _Wide(ThreadedHarness):
+    waiting_records = 9000
+
+
+class _Boundless(ThreadedHarness):
+    waiting_records = 20_000
+
+
+class _Unspoilt(ThreadedHarness):
+    def spoil(self) -> None:
+        pass
+
+
+class _Fixed(ThreadedHarness):
+    rotates = False
+
+
+class _Movable(FakeHarness):
+    rotates = True
+
+    def take_away(self) -> list[str]:
+        return []
+
+
 TWINS: Final = (_harness(Around),)
 
 MUTANTS: Final = (
@@ -149,6 +195,21 @@ MUTANTS: Final = (
             ("cannot be closed before it is started", rules.CLOSE, Needy),
             ("does not close when it is cancelled", rules.CANCELS, Cancellable),
             ("leaves a socket behind", rules.NOTHING_LEFT, Littering),
+        )
+    ),
+    # What harnesses declare, claimed without cause, and denied; figures too low and too high.
+    Mutant("loses nothing, and claims to", ACCESS_LOG, rules.WAITS_NOT, _Lossy, others=frozenset({rules.TOLD})),
+    *(
+        Mutant(name, ACCESS_LOG, rule, harness)
+        for name, rule, harness in (
+            ("cannot be made ready always, and denies it", rules.START, _Unready),
+            ("loses what it has no room for, and denies it", rules.TOLD, _Lossless),
+            ("has more wait than it is said to", rules.WAITS_NOT, _Narrow),
+            ("has far less wait than it is said to", rules.WAITS_NOT, _Wide),
+            ("is said to have more wait than anybody needs", rules.WAITS_NOT, _Boundless),
+            ("writes on, and is said to be kept from it", rules.TOLD, _Unspoilt),
+            ("writes to a file, and denies that it can be taken away", rules.REOPEN, _Fixed),
+            ("writes to no file, and claims that it can be taken away", rules.REOPEN, _Movable),
         )
     ),
 )

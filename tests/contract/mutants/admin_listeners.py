@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import anyio
-from contract.test_admin_listeners import UvicornHarness
+from contract.test_admin_listeners import FakeHarness, UvicornHarness
+from support.fake_admin import FakeAdmin
 
 from tunnel.domain.errors import ListenError
 from tunnel.ports.admin import AdminListener
 from tunnel.testing import admin as rules
 from tunnel.testing.admin import ADMIN, AdminHarness
+from tunnel.testing.event_loops import VIRTUAL
 from tunnel.testing.mutants import Mutant
 
 
@@ -80,7 +82,7 @@ class Strict(Around):
         super().stop()
 
 
-class Undead(Around):
+class Undead(FakeAdmin):
     async def serve(self, started: Callable[[], None]) -> None:
         try:
             await super().serve(started)
@@ -106,17 +108,42 @@ def _harness(made: Any) -> type[AdminHarness]:
     return Harness
 
 
-TWINS: Final = (_harness(Around),)
+class _InMemory(FakeHarness):
+    """Of mutants whose rule waits in vain: nobody connects, and time is virtual."""
 
-MUTANTS: Final = tuple(
-    Mutant(name, ADMIN, rule, _harness(made))
-    for name, rule, made in (
-        ("lets the error of the system out", rules.BIND, Foreign),
-        ("says twice that it has started", rules.STARTED, Announcing),
-        ("does not follow", rules.FOLLOW, Stubborn),
-        ("starts though it was stopped", rules.UNUSED, Late),
-        ("cannot be stopped again", rules.STOP, Strict),
-        ("does not hear of being cancelled", rules.CANCEL, Undead),
-        ("leaves a socket behind", rules.NOTHING_LEFT, Littering),
-    )
+
+class _Deaf(_InMemory):
+    made = Undead
+
+
+class _Exclusive(FakeHarness):
+    binds = True
+
+    async def linger(self, address: str) -> None:
+        del address
+
+
+class _Shared(UvicornHarness):
+    binds = False
+
+
+TWINS: Final = (_harness(Around),)
+VIRTUAL_TWINS: Final = (_InMemory,)
+
+MUTANTS: Final = (
+    *(
+        Mutant(name, ADMIN, rule, _harness(made))
+        for name, rule, made in (
+            ("lets the error of the system out", rules.BIND, Foreign),
+            ("says twice that it has started", rules.STARTED, Announcing),
+            ("does not follow", rules.FOLLOW, Stubborn),
+            ("starts though it was stopped", rules.UNUSED, Late),
+            ("cannot be stopped again", rules.STOP, Strict),
+            ("leaves a socket behind", rules.NOTHING_LEFT, Littering),
+        )
+    ),
+    Mutant("does not hear of being cancelled", ADMIN, rules.CANCEL, _Deaf, VIRTUAL),
+    # What harnesses declare, claimed without cause, and denied.
+    Mutant("shares its address, and claims to bind it", ADMIN, rules.BIND, _Exclusive, VIRTUAL),
+    Mutant("binds its address, and denies it", ADMIN, rules.BIND, _Shared),
 )

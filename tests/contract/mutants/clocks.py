@@ -66,8 +66,9 @@ class Deaf(AnyioClock):
 
 
 class _Harness(ClockHarness):
-    def __init__(self, made: type[Clock]) -> None:
+    def __init__(self, made: type[Clock], **declared: float) -> None:
         self._made = made
+        vars(self).update(declared)
 
     def clock(self) -> Clock:
         return self._made()
@@ -75,14 +76,31 @@ class _Harness(ClockHarness):
 
 TWINS: Final = (partial(_Harness, AnyioClock),)
 
-MUTANTS: Final = tuple(
-    Mutant(name, CLOCK, rule, partial(_Harness, made), VIRTUAL)
-    for name, rule, made in (
-        ("goes back once", rules.FORWARD, Stumbling),
-        ("stands still while nobody looks", rules.PASSES, Dozing),
-        ("wakes in half the time", rules.NOT_EARLY, Impatient),
-        ("sleeps too long for some times", rules.WAKES, Oversleeping),
-        ("lets nobody run before it returns at once", rules.YIELDS, Unyielding),
-        ("does not hear of being cancelled", rules.CANCELS, Deaf),
-    )
+MUTANTS: Final = (
+    *(
+        Mutant(name, CLOCK, rule, partial(_Harness, made), VIRTUAL)
+        for name, rule, made in (
+            ("goes back once", rules.FORWARD, Stumbling),
+            ("stands still while nobody looks", rules.PASSES, Dozing),
+            ("wakes in half the time", rules.NOT_EARLY, Impatient),
+            ("sleeps too long for some times", rules.WAKES, Oversleeping),
+            ("lets nobody run before it returns at once", rules.YIELDS, Unyielding),
+            ("does not hear of being cancelled", rules.CANCELS, Deaf),
+        )
+    ),
+    # Figures too high.
+    Mutant(
+        "wakes in half the time, and is said to be so inexact",
+        CLOCK,
+        rules.NOT_EARLY,
+        partial(_Harness, Impatient, slack_s=1.0),
+        VIRTUAL,
+    ),
+    Mutant(
+        "is said to need longer than anybody waits",
+        CLOCK,
+        rules.NOT_EARLY,
+        partial(_Harness, AnyioClock, unit_s=0.5),
+        VIRTUAL,
+    ),
 )

@@ -99,14 +99,22 @@ def _harness(made: Callable[[FileConfigSource[Any]], ConfigSource[Any]]) -> Call
 
 TWINS: Final = (_harness(Around),)
 
-MUTANTS: Final = tuple(
-    Mutant(name, CONFIG_SOURCE, rule, _harness(made), VIRTUAL, frozenset(others))
-    for name, rule, made, others in (
-        ("loads no large number", rules.LOADS, Clamping, ()),
-        ("does not say where the mistake is", rules.WRONG, Anonymous, ()),
-        ("stops looking after a while", rules.TELLS, Lapsing, ()),
-        ("tells of changes that were loaded before", rules.QUIET, Doubting, ()),
-        ("is silent about what is gone", rules.SPOILED, Blind, ()),
-        ("forgets a change when it is cancelled", rules.CANCELS, Losing, ()),
-    )
+
+class _Leisurely(FileHarness):
+    notice_s = 5.5
+
+
+MUTANTS: Final = (
+    *(
+        Mutant(name, CONFIG_SOURCE, rule, _harness(made), VIRTUAL, frozenset(others))
+        for name, rule, made, others in (
+            ("loads no large number", rules.LOADS, Clamping, ()),
+            ("does not say where the mistake is", rules.WRONG, Anonymous, ()),
+            ("stops looking after a while", rules.TELLS, Lapsing, ()),
+            ("tells of changes that were loaded before", rules.QUIET, Doubting, ()),
+            ("is silent about what is gone", rules.SPOILED, Blind, ()),
+            ("forgets a change when it is cancelled", rules.CANCELS, Losing, ()),
+        )
+    ),
+    Mutant("is said to need longer than anybody waits", CONFIG_SOURCE, rules.TELLS, _Leisurely, VIRTUAL),
 )

@@ -221,6 +221,26 @@ class _Unsuspecting(_Harness):
     peer = ""
 
 
+class _Narrow(_Harness):
+    buffered_bytes = 64 * 1024
+
+
+class _Boundless(_Harness):
+    buffered_bytes = 1 << 40
+
+
+class _Hasty(_Harness):
+    quiet_s = 0.001
+
+
+class Slow(Around):
+    """Says each piece after a while."""
+
+    async def send(self, seen: Seen, payload: Any) -> None:
+        await anyio.sleep(0.02)
+        await super().send(seen, payload)
+
+
 TWINS: Final = (partial(_Harness, Around),)
 
 MUTANTS: Final = (
@@ -245,5 +265,15 @@ MUTANTS: Final = (
             ("leaves a task behind", rules.NOTHING_LEFT, Littering, ()),
         )
     ),
+    # What harnesses declare, claimed without cause, and denied; figures too low and too high.
     Mutant("knows where visitors come from, and denies it", INGRESS, rules.HEAD, partial(_Unsuspecting, Around)),
+    Mutant(
+        "buffers more than it is said to",
+        INGRESS,
+        rules.SLOW,
+        partial(_Narrow, Around),
+        others=frozenset({rules.DEAF}),
+    ),
+    Mutant("is said to buffer more than anybody needs", INGRESS, rules.SLOW, partial(_Boundless, Around)),
+    Mutant("goes on when it is said to wait", INGRESS, rules.SLOW, partial(_Hasty, Slow)),
 )

@@ -9,19 +9,22 @@ from typing import Any, Final
 
 import anyio
 from contract.relayed import Relayed
-from contract.test_middlewares import HeadersHarness, IpFilterHarness
+from contract.test_middlewares import HeadersHarness, IpFilterHarness, RedirectHarness
 from msgspec.structs import replace
 
 from tunnel.adapters.middleware.headers import HeadersMiddleware, HeadersOptions
 from tunnel.adapters.middleware.ip_filter import IpFilterMiddleware
-from tunnel.domain.envelopes import BodyChunk, HttpResponse, SessionPayload, Trailers
+from tunnel.domain.envelopes import BodyChunk, HttpResponse, Opening, SessionPayload, Trailers
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SendingStopped, SessionError
 from tunnel.domain.refusal import Refusal
+from tunnel.ports.middleware import Middleware
 from tunnel.ports.stream_around import StreamAround
 from tunnel.ports.target import ProxyTarget, Stream
 from tunnel.testing.event_loops import VIRTUAL
+from tunnel.testing.ingress.scripts import FLOOD_BYTES
 from tunnel.testing.middleware import MIDDLEWARE, MiddlewareHarness, rules
 from tunnel.testing.mutants import Mutant
+from tunnel.testing.target import Dialect
 
 
 class Noting(StreamAround):
@@ -278,7 +281,24 @@ def _harness(made: Any, of: type[MiddlewareHarness] = HeadersHarness) -> type[Mi
     return type("Harness", (of,), {"kind": made})
 
 
-TWINS: Final = (_harness(Twin), _harness(Relaying))
+def _declaring(of: type[MiddlewareHarness] = HeadersHarness, **declared: object) -> type[MiddlewareHarness]:
+    return type("Harness", (of,), {"kind": Twin if of is HeadersHarness else of.kind, **declared})
+
+
+async def _nobody(harness: MiddlewareHarness, dialect: Dialect) -> None:
+    """Is turned away."""
+
+
+class _Strict(IpFilterHarness):
+    async def turning_away(self, dialect: Dialect) -> tuple[Middleware, Opening]:
+        return self.make(), dialect.head()
+
+
+TWINS: Final = (
+    _harness(Twin),
+    _harness(Relaying),
+    type("Holding", (HeadersHarness,), {"kind": Hoarding, "buffered_bytes": 20 * FLOOD_BYTES}),
+)
 
 MUTANTS: Final = (
     Mutant("answers and fails", MIDDLEWARE, rules.TURNS_AWAY, _harness(Insistent, IpFilterHarness), VIRTUAL),
@@ -307,6 +327,20 @@ MUTANTS: Final = (
             ("bears a grudge", rules.FORGETS, Resentful),
             ("remembers everybody", rules.BOUNDED, Remembering),
             ("leaves a socket behind", rules.NOTHING_LEFT, Littering),
+        )
+    ),
+    # What harnesses declare, claimed without cause, and denied; figures too high.
+    *(
+        Mutant(name, MIDDLEWARE, rule, harness, VIRTUAL)
+        for name, rule, harness in (
+            ("refuses options, and denies it", rules.SETTINGS, _declaring(wrong=())),
+            ("says the same each time, and claims that it is another", rules.HEAD, _declaring(own_fields={b"x-added"})),
+            ("says nothing of its own, and claims to", rules.HEAD, _declaring(own_fields={b"x-nothing"})),
+            ("lets all pass, and claims to turn some away", rules.TURNS_AWAY, _Strict),
+            ("turns some away, and denies it", rules.TURNS_AWAY, _declaring(RedirectHarness, turning_away=_nobody)),
+            ("holds nothing, and claims to", rules.SLOW, _declaring(buffered_bytes=1 << 20)),
+            ("remembers nobody, and claims to", rules.FORGETS, _declaring(remembers={})),
+            ("is said to keep more than anybody needs", rules.BOUNDED, _declaring(kept_conversations=10**6)),
         )
     ),
 )

@@ -143,4 +143,12 @@ MUTANTS: Final = (
     Mutant("heeds weights, and denies it", STRATEGY, rules.SHARES, _harness(Weighted, weighted=False)),
     Mutant("ignores load, and claims to heed it", STRATEGY, rules.LOAD, _harness(RandomChoice, loaded=True)),
     Mutant("heeds load, and denies it", STRATEGY, rules.LOAD, _harness(LeastSessions)),
+    # Figures too high and too low.
+    Mutant(
+        "takes weights for truth values, and is said to be so inexact",
+        STRATEGY,
+        rules.SHARES,
+        _harness(Flat, tolerance=2.0),
+    ),
+    Mutant("is looked at too seldom to tell", STRATEGY, rules.SHARES, _harness(Weighted, choices=300)),
 )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
 import anyio
-from contract.test_targets import HttpHarness, TcpHarness
+from contract.peers import tcp_server
+from contract.test_applications import AsgiHarness
+from contract.test_targets import TcpHarness
 
 from tunnel.adapters.tcp.upstream import TcpUpstream
 from tunnel.domain.envelopes import BodyChunk, Opening, SessionPayload, TcpOpen
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.ports.target import Stream, UpstreamTarget
+from tunnel.testing.event_loops import VIRTUAL
 from tunnel.testing.mutants import Mutant
-from tunnel.testing.target import TARGET, rules
+from tunnel.testing.target import TARGET, Behaviour, Peer, rules
 
 
 class Seen(Stream):
@@ -62,7 +65,7 @@ class Passing:
 class Around(Passing, UpstreamTarget):
     """Does what its twin does; the mistakes are in what is changed of this."""
 
-    def __init__(self, twin: TcpUpstream) -> None:
+    def __init__(self, twin: Any) -> None:
         self.twin = twin
 
     async def handle(self, stream: Stream) -> None:
@@ -176,11 +179,14 @@ class Polite(Around):
 
 
 class Unstoppable(Around):
-    """Goes on for a while when it is cancelled."""
+    """Takes its time when it is cancelled."""
 
     async def handle(self, stream: Stream) -> None:
-        with anyio.move_on_after(4, shield=True):
+        try:
             await super().handle(stream)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(4)
 
 
 class Patient(Around):
@@ -226,23 +232,87 @@ class _Harness(TcpHarness):
         return self._made(super().target(address))
 
 
+class _InProcess(AsgiHarness):
+    """Of mutants whose rule waits in vain: an application in virtual time."""
+
+    def __init__(self, made: Callable[[UpstreamTarget], UpstreamTarget]) -> None:
+        self._made = made
+
+    @asynccontextmanager
+    async def peer(self, behaviour: Behaviour) -> AsyncIterator[Peer]:
+        async with super().peer(behaviour) as peer:
+            peer.target = self._made(peer.target)
+            yield peer
+
+
 class _Boastful(TcpHarness):
     protocols = frozenset({"tcp", "http"})
 
 
-class _Modest(HttpHarness):
+class _Modest(AsgiHarness):
     protocols = frozenset({"http"})
 
 
+class _Rooted(TcpHarness):
+    def nowhere(self) -> None:  # type: ignore[override]
+        pass
+
+
+class Somewhere(UpstreamTarget):
+    """Answers, wherever it leads to."""
+
+    async def handle(self, stream: Stream) -> None:
+        await stream.send(BodyChunk(b"", end=True))
+
+    async def aclose(self) -> None:
+        pass
+
+
+class _Lost(AsgiHarness):
+    def nowhere(self) -> Somewhere:
+        return Somewhere()
+
+
+class _Narrow(TcpHarness):
+    buffered_bytes = 64 * 1024
+
+
+class _Wide(AsgiHarness):
+    buffered_bytes = 16 * 1024 * 1024
+
+
+class _Boundless(TcpHarness):
+    buffered_bytes = 1 << 40
+
+
+class _Hasty(TcpHarness):
+    """Takes a peer that speaks slowly for one that waits."""
+
+    quiet_s = 0.001
+
+    @staticmethod
+    def server(peer: Peer) -> AbstractAsyncContextManager[str]:
+        converse = peer.converse
+
+        async def slowly(read: Any, write: Any) -> bool:
+            async def write_late(piece: bytes) -> None:
+                await anyio.sleep(0.02)
+                await write(piece)
+
+            return await converse(read, write_late)
+
+        peer.converse = slowly  # type: ignore[method-assign]
+        return tcp_server(peer)
+
+
 TWINS: Final = (partial(_Harness, Around),)
+VIRTUAL_TWINS: Final = (partial(_InProcess, Around),)
 
 MUTANTS: Final = (
     *(
         Mutant(name, TARGET, rule, partial(_Harness, made), others=frozenset(others))
         for name, rule, made, others in (
             ("loses the rest of a large piece", rules.WHOLE, Truncating, ()),
-            ("waits for more before it passes anything on", rules.STREAMS, Gathering, ()),
-            ("has conversations wait for each other", rules.TOGETHER, OneByOne, ()),
             ("answers in protocols it does not know", rules.PROTOCOL, Omnivorous, ()),
             ("takes nobody for somebody slow", rules.UNREACHABLE, Mislabelling, ()),
             ("ends what was cut off as if whole", rules.CUT, Completing, ()),
@@ -250,13 +320,26 @@ MUTANTS: Final = (
             ("hoards what the visitor says", rules.DEAF, Greedy, ()),
             ("takes a visitor that wants no more for a failure", rules.STOPPED, Offended, ()),
             ("ends in order what a visitor broke off", rules.RESET, Polite, ()),
-            ("does not hear of being cancelled", rules.CANCEL, Unstoppable, ()),
-            ("waits with closing", rules.CLOSE, Patient, ()),
             ("answers though it is closed", rules.CLOSED, Reopening, ()),
             ("leaves a socket behind", rules.NOTHING_LEFT, Littering, ()),
         )
     ),
-    # Capabilities claimed without cause, and denied.
+    *(
+        Mutant(name, TARGET, rule, partial(_InProcess, made), VIRTUAL)
+        for name, rule, made in (
+            ("waits for more before it passes anything on", rules.STREAMS, Gathering),
+            ("has conversations wait for each other", rules.TOGETHER, OneByOne),
+            ("does not hear of being cancelled", rules.CANCEL, Unstoppable),
+            ("waits with closing", rules.CLOSE, Patient),
+        )
+    ),
+    # What harnesses declare, claimed without cause, and denied; figures too low and too high.
     Mutant("refuses a protocol, and claims to answer it", TARGET, rules.PROTOCOL, _Boastful),
-    Mutant("answers a protocol, and denies it", TARGET, rules.PROTOCOL, _Modest),
+    Mutant("answers a protocol, and denies it", TARGET, rules.PROTOCOL, _Modest, VIRTUAL),
+    Mutant("is reached by a socket, and is said to be there always", TARGET, rules.UNREACHABLE, _Rooted),
+    Mutant("is there always, and is said to be nowhere", TARGET, rules.UNREACHABLE, _Lost, VIRTUAL),
+    Mutant("buffers more than it is said to", TARGET, rules.SLOW, _Narrow, others=frozenset({rules.DEAF})),
+    Mutant("buffers far less than it is said to", TARGET, rules.SLOW, _Wide, VIRTUAL),
+    Mutant("is said to buffer more than anybody needs", TARGET, rules.SLOW, _Boundless),
+    Mutant("goes on when it is said to wait", TARGET, rules.SLOW, _Hasty),
 )

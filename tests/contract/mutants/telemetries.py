@@ -62,6 +62,20 @@ class Fickle(Around):
         self.wants_sessions = False
 
 
+class _Spacious(LoggingHarness):
+    kept_bytes = 1 << 30
+
+
+class _Unhampered(LoggingHarness):
+    def hamper(self) -> Callable[[], int]:
+        return lambda: self._sink.failures
+
+
+class _Secretive(LoggingHarness):
+    def hamper(self) -> None:
+        pass
+
+
 class _Harness(LoggingHarness):
     def __init__(self, made: Callable[[LoggingTelemetry, LoggingHarness], Telemetry]) -> None:
         super().__init__()
@@ -73,12 +87,18 @@ class _Harness(LoggingHarness):
 
 TWINS: Final = (partial(_Harness, Around),)
 
-MUTANTS: Final = tuple(
-    Mutant(name, TELEMETRY, rule, partial(_Harness, made))
-    for name, rule, made in (
-        ("cannot take every text", rules.ANY, Encoding),
-        ("raises when nothing can be passed on", rules.HAMPERED, Strict),
-        ("keeps every event", rules.BOUNDED, Hoarding),
-        ("changes its mind about conversations", rules.ANSWERS, Fickle),
-    )
+MUTANTS: Final = (
+    *(
+        Mutant(name, TELEMETRY, rule, partial(_Harness, made))
+        for name, rule, made in (
+            ("cannot take every text", rules.ANY, Encoding),
+            ("raises when nothing can be passed on", rules.HAMPERED, Strict),
+            ("keeps every event", rules.BOUNDED, Hoarding),
+            ("changes its mind about conversations", rules.ANSWERS, Fickle),
+        )
+    ),
+    # What harnesses declare, without cause.
+    Mutant("is said to keep more than anybody needs", TELEMETRY, rules.BOUNDED, _Spacious),
+    Mutant("passes events on, and is said to be kept from it", TELEMETRY, rules.HAMPERED, _Unhampered),
+    Mutant("passes events on, and denies it", TELEMETRY, rules.HAMPERED, _Secretive),
 )

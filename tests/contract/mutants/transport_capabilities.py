@@ -17,6 +17,7 @@ from tunnel.adapters.memory.link import MemoryLink
 from tunnel.domain.certificate import Certificate
 from tunnel.domain.envelopes import Frame
 from tunnel.domain.identity import PeerInfo
+from tunnel.domain.limits import KIB, MIB
 from tunnel.testing.contract import Rule
 from tunnel.testing.event_loops import VIRTUAL
 from tunnel.testing.mutants import Mutant
@@ -55,15 +56,24 @@ class Proven(MemoryLink):
         return replace(super().peer, certificate=CERTIFICATE)
 
 
+class Slow(MemoryLink):
+    """Takes many frames, each after a while."""
+
+    async def send(self, frame: Frame) -> None:
+        self._outgoing.capacity_frames = 40
+        await anyio.sleep(0.02)
+        await super().send(frame)
+
+
 class _Claiming(Harness):
     """Makes links of one kind, and says something of them that may not be so."""
 
-    def __init__(self, link: type[MemoryLink], **claimed: bool) -> None:
+    def __init__(self, link: type[MemoryLink], **claimed: float) -> None:
         super().__init__(link=link)
         self.capabilities = dataclasses.replace(type(self).capabilities, **claimed)
 
 
-def _mutant(name: str, rule: Rule, *others: Rule, link: type[MemoryLink] = MemoryLink, **claimed: bool) -> Mutant:
+def _mutant(name: str, rule: Rule, *others: Rule, link: type[MemoryLink] = MemoryLink, **claimed: float) -> Mutant:
     return Mutant(name, TRANSPORT, rule, partial(_Claiming, link, **claimed), VIRTUAL, frozenset(others))
 
 
@@ -90,4 +100,17 @@ MUTANTS: Final = (
     _mutant("knows an address, and denies it", rules.PEER, link=Addressed),
     _mutant("sees no certificate, and claims to", rules.PEER, certificates=True),
     _mutant("sees a certificate, and denies it", rules.PEER, link=Proven),
+    # Figures too low and too high.
+    _mutant(
+        "takes more than it is said to",
+        rules.BOUND,
+        rules.ASIDE,
+        rules.UNCLOG,
+        rules.CANCEL_SEND,
+        rules.NOTHING_LEFT,
+        buffered_bytes=64 * KIB,
+    ),
+    _mutant("takes far less than it is said to", rules.BOUND, buffered_bytes=16 * MIB),
+    _mutant("is said to take more than anybody needs", rules.BOUND, buffered_bytes=128 * MIB),
+    _mutant("goes on when it is said to be blocked", rules.BOUND, link=Slow, buffered_bytes=4 * MIB),
 )

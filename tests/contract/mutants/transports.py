@@ -13,7 +13,7 @@ from tunnel.adapters.memory.link import MemoryLink, MemoryPair
 from tunnel.adapters.memory.listener import MemoryListener
 from tunnel.adapters.memory.network import MemoryNetwork
 from tunnel.adapters.memory.transport import MemoryTransport
-from tunnel.domain.envelopes import Envelope, Frame, Trailers
+from tunnel.domain.envelopes import Envelope, Error, Frame, Trailers
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import PeerInfo
 from tunnel.domain.messagepack import encode_frame
@@ -335,7 +335,8 @@ class ClosingAtLast(MemoryLink):
 class Mixing(MemoryTransport):
     async def connect(self, url: str, *, timeout_s: float) -> MemoryLink:
         link = await super().connect(url, timeout_s=timeout_s)
-        if len(pairs := self._network.pairs()) == 3:
+        pairs = [pair for pair in self._network.pairs() if pair.client.peer == link.peer]
+        if len(pairs) == 3:
             link._outgoing = pairs[0].client._outgoing
         return link
 
@@ -367,6 +368,14 @@ class Patient(MemoryTransport):
         if "listener" in url:
             await anyio.sleep(0 if self._network._acceptors else timeout_s + 5)
         return await super().connect(url, timeout_s=timeout_s)
+
+
+class Judging(MemoryLink):
+    async def receive(self) -> Frame:
+        frame = await super().receive()
+        if any(isinstance(each.payload, Error) and each.payload.code == "forbidden" for each in frame.envelopes):
+            raise LinkError(LinkEnd.REFUSED, "forbidden")
+        return frame
 
 
 class Sharing(MemoryListener):
@@ -463,6 +472,7 @@ MUTANTS: Final = (
         "ASIDE",
         "CANCEL-RECEIVE",
         "CANCEL-SEND",
+        "REFUSAL",
         link=Lossy,
     ),
     _mutant("loses the 256th frame", "ORDER", link=LossyAfterManyFrames),
@@ -509,6 +519,7 @@ MUTANTS: Final = (
     _mutant("keeps its address when serve is cancelled", "CANCEL-SERVE", listener=AddressKeeping),
     _mutant("tells nobody as broken", "NOBODY", transport=WrongCode),
     _mutant("connects longer than it may", "TIMEOUT", transport=Patient),
+    _mutant("takes a refusal for one of its own", "REFUSAL", link=Judging),
     _mutant("shares its address", "ADDRESS", listener=Sharing),
     _mutant("forgets a stop before it serves", "STOP", listener=NotStopping),
     _mutant("drops a link whose service returns", "RETURN", listener=Dropping),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tunnel.domain.envelopes import GrpcFrame, HttpRequest, TcpOpen
 from tunnel.domain.errors import ListenError
+from tunnel.testing.declared import MOST_BUFFERED_BYTES, expect_at_most, expect_bounded, expect_filled, expect_still
 from tunnel.testing.holdings import left_behind
 from tunnel.testing.ingress import rules
 from tunnel.testing.ingress.harness import IngressHarness
@@ -21,8 +22,11 @@ from tunnel.testing.patience import PATIENCE_S, expect_within, until
 __all__: list[str] = []
 
 _GRACE_S = 0.1
-_LONG_S = 60.0
 
+_FAREWELL_S = 1.0
+"""Longest that cutting conversations off takes after their time is over."""
+
+_LONG_S = 60.0
 
 _RELEASE_S = 1.5
 """Longest that the system takes to take back what was released."""
@@ -161,14 +165,17 @@ async def _stuck(harness: IngressHarness, moved_bytes: Callable[[], int]) -> Non
 
 @INGRESS.shows(rules.SLOW)
 async def visitors_that_do_not_listen_make_targets_wait(harness: IngressHarness) -> None:
+    expect_at_most("buffered_bytes", harness.buffered_bytes, MOST_BUFFERED_BYTES)
     async with serving(harness) as service:
         service.target.script = service.target.flood
         visitor = await service.visit()
         await visitor.end()
         await until("a flood", lambda: service.target.said_bytes > 0)
         await _stuck(harness, lambda: service.target.said_bytes)
+        expect_bounded("buffered_bytes", harness.buffered_bytes, service.target.said_bytes)
+        await expect_still("quiet_s", harness.quiet_s, lambda: service.target.said_bytes)
         said = service.target.said_bytes
-        assert said <= harness.buffered_bytes, f"{said} bytes were taken that nobody listened to"
+        expect_filled("buffered_bytes", harness.buffered_bytes, said)
 
         async def more() -> None:
             while service.target.said_bytes <= said + harness.buffered_bytes:
@@ -232,7 +239,7 @@ async def what_outlasts_its_time_is_cut_off(harness: IngressHarness) -> None:
         visitor = await service.visit()
         await talk(visitor, b"before")
         service.ingress.drain(_GRACE_S)
-        await service.returned(_GRACE_S + harness.farewell_s + PATIENCE_S)
+        await service.returned(_GRACE_S + _FAREWELL_S + PATIENCE_S)
         assert service.target.running == 0, "a conversation goes on"
         assert service.target.cancelled == 1, "its target was not cancelled"
         await failed("being cut off", lambda: answer(visitor))
@@ -244,7 +251,7 @@ async def cancelled_it_lets_go_of_everything(harness: IngressHarness) -> None:
         visitor = await service.visit()
         await talk(visitor, b"before")
         service.scope.cancel()
-        await service.returned(harness.farewell_s + PATIENCE_S)
+        await service.returned(_FAREWELL_S + PATIENCE_S)
         assert service.target.running == 0, "a conversation goes on"
         successor = harness.ingress(service.ingress.address)
         successor.bind()

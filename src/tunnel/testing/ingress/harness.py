@@ -59,9 +59,6 @@ class IngressHarness(Harness, ABC):
     quiet_s: ClassVar[float] = 0.2
     """Whoever speaks and gets rid of nothing for this long waits."""
 
-    farewell_s: ClassVar[float] = 1.0
-    """Most that cutting conversations off takes after their time is over."""
-
     @abstractmethod
     def ingress(self, address: str | None = None) -> Ingress:
         """A new one.

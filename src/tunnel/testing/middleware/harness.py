@@ -30,22 +30,25 @@ class MiddlewareHarness(Harness):
     """Of its table, as read from a file, with which ``opening`` passes, however often."""
 
     wrong: ClassVar[tuple[tuple[Mapping[str, object], str], ...]] = ()
-    """Options that it refuses, each with the key that is to be named; empty for none."""
+    """Options that it refuses, each with the key that is to be named; empty only where there are no options."""
 
-    remembers: ClassVar[bool] = False
-    """Whether conversations may make a difference to later ones; if not, they are shown to make none."""
+    remembers: ClassVar[Mapping[str, object] | None] = None
+    """Options with which twenty conversations make a difference to a later one, as by failing, which is shown. None:
+    with no options, and they are shown to make none."""
 
     own_fields: ClassVar[frozenset[bytes]] = frozenset()
-    """Fields to which it gives other values each time, in lower case. That they are there is looked at."""
+    """Fields to which it gives other values each time, in lower case, which is shown."""
 
     answer_fields: ClassVar[Headers] = ()
     """Of the answers that targets give in checks."""
 
     buffered_bytes: ClassVar[int] = 0
-    """Most that it holds of what passes, each way, when the other end does not listen."""
+    """Most that it holds of what passes, each way, when the other end does not listen; one way at least it holds a
+    good part of that."""
 
     kept_conversations: ClassVar[int] = 100
-    """Conversations that are over of which it may keep something; what it keeps of more is shown to grow no further."""
+    """Conversations that are over of which it may keep something, 1,000 at most; what it keeps of more is shown to grow
+    no further."""
 
     def make(self, options: Mapping[str, object] | None = None) -> Middleware:
         """A new one.

@@ -64,6 +64,30 @@ async def openings_pass_as_declared(harness: MiddlewareHarness, dialect: Dialect
     assert seen == with_fields(expected, _without_own(harness, opening_fields(expected))), f"the target sees {seen}"
 
 
+@MIDDLEWARE.shows(rules.HEAD)
+async def fields_of_its_own_are_other_ones_each_time(harness: MiddlewareHarness) -> None:
+    shown: set[bytes] = set()
+    for dialect in harness.dialects():
+        scene = Scene(harness, dialect)
+        before = await _own_values(scene)
+        for name, value in (await _own_values(scene)).items():
+            assert before.get(name) != value, f"{dialect.protocol}: {name.decode()} is {value!r} again"
+            shown.add(name)
+    never = harness.own_fields - shown
+    assert not never, f"{b', '.join(sorted(never)).decode()} is said to have other values each time, and is not there"
+
+
+async def _own_values(scene: Scene) -> dict[bytes, bytes]:
+    """The values of its own fields in one conversation, by name."""
+    conversation = scene.whole()
+    await scene.held(conversation)
+    fields = opening_fields(scene.target.streams[-1].head)
+    for payload in conversation.sent[:1]:
+        fields += payload.metadata if isinstance(payload, GrpcFrame) else getattr(payload, "headers", ())
+    pairs = zip(fields[::2], fields[1::2], strict=True)
+    return {name.lower(): value for name, value in pairs if name.lower() in scene.harness.own_fields}
+
+
 @MIDDLEWARE.shows(rules.PEER)
 @each_protocol
 async def whose_conversation_it_is_can_be_seen(harness: MiddlewareHarness, dialect: Dialect) -> None:

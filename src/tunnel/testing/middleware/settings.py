@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tunnel.domain.errors import ConfigurationError
 from tunnel.testing.middleware import rules
 from tunnel.testing.middleware.harness import MiddlewareHarness
@@ -14,6 +16,7 @@ __all__: list[str] = []
 @MIDDLEWARE.shows(rules.SETTINGS)
 async def wrong_options_are_named(harness: MiddlewareHarness) -> None:
     harness.make()
+    assert harness.wrong or not _has_options(harness), "it has options, and none is said to be wrong in any way"
     for options, key in harness.wrong:
         try:
             harness.make(options)
@@ -22,6 +25,11 @@ async def wrong_options_are_named(harness: MiddlewareHarness) -> None:
             assert error.expected, f"of {options} it does not say what was expected"
         else:
             raise AssertionError(f"{options} are taken")
+
+
+def _has_options(harness: MiddlewareHarness) -> bool:
+    shape = getattr(type(harness).kind, "Options", None)
+    return shape is not None and bool(msgspec.structs.fields(shape))
 
 
 @MIDDLEWARE.shows(rules.PROTOCOLS)

@@ -26,9 +26,6 @@ class TargetHarness(Harness, ABC):
     buffered_bytes: ClassVar[int]
     """Most that lies between both ends when one does not listen, buffers of the operating system included."""
 
-    tells_breaks: ClassVar[bool] = True
-    """Whether the peer can tell a visitor that broke off from one that has said everything."""
-
     quiet_s: ClassVar[float] = 0.2
     """Whoever speaks and gets rid of nothing for this long waits."""
 

@@ -7,6 +7,7 @@ from typing import Final
 import anyio
 
 from tunnel.domain.errors import LinkEnd
+from tunnel.testing.declared import MOST_BUFFERED_BYTES, expect_at_most, expect_filled, expect_still
 from tunnel.testing.transport import rules
 from tunnel.testing.transport.clogged import Clogged
 from tunnel.testing.transport.directions import each_way, ordered
@@ -27,15 +28,26 @@ _LOOK_AGAIN_S: Final = 0.001
 @TRANSPORT.shows(rules.BOUND)
 @each_way
 async def sender_waits_for_a_peer_that_does_not_read(harness: TransportHarness, *, from_server: bool) -> None:
+    expect_at_most("buffered_bytes", harness.capabilities.buffered_bytes, MOST_BUFFERED_BYTES)
+    # At once, for all of them wait for the same: that nothing moves any more.
+    async with anyio.create_task_group() as pairs:
+        pairs.start_soon(_waits, harness, from_server)
+        if not from_server:
+            pairs.start_soon(_waits_with_small_frames, harness)
+
+
+async def _waits(harness: TransportHarness, from_server: bool) -> None:
+    known = harness.capabilities
     async with harness.clogged_pair(from_server=from_server) as clogged:
+        await expect_still("quiet_s", known.quiet_s, lambda: clogged.handed_over)
+        expect_filled("buffered_bytes", known.buffered_bytes, clogged.handed_over * clogged.frame_bytes)
         for seq in range(1, clogged.handed_over + 50):
             got = (await clogged.receiver.receive()).seq
             assert got == seq, f"frame {got} arrived instead of {seq} when the peer read again"
         assert not clogged.stopped.is_set(), clogged.end
 
 
-@TRANSPORT.shows(rules.BOUND)
-async def small_frames_are_bounded_too(harness: TransportHarness) -> None:
+async def _waits_with_small_frames(harness: TransportHarness) -> None:
     async with harness.clogged_pair(frame_bytes=4096) as clogged:
         assert not clogged.stopped.is_set(), clogged.end
 

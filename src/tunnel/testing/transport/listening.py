@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import anyio
 
-from tunnel.domain.errors import LinkEnd, ListenError
+from tunnel.domain.envelopes import KIND_OF, Envelope, Error, Frame, Payload, Register
+from tunnel.domain.errors import ErrorCode, LinkEnd, ListenError
 from tunnel.ports.transport import Link
 from tunnel.testing.holdings import Holdings
 from tunnel.testing.transport import rules
@@ -17,6 +18,9 @@ from tunnel.testing.transport.rules import TRANSPORT
 __all__: list[str] = []
 
 _TIMEOUT_S = 0.2
+
+_REFUSALS = (ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN, ErrorCode.SUPERSEDED, ErrorCode.PROTOCOL_ERROR)
+"""Codes of a server that will not have a client, for good; a transport has no word in it."""
 
 
 async def _end_of_connecting(harness: TransportHarness, url: str, *, timeout_s: float) -> LinkEnd:
@@ -40,6 +44,31 @@ async def listener_that_does_not_answer_is_unreachable_in_time(harness: Transpor
         listener.stop()
     assert not scope.cancelled_caught, f"still connects although timeout_s={_TIMEOUT_S} is over"
     expect(end, LinkEnd.UNREACHABLE, when="where a listener is bound and does not serve")
+
+
+@TRANSPORT.shows(rules.REFUSAL)
+async def refusals_are_heard_before_the_end(harness: TransportHarness) -> None:
+    class Refusing(HeldLinks):
+        """Refuses whoever registers, with the code that its credential names."""
+
+        async def proxy(self, link: Link) -> None:
+            (envelope,) = (await link.receive()).envelopes
+            assert isinstance(envelope.payload, Register), f"{envelope.payload!r} arrived in place of a handshake"
+            await link.send(_handshake(Error(envelope.payload.credential, "so it is", "and why")))
+            await link.aclose()
+
+    async with harness.serve(Refusing()) as listener:
+        for code in _REFUSALS:
+            client = await harness.connect(listener)
+            await client.send(_handshake(Register((1,), "client", "group", b"\x01" * 16, code.value)))
+            arrived, _ = await receive_until_end(client)
+            refusal = _handshake(Error(code.value, "so it is", "and why"))
+            assert arrived == [refusal], f"{arrived} arrived of a refusal as {code.value}"
+            await in_time(client.aclose(), "closing")
+
+
+def _handshake(payload: Payload) -> Frame:
+    return Frame((Envelope(0, KIND_OF[type(payload)], payload),))
 
 
 @TRANSPORT.shows(rules.ADDRESS)

@@ -48,6 +48,9 @@ CANCEL_CONNECT: Final = _rule("T-CANCEL-CONNECT", "Cancelling `connect` wherever
 CANCEL_SERVE: Final = _rule("T-CANCEL-SERVE", "Cancelling `serve` ends its links, and gives the address back.")
 NOBODY: Final = _rule("T-NOBODY", "Where nobody listens is unreachable.")
 TIMEOUT: Final = _rule("T-TIMEOUT", "Who does not answer is unreachable when `timeout_s` is over.")
+REFUSAL: Final = _rule(
+    "T-REFUSAL", "Who is refused hears why, by each code that there is for it, before the link ends."
+)
 ADDRESS: Final = _rule("T-ADDRESS", "A taken address is a `ListenError`, and a listener that is stopped gives it back.")
 STOP: Final = _rule("T-STOP", "A listener that is stopped ends its links, takes no others, and returns from `serve`.")
 RETURN: Final = _rule("T-RETURN", "A link whose service returns is closed in order, after what was sent on it.")
