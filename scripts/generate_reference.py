@@ -265,13 +265,15 @@ def _with_actions(name: str, parser: argparse.ArgumentParser) -> Iterator[tuple[
 class _Wide(argparse.HelpFormatter):
     """Breaks lines at the same width wherever it runs."""
 
+    COLUMNS: Final = 100
+
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=100)
+        super().__init__(prog, width=self.COLUMNS)
 
 
 def _options(name: str, parser: argparse.ArgumentParser) -> str:
     shown = parser._get_formatter()
-    shown.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, prefix="")
+    shown.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
     usage = shown.format_help()
     rows = [
         _joined(
@@ -285,8 +287,9 @@ def _options(name: str, parser: argparse.ArgumentParser) -> str:
         if action.help and not isinstance(action, argparse._HelpAction)
     ]
     table = "\n".join(["| | |", "| --- | --- |", *rows]) + "\n\n" if rows else ""
-    reason = "made of the parser by scripts/generate_reference.py"
-    return f"### {name}\n\n<!-- test: skip {reason} -->\n```text\n{usage}```\n\n{table}"
+    # The page's own test types this, and compares.
+    typed = f"COLUMNS={_Wide.COLUMNS + 2} {name} --help | sed -n '1,/^$/p'"
+    return f"### {name}\n\n<!-- test: typed\n{typed}\n-->\n```text\n{usage}```\n\n{table}"
 
 
 PAGES: Final = {"configuration.md": configuration_page, "cli.md": command_line_page}

@@ -7,13 +7,35 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.distribution import ROOT, built, environment_without
 from support.pages.terminal import Terminal, reader_environment
 
 
 @pytest.fixture
-def terminal_in(tmp_path: Path) -> Callable[[Path], Terminal]:
-    """A terminal with the environment that the tests run in."""
-    return lambda directory: Terminal(directory, reader_environment(Path(sys.executable).parent), tmp_path / "state")
+def terminal_in(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Terminal]:
+    """A terminal with the environment that the tests run in, or one that has yet to install the package.
+
+    ``CHECKOUT`` is this tree, for what a page has its reader do there.
+    """
+
+    def terminal(directory: Path, *, installs: bool = False) -> Terminal:
+        if installs:
+            environment = reader_environment(environment_without(tmp_path / "environment")) | {
+                # What pip is asked for is to be found here: the wheel that is released, and what others need of it.
+                "PIP_NO_INDEX": "1",
+                "PIP_FIND_LINKS": str(built(tmp_path_factory)),
+                # Which means that there is none.
+                "PIP_NO_BUILD_ISOLATION": "0",
+                "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                # Most of it is never imported.
+                "PIP_NO_COMPILE": "1",
+            }
+            environment.pop("PYTHONPATH", None)
+        else:
+            environment = reader_environment(Path(sys.executable).parent)
+        return Terminal(directory, environment | {"CHECKOUT": str(ROOT)}, tmp_path / "state")
+
+    return terminal
 
 
 @pytest.fixture

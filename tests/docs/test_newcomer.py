@@ -11,12 +11,13 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
+from support.distribution import packages_besides
 from support.pages.terminal import Terminal, reader_environment
 from support.pages.walk import walk
+from support.pages.walked import NEWCOMERS
 
 ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("TUNNEL_FULL") == "1"
@@ -53,7 +54,7 @@ def strangers_environment(directory: Path) -> dict[str, str]:
     environment.pop("PYTHONPATH", None)
     if not FULL:
         environment |= {
-            "PYTHONPATH": str(beside(directory / "packages")),
+            "PYTHONPATH": str(packages_besides(OWN, directory / "packages")),
             "PIP_NO_INDEX": "1",
             "PIP_NO_DEPS": "1",
             # Which means that there is none.
@@ -62,18 +63,9 @@ def strangers_environment(directory: Path) -> dict[str, str]:
     return environment
 
 
-def beside(directory: Path) -> Path:
-    """A directory with the packages of this environment, but for those that the stranger installs."""
-    directory.mkdir()
-    for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if not path.name.startswith(OWN) and path.suffix != ".pth":
-            (directory / path.name).symlink_to(path)
-    return directory
-
-
 def test_stranger_gets_through_readme_and_tutorial(clone: Path, tmp_path: Path) -> None:
     environment = strangers_environment(tmp_path)
-    for page in ("README.md", "docs/tutorial.md"):
+    for page in NEWCOMERS:
         scratch = tmp_path / Path(page).stem
         scratch.mkdir()
-        walk(ROOT / page, page, Terminal(clone, environment, scratch / "state"), scratch, full=True)
+        walk(ROOT / page, page, Terminal(clone, environment, scratch / "state"), scratch, full=True, brief=not FULL)

@@ -11,22 +11,26 @@ import pytest
 from support.pages.blocks import blocks_of
 from support.pages.terminal import Terminal
 from support.pages.walk import walk
+from support.pages.walked import OTHERS, ROOT
 
 from tunnel.app.cli import main
 
-ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("TUNNEL_FULL") == "1"
-WALKED_BY_A_NEWCOMER = {"docs/tutorial.md"}
-PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if "```" in page.read_text())
 
 
-@pytest.mark.parametrize("name", [page for page in PAGES if page not in WALKED_BY_A_NEWCOMER])
+@pytest.mark.parametrize("name", OTHERS)
 def test_page_does_what_it_shows(
-    name: str, tmp_path: Path, terminal_in: Callable[[Path], Terminal], scratch: Path
+    name: str,
+    tmp_path: Path,
+    terminal_in: Callable[..., Terminal],
+    scratch: Path,
+    measured: Callable[[str], None],
 ) -> None:
     directory = tmp_path / "reader"
     directory.mkdir()
-    walk(ROOT / name, name, terminal_in(directory), scratch, full=FULL)
+    installs = any("pip install" in block.text for block in blocks_of(ROOT / name, name))
+    terminal = terminal_in(directory, installs=installs)
+    walk(ROOT / name, name, terminal, scratch, full=FULL, told=measured)
 
 
 def test_calls_of_the_quick_start_go_past_the_rule_for_everything(

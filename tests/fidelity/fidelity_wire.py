@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import socket
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -198,6 +199,16 @@ class Wire:
             yield
         finally:
             self.within(self._server.reload(before))
+
+    def refuses(self, address: tuple[str, int]) -> None:
+        """Return once nobody listens at ``address`` any more, which listeners that drain tell nobody."""
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(address).close()
+            except ConnectionRefusedError:
+                return
+        raise AssertionError(f"somebody listens at {address}")
 
     @contextmanager
     def frail_client(self) -> Iterator[None]:

@@ -415,4 +415,33 @@ _TARGETS = [
     ),
 ]
 
-VECTORS = [*_LENGTH_AND_CODING, *_CODINGS, *_HIDDEN_CODINGS, *_LENGTHS, *_CHUNKS, *_LINES, *_HOSTS, *_TARGETS]
+# An upgrade ends HTTP for a parser, and its body becomes the next request, though nobody has agreed to it.
+_ASKED = POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+_UPGRADES = [
+    _forwarded("upgrade-length", _ASKED + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED, _post(SMUGGLED)),
+    _forwarded(
+        "upgrade-chunked",
+        _ASKED + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED),
+        _post(SMUGGLED),
+    ),
+    _forwarded(
+        "upgrade-get-with-body",
+        _ASKED.replace(b"POST", b"GET") + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED,
+        (b"GET", b"/", b"kept.test", SMUGGLED),
+    ),
+    _forwarded("upgrade-without-body", _ASKED + b"Content-Length: 0\r\n\r\n", _post(b"")),
+    _refused("upgrade-websocket-post", _ASKED.replace(b"h2c", b"websocket") + b"Content-Length: 3\r\n\r\nabc"),
+    _refused("upgrade-and-both-framings", _ASKED + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+]
+
+VECTORS = [
+    *_LENGTH_AND_CODING,
+    *_CODINGS,
+    *_HIDDEN_CODINGS,
+    *_LENGTHS,
+    *_CHUNKS,
+    *_LINES,
+    *_HOSTS,
+    *_TARGETS,
+    *_UPGRADES,
+]

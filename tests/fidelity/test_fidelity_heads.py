@@ -138,6 +138,21 @@ def test_upgrade_to_anything_but_websocket_is_ignored(wire: Wire, protocol: byte
     assert wire.upstream().head() == told(target=b"/after")
 
 
+@pytest.mark.fidelity("H-UPGRADE")
+def test_body_of_a_request_that_asks_for_an_upgrade_is_forwarded(wire: Wire) -> None:
+    length = b"Content-Length: 5\r\n"
+    visitor = wire.visit(asked(b"Connection: Upgrade\r\nUpgrade: h2c\r\n" + length, method=b"POST") + b"hello")
+    upstream = wire.upstream()
+    assert upstream.head() == told(length.lower(), method=b"POST")
+    assert upstream.take(5) == b"hello"
+    upstream.say(OK)
+    assert visitor.take(len(OK)) == OK
+
+    visitor.say(asked(target=b"/after"))
+
+    assert wire.upstream().head() == told(target=b"/after")
+
+
 @pytest.mark.fidelity("H-HOST")
 @pytest.mark.parametrize("host", [b"APP.Test", b"app.test:8080", b"app.test."])
 def test_host_is_the_visitors(wire: Wire, host: bytes) -> None:

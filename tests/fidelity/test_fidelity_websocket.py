@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import select
-import socket
 
 import pytest
 from fidelity_wire import SECRET, Wire
@@ -465,8 +464,7 @@ def test_listener_that_drains_is_closed_first_and_tells_both_ends_1001_when_its_
     before = visitor.socket.getpeername()
 
     with wire.reloaded(listen=f"127.0.0.1:{unused_port()}"):
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(before)
+        wire.refuses(before)
         visitor.say(frame(TEXT, b"during", masked=True))
         assert hear(upstream, masked=True) == (TEXT, b"during", True)
         upstream.say(frame(TEXT, b"it"))
@@ -475,9 +473,10 @@ def test_listener_that_drains_is_closed_first_and_tells_both_ends_1001_when_its_
         wire.pass_time(DRAIN_S)
         assert hear(visitor)[1][:2] == close(1001)
         assert hear(upstream, masked=True)[1][:2] == close(1001)
-        visitor.say(frame(CLOSE, close(1001), masked=True))
-        upstream.say(frame(CLOSE, close(1001)))
-        assert visitor.rest() == b""
+        # They have half a second to agree, which a busy machine may take.
+        visitor.say_what_is_taken(frame(CLOSE, close(1001), masked=True))
+        upstream.say_what_is_taken(frame(CLOSE, close(1001)))
+        assert visitor.ended() == b""
 
 
 @pytest.mark.fidelity("W-DRAIN")

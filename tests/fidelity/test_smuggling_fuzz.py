@@ -17,6 +17,7 @@ FULL = os.environ.get("TUNNEL_FULL") == "1"
 EXAMPLES = 5_000 if FULL else 200
 
 HOST = b"Host: kept.test\r\n"
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
 VALID = [
     b"GET /a?b=c HTTP/1.1\r\n" + HOST + b"\r\n",
     b"POST /a HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhello",
@@ -24,6 +25,7 @@ VALID = [
     b"PUT /c HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n",
     b"GET http://kept.test/d HTTP/1.1\r\n" + HOST + b"X: y\r\nX: z\r\n\r\n",
     b"DELETE /e HTTP/1.1\r\n" + HOST + b"Connection: X\r\nX: y\r\n\r\n",
+    b"POST /u HTTP/1.1\r\n" + HOST + UPGRADE + b"Content-Length: 5\r\n\r\nhello",
     b"GET /f HTTP/1.0\r\n" + HOST + b"Content-Length: 2\r\n\r\nhi",
 ]
 TELLING = [
@@ -63,6 +65,7 @@ TELLING = [
     *(
         b"Expect: 100-continue\r\n",
         b"Connection: close\r\n",
+        UPGRADE,
         b"GET /g HTTP/1.1\r\n" + HOST + b"\r\n",
         b"/../",
         b"%2e%2e",

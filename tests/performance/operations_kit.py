@@ -11,12 +11,14 @@ import selectors
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import Any
 
+from calls_world import make_calls, start_call_tunnel
 from operations_world import Crossed, connect_visitors, start_tunnel, visit
 
 WARM_UP_REQUESTS = 100
@@ -105,14 +107,26 @@ async def count(transport: str, connections: int, requests: int, directory: Path
     async with AsyncExitStack() as stack:
         address = await start_tunnel(stack, transport, directory, crossed)
         visitors = await connect_visitors(stack, address, connections)
-        await visit(visitors, WARM_UP_REQUESTS)
-        gc.collect()
-        await visit(visitors, requests)
-        garbage = gc.collect()
-        frames, envelopes = crossed.frames, crossed.envelopes
-        with Profile() as profile:
-            await visit(visitors, requests)
-        frames, envelopes = crossed.frames - frames, crossed.envelopes - envelopes
+        return await counted(lambda count: visit(visitors, count), requests, crossed)
+
+
+async def count_calls(callers: int, calls: int, directory: Path) -> Operations:
+    crossed = Crossed()
+    async with AsyncExitStack() as stack:
+        channel = await start_call_tunnel(stack, directory, crossed)
+        return await counted(lambda count: make_calls(channel, callers, count), calls, crossed)
+
+
+async def counted(work: Callable[[int], Awaitable[None]], requests: int, crossed: Crossed) -> Operations:
+    """What one of ``requests`` costs that ``work`` makes, on average."""
+    await work(WARM_UP_REQUESTS)
+    gc.collect()
+    await work(requests)
+    garbage = gc.collect()
+    frames, envelopes = crossed.frames, crossed.envelopes
+    with Profile() as profile:
+        await work(requests)
+    frames, envelopes = crossed.frames - frames, crossed.envelopes - envelopes
     counts = profile.counts
     return Operations(
         tasks=counts["tasks"] / requests,
@@ -128,11 +142,20 @@ async def count(transport: str, connections: int, requests: int, directory: Path
 
 def operations(transport: str, *, connections: int, requests: int, directory: Path) -> Operations:
     """What one request costs, on average over ``requests`` that ``connections`` send at the same time."""
+    return _steadily(lambda: count(transport, connections, requests, directory))
+
+
+def call_operations(*, callers: int, calls: int, directory: Path) -> Operations:
+    """What one unary gRPC call costs over the memory link, on average over ``calls`` that ``callers`` make."""
+    return _steadily(lambda: count_calls(callers, calls, directory))
+
+
+def _steadily(measure: Callable[[], Coroutine[Any, Any, Operations]]) -> Operations:
     enabled = gc.isenabled()
     gc.disable()
     try:
         with asyncio.Runner(loop_factory=SteadyLoop) as runner:
-            return runner.run(count(transport, connections, requests, directory))
+            return runner.run(measure())
     finally:
         if enabled:
             gc.enable()

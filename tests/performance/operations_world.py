@@ -166,6 +166,14 @@ async def start_tunnel(stack: AsyncExitStack, transport: str, directory: Path, c
     stack.callback(upstream.close)
     upstream_address = "{}:{}".format(*upstream.sockets[0].getsockname())
     settings = tunnel.load_server_settings(write_settings(directory, transport, upstream_address))
+    server = await connect_client(stack, transport, directory, crossed, settings)
+    return server.addresses["ingress.http"]
+
+
+async def connect_client(
+    stack: AsyncExitStack, transport: str, directory: Path, crossed: Crossed, settings: tunnel.ServerSettings
+) -> tunnel.Server:
+    """Start a server of these settings, and a client of it whose link is counted."""
     server_container = ServerContainer()
     server_container.clock.override(providers.Singleton(AnyioClock))
     server = await stack.enter_async_context(tunnel.Server(settings, container=server_container))
@@ -177,7 +185,7 @@ async def start_tunnel(stack: AsyncExitStack, transport: str, directory: Path, c
     scheme.override(providers.Object(CountingTransport(scheme(), crossed)))
     client = tunnel.Client(tunnel.load_client_settings(write_client_settings(directory, url)), container=container)
     await (await stack.enter_async_context(client)).ready()
-    return server.addresses["ingress.http"]
+    return server
 
 
 async def visit(visitors: list[Visitor], requests: int) -> None:

@@ -27,6 +27,7 @@ BREACHES = {
     "layers": [
         ("domain/inward.py", "import tunnel.ports.clock", "tunnel.domain.inward -> tunnel.ports.clock"),
         ("ports/inward.py", "import tunnel.adapters.memory", "tunnel.ports.inward -> tunnel.adapters.memory"),
+        ("sockets/inward.py", "import tunnel.adapters.tcp", "tunnel.sockets.inward -> tunnel.adapters.tcp"),
         ("adapters/memory/inward.py", "import tunnel.app", "tunnel.adapters.memory.inward -> tunnel.app"),
         ("outside.py", "", "tunnel.outside"),
     ],

@@ -37,6 +37,15 @@ class ObservedStream(Stream):
         return await self._stream.receive()
 
     async def send(self, payload: SessionPayload) -> None:
+        self._note(payload)
+        await self._stream.send(payload)
+
+    async def conclude(self, *payloads: SessionPayload) -> None:
+        for payload in payloads:
+            self._note(payload)
+        await self._stream.conclude(*payloads)
+
+    def _note(self, payload: SessionPayload) -> None:
         if not self._answered:
             self._answered = True
             if type(payload) is HttpResponse:
@@ -47,7 +56,6 @@ class ObservedStream(Stream):
                 self._on_answer(self.status)
         elif type(payload) is GrpcFrame and payload.end:
             self.status = http_status(payload.status)
-        await self._stream.send(payload)
 
     def reset(self, error: SessionError) -> None:
         self._stream.reset(error)

@@ -60,3 +60,7 @@ class OnDemandStream(SessionStream):
     async def send(self, payload: SessionPayload) -> None:
         self._settled = True
         await super().send(payload)
+
+    async def conclude(self, *payloads: SessionPayload) -> None:
+        self._settled = True
+        await super().conclude(*payloads)

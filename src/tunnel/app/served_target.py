@@ -73,6 +73,14 @@ class _WatchedStream(Stream):
 
     async def send(self, payload: SessionPayload) -> None:
         await self._stream.send(payload)
+        self._note(payload)
+
+    async def conclude(self, *payloads: SessionPayload) -> None:
+        await self._stream.conclude(*payloads)
+        for payload in payloads:
+            self._note(payload)
+
+    def _note(self, payload: SessionPayload) -> None:
         self.sent_bytes += payload.carried_bytes
         if type(payload) is HttpResponse or (type(payload) is GrpcFrame and payload.end):
             self.status = payload.status

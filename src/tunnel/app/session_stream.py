@@ -110,6 +110,17 @@ class SessionStream(Stream):
                 await self._framed(withdraw=first)
             first = False
 
+    async def conclude(self, *payloads: SessionPayload) -> None:
+        session = self._session
+        if session.pending is None and session.offer_last(payloads):
+            self._wake_writer()
+        else:
+            await super().conclude(*payloads)
+
+    def take_end(self) -> SessionPayload | None:
+        """Receive the end, if it has arrived and comes next; else None."""
+        return self._session.take_end()
+
     async def until_reset(self) -> None:
         """Wait for the conversation to be reset, when nothing is left to receive. Cancel it when it need not be known.
 

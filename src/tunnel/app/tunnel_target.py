@@ -7,7 +7,7 @@ import anyio
 from tunnel.app.attempt import Attempt
 from tunnel.app.session_stream import SessionStream
 from tunnel.app.tunnel import Tunnel
-from tunnel.domain.envelopes import HttpResponse, SessionPayload, TcpOpen
+from tunnel.domain.envelopes import GrpcFrame, HttpResponse, SessionPayload, TcpOpen
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.domain.expectation import awaits_permission, is_permission
 from tunnel.domain.mux.pieces import split
@@ -134,13 +134,18 @@ class TunnelTarget(ProxyTarget):
             permission.set()
             payload = await session.receive()
         attempt.answer(payload)
-        await stream.send(payload)
+        # The end of a call comes with its last message, and is best told with it.
+        end = session.take_end() if type(payload) is GrpcFrame else None
+        await (stream.send(payload) if end is None else stream.conclude(payload, end))
         attempt.answered(payload)
+        payload = end or payload
         if permission is not None:
             permission.set()  # what is received after the answer has begun is not asked for any more
         while not payload.end:
             payload = await session.receive()
-            await stream.send(payload)
+            end = session.take_end() if type(payload) is GrpcFrame else None
+            await (stream.send(payload) if end is None else stream.conclude(payload, end))
             attempt.sent_bytes += payload.carried_bytes
+            payload = end or payload
         if type(payload) is not HttpResponse:
             attempt.end(payload)

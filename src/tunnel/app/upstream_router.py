@@ -11,7 +11,7 @@ from tunnel.app.middlewares import KindProvider, Middlewares
 from tunnel.app.upstream import Upstream
 from tunnel.app.upstreams import TargetFactory, Upstreams
 from tunnel.domain.call_head import as_request
-from tunnel.domain.configuration import GroupSnapshot, TargetPolicy
+from tunnel.domain.configuration import GroupSnapshot, TargetPolicy, UpstreamSettings
 from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, TcpOpen
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.random_source import RandomSource
@@ -80,20 +80,28 @@ class UpstreamRouter(ProxyTarget):
             self._middleware.release()
             raise
         self._upstreams = self._pool.by_name
-        self._ways = {id(rule): self._way(rule) for rule in snapshot.rules}
+        ways = [(rule, self._way(rule)) for rule in snapshot.rules]
+        # A rule without ``protocol`` matches all of them, whatever its upstream answers: which is nobody's failure.
+        self._ways = {id(rule): way for rule, way in ways if self._settings_of(rule).requests}
+        self._call_ways = {id(rule): way for rule, way in ways if self._settings_of(rule).calls}
         self._closed = False
 
     async def handle(self, stream: Stream) -> None:
         head = stream.head
+        ways = self._ways
         if type(head) is GrpcFrame:
-            head = as_request(head)
+            head, ways = as_request(head), self._call_ways
         elif type(head) is not HttpRequest:
             await self._named(head).handle(stream)
             return
         rule = self._rules.match(head)
         if rule is None or rule.upstream is None:
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this request")
-        await self._ways[id(rule)].handle(stream)
+        way = ways.get(id(rule))
+        if way is None:
+            answered = "gRPC calls" if ways is self._ways else "HTTP and WebSocket"
+            raise SessionError(ErrorCode.ROUTE_NOT_FOUND, f"what is at this route answers {answered} only")
+        await way.handle(stream)
 
     async def aclose(self) -> None:
         """Close every connection to every target that no other router holds; what runs is cut off. Idempotent.
@@ -106,6 +114,10 @@ class UpstreamRouter(ProxyTarget):
             if not self._closed:
                 self._closed = True
                 stack.push_async_callback(self._middleware.aclose)
+
+    def _settings_of(self, rule: Rule) -> UpstreamSettings:
+        assert rule.upstream is not None
+        return self._upstreams[rule.upstream].settings
 
     def _way(self, rule: Rule) -> ProxyTarget:
         assert rule.upstream is not None

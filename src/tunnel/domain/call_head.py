@@ -58,11 +58,17 @@ class CallHead(NamedTuple):
         """``/pkg.Service/Method``."""
         return f"/{self.service}/{self.method}".encode()
 
-    def frame(self) -> GrpcFrame:
-        """The opening."""
+    def frame(self, timeout_s: float | None = None) -> GrpcFrame:
+        """The opening.
+
+        Args:
+            timeout_s: What is left of the deadline now; None: as it says itself.
+        """
         metadata = self.metadata
-        if self.timeout_s is not None:
-            metadata = (_TIMEOUT, format_timeout(self.timeout_s), *metadata)
+        if timeout_s is None:
+            timeout_s = self.timeout_s
+        if timeout_s is not None:
+            metadata = (_TIMEOUT, format_timeout(timeout_s), *metadata)
         if self.host:
             metadata = (_AUTHORITY, self.host, *metadata)
         if self.message is None:
@@ -76,16 +82,22 @@ class CallHead(NamedTuple):
         Raises:
             SessionError: ``protocol_error``: it opens no call, or its deadline is malformed.
         """
-        whole = frame.type == _WHOLE
-        if not whole and frame.type != _METADATA:
-            raise SessionError(ErrorCode.PROTOCOL_ERROR, "a call was opened by something else than its metadata")
-        metadata = frame.metadata
-        host, timeout_s = b"", None
-        if metadata[:1] == (_AUTHORITY,):
-            host, metadata = metadata[1], metadata[2:]
-        if metadata[:1] == (_TIMEOUT,):
-            timeout_s, metadata = parse_timeout(metadata[1]), metadata[2:]
-        return cls(frame.service, frame.method, metadata, host, timeout_s, frame.data if whole else None)
+        host, timeout_s, metadata = _fields(frame)
+        message = frame.data if frame.type == _WHOLE else None
+        return cls(frame.service, frame.method, metadata, host, timeout_s, message)
+
+
+def _fields(frame: GrpcFrame) -> tuple[bytes, float | None, Headers]:
+    """Host, seconds left, and the caller's own metadata."""
+    if frame.type != _WHOLE and frame.type != _METADATA:
+        raise SessionError(ErrorCode.PROTOCOL_ERROR, "a call was opened by something else than its metadata")
+    metadata = frame.metadata
+    host, timeout_s = b"", None
+    if metadata and metadata[0] == _AUTHORITY:
+        host, metadata = metadata[1], metadata[2:]
+    if metadata and metadata[0] == _TIMEOUT:
+        timeout_s, metadata = parse_timeout(metadata[1]), metadata[2:]
+    return host, timeout_s, metadata
 
 
 def as_request(head: Opening) -> HttpRequest:
@@ -98,8 +110,9 @@ def as_request(head: Opening) -> HttpRequest:
         case HttpRequest():
             return head
         case GrpcFrame():
-            call = CallHead.of(head)
-            return HttpRequest("POST", path=call.path, host=call.host, headers=call.metadata, protocol="grpc")
+            host, _, metadata = _fields(head)
+            path = f"/{head.service}/{head.method}".encode()
+            return HttpRequest("POST", path, host=host, headers=metadata, protocol="grpc")
         case _:
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this conversation")
 

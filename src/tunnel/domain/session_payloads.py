@@ -130,11 +130,10 @@ class GrpcFrame(msgspec.Struct, frozen=True, array_like=True, gc=False, tag_fiel
     def cost(self) -> int:
         return (
             COST_OVERHEAD_BYTES
-            + _text(self.service)
-            + _text(self.method)
+            + (_text(self.service) + _text(self.method) if self.service or self.method else 0)
             + sum(map(len, self.metadata))
             + len(self.data)
-            + _text(self.message)
+            + (_text(self.message) if self.message else 0)
         )
 
 

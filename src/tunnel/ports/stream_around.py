@@ -17,7 +17,7 @@ _DATA = GrpcFrameType.DATA.value
 
 
 class StreamAround(Stream):
-    """Passes everything on. To be inherited from by what changes ``receive`` or ``send``.
+    """Passes everything on. To be inherited from by what changes ``receive`` or ``send``, which sees all that is sent.
 
     Args:
         stream: The conversation.
@@ -87,3 +87,9 @@ class EditedStream(StreamAround):
                 else:
                     payload = replace(payload, metadata=edit(payload.metadata))
         await self.inner.send(payload)
+
+    async def conclude(self, *payloads: SessionPayload) -> None:
+        if self._edit is None:
+            await self.inner.conclude(*payloads)
+        else:
+            await super().conclude(*payloads)

@@ -53,6 +53,20 @@ class Stream(Protocol):
             SessionError: The conversation was reset.
         """
 
+    async def conclude(self, *payloads: SessionPayload) -> None:
+        """Hand over the last envelopes at once: few and small, and the very last has ``end`` set.
+
+        To whom it may concern this says what sending one after the other does; a conversation that crosses a link hands
+        them to it together. They may all be taken without waiting, since nothing follows them. Cancelled: as ``send``,
+        of whichever was under way.
+
+        Raises:
+            SendingStopped: The other end wants no more; receiving goes on.
+            SessionError: The conversation was reset.
+        """
+        for payload in payloads:
+            await self.send(payload)
+
     @abstractmethod
     def reset(self, error: SessionError) -> None:
         """End both directions at once, telling the other end ``error``. Idempotent; the first error wins."""

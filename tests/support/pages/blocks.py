@@ -19,14 +19,19 @@ _FENCE: Final = re.compile(
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
 _REMARK: Final = re.compile(
-    r"<!--\s*test:\s*(?P<verb>\w+)[ ]*(?P<argument>[^\n]*?)\s*(?:\n(?P<body>.*?))?-->", re.DOTALL
+    r"(?<!`)<!--\s*test:\s*(?P<verb>\w+)[ ]*(?P<argument>[^\n]*?)\s*(?:\n(?P<body>.*?))?-->", re.DOTALL
 )
 _TITLE: Final = re.compile(r'title="([^"]+)"')
 
-_WITH_ARGUMENT: Final = {"skip", "stays", "exit", "given"}
-_VERBS: Final = _WITH_ARGUMENT | {"append", "wrong", "full", "interrupted", "output", "said", "before", "typed"}
+_EXCHANGES: Final = {"instead", "briefly"}
+_VERBATIM: Final = _EXCHANGES | {"varies"}
+_WITH_ARGUMENT: Final = {"stays", "exit", "given", "part", "needs", "varies"} | _EXCHANGES
+_VERBS: Final = _WITH_ARGUMENT | {
+    *("append", "wrong", "full", "interrupted", "output", "said", "before", "typed", "terminal", "picture"),
+}
 _COMMANDS: Final = {"sh", "console", "bash"}
 _SETTINGS: Final = {"toml", "yaml"}
+_DRAWN: Final = {"text", "mermaid"}
 
 
 class Claim(Enum):
@@ -44,8 +49,10 @@ class Claim(Enum):
     """What the block before it printed."""
     SAID = auto()
     """What something that goes on running says."""
-    SHOWN = auto()
-    """Not run, for a reason that is given."""
+    PART = auto()
+    """Part of a file that is there: every key is in that file, with the same value."""
+    PICTURE = auto()
+    """Drawn with characters: there is nothing that could be run, and no language that it could be in."""
 
 
 class PageError(AssertionError):
@@ -67,6 +74,8 @@ class Block:
         before: Python that runs before it and is not shown.
         typed: Commands that are typed before it and are not shown, each with what it says when it goes on running;
             the block may be what the last of them prints.
+        instead: What is typed, or saved, in place of what is shown, pair by pair.
+        briefly: The same, unless everything is run at full length.
         claim: What it is.
     """
 
@@ -79,7 +88,9 @@ class Block:
     given: Mapping[str, str] = field(default_factory=dict)
     before: str = ""
     typed: tuple[tuple[str, str], ...] = ()
-    claim: Claim = Claim.SHOWN
+    instead: tuple[tuple[str, str], ...] = ()
+    briefly: tuple[tuple[str, str], ...] = ()
+    claim: Claim
 
     @property
     def where(self) -> str:
@@ -116,6 +127,7 @@ def _block(fence: re.Match[str], between: str, where: str, before: Block | None)
     given: dict[str, str] = {}
     program: str = ""
     typed: list[tuple[str, str]] = []
+    exchanged: dict[str, list[tuple[str, str]]] = {verb: [] for verb in _EXCHANGES}
     for verb, argument, body in _remarks(between, where):
         remarks[verb] = argument
         if verb == "given":
@@ -124,6 +136,8 @@ def _block(fence: re.Match[str], between: str, where: str, before: Block | None)
             program += body
         elif verb == "typed":
             typed.append((argument, body))
+        elif verb in _EXCHANGES:
+            exchanged[verb].append(_exchange(argument, fence["text"], where))
     title = _TITLE.search(fence["info"])
     page, _, line = where.rpartition(":")
     return Block(
@@ -136,6 +150,8 @@ def _block(fence: re.Match[str], between: str, where: str, before: Block | None)
         given=given,
         before=program,
         typed=tuple(typed),
+        instead=tuple(exchanged["instead"]),
+        briefly=tuple(exchanged["briefly"]),
         claim=_claim(fence["language"], title is not None, remarks, where, before),
     )
 
@@ -147,12 +163,25 @@ def _remarks(between: str, where: str) -> Iterator[tuple[str, str, str]]:
             raise PageError(f"{where}: nobody understands {verb!r}; known are {', '.join(sorted(_VERBS))}")
         if verb in _WITH_ARGUMENT and not argument:
             raise PageError(f"{where}: {verb!r} needs something after it")
-        yield verb, argument.strip('"'), textwrap.dedent(remark["body"] or "")
+        yield verb, argument if verb in _VERBATIM else argument.strip('"'), textwrap.dedent(remark["body"] or "")
+
+
+def _exchange(argument: str, shown: str, where: str) -> tuple[str, str]:
+    old, arrow, new = argument.partition(" => ")
+    if not arrow or old not in shown:
+        raise PageError(f"{where}: expected 'SHOWN => TYPED' with something that is shown, not {argument!r}")
+    return old, new
 
 
 def _claim(language: str, titled: bool, remarks: Mapping[str, str], where: str, before: Block | None) -> Claim:
-    if "skip" in remarks:
-        return Claim.SHOWN
+    if "picture" in remarks:
+        if language not in _DRAWN:
+            raise PageError(
+                f"{where}: a picture is of {' or '.join(sorted(_DRAWN))}, not of {language or 'no language'}"
+            )
+        return Claim.PICTURE
+    if "part" in remarks:
+        return Claim.PART
     if "said" in remarks:
         return Claim.SAID
     if "output" in remarks or "interrupted" in remarks:
@@ -170,5 +199,5 @@ def _claim(language: str, titled: bool, remarks: Mapping[str, str], where: str, 
         return Claim.OUTPUT
     raise PageError(
         f"{where}: nothing says what this block of {language or 'no language'} is: give it a title, put it after what "
-        "prints it, or say <!-- test: skip REASON -->"
+        "prints it, or say with <!-- test: typed ... --> what does"
     )

@@ -18,7 +18,9 @@ def filled(text: str, names: MutableMapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda found: names.get(found[0], found[0]), text)
 
 
-def differences(shown: str, lines: Sequence[str], names: MutableMapping[str, str]) -> str | None:
+def differences(
+    shown: str, lines: Sequence[str], names: MutableMapping[str, str], varies: str | None = None
+) -> str | None:
     """Compare what is shown with what was printed.
 
     Every line has to be there, in order, and no others. ``...`` stands for anything within a line, and alone for any
@@ -28,6 +30,7 @@ def differences(shown: str, lines: Sequence[str], names: MutableMapping[str, str
         shown: As on the page.
         lines: As printed.
         names: Values of placeholders; new ones are added.
+        varies: Regular expression of what is another each time, though shown as it was once; None: nothing.
 
     Returns:
         None when they agree; else what does not.
@@ -44,7 +47,7 @@ def differences(shown: str, lines: Sequence[str], names: MutableMapping[str, str
             if at == len(got):
                 return f"not printed: {line!r}\nprinted:\n" + "\n".join(lines)
             at += 1
-            if _agrees(line, got[at - 1], names):
+            if _agrees(line, got[at - 1], names, varies):
                 break
             if not skipping:
                 return f"expected {line!r}\nprinted {got[at - 1]!r}, in:\n" + "\n".join(lines)
@@ -54,10 +57,12 @@ def differences(shown: str, lines: Sequence[str], names: MutableMapping[str, str
     return None
 
 
-def found_in(shown: str, lines: Sequence[str], names: MutableMapping[str, str]) -> str | None:
+def found_in(
+    shown: str, lines: Sequence[str], names: MutableMapping[str, str], varies: str | None = None
+) -> str | None:
     """Look for each line of ``shown`` among ``lines``, anywhere within one; the first that is not there, or None."""
     for line in _trimmed(shown.splitlines()):
-        if not any(_agrees(f"...{line.strip()}...", each, names) for each in lines):
+        if not any(_agrees(f"...{line.strip()}...", each, names, varies) for each in lines):
             return line
     return None
 
@@ -66,12 +71,14 @@ def _trimmed(lines: Sequence[str]) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _agrees(shown: str, printed: str, names: MutableMapping[str, str]) -> bool:
+def _agrees(shown: str, printed: str, names: MutableMapping[str, str], varies: str | None) -> bool:
     groups: dict[str, str] = {}
     pattern, end = "", 0
     text = filled(shown, names)
-    for mark in _MARKS.finditer(text):
-        pattern += re.escape(text[end : mark.start()]) + _piece(mark[0], groups)
+    marks = re.compile(rf"(?P<varying>{varies})|{_MARKS.pattern}") if varies else _MARKS
+    for mark in marks.finditer(text):
+        varying = varies is not None and mark["varying"]
+        pattern += re.escape(text[end : mark.start()]) + (rf"(?:{varies})" if varying else _piece(mark[0], groups))
         end = mark.end()
     found = re.fullmatch(pattern + re.escape(text[end:]), printed)
     if found is None:

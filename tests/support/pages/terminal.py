@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from support.pages.screen import Pipe, Screen
+
 __all__ = ["Running", "Terminal", "reader_environment"]
 
 _HEARD_S: Final = 60.0
@@ -66,9 +68,15 @@ class Terminal:
         self.environment = dict(each.split("=", 1) for each in variables.split("\0") if each)
         return process.returncode, printed.splitlines()
 
-    def start(self, script: str) -> Running:
-        """Type ``script`` in another terminal with the same directory and environment, and go on."""
-        self.running.append(Running(script, self.directory, self.environment, self._heard))
+    def start(self, script: str, *, drawn: bool = False) -> Running:
+        """Type ``script`` in another terminal with the same directory and environment, and go on.
+
+        Args:
+            script: What to type.
+            drawn: Whether it is to take its output for a screen, as it would where a person types.
+        """
+        output = Screen() if drawn else Pipe()
+        self.running.append(Running(script, self.directory, self.environment, self._heard, output))
         return self.running[-1]
 
     def wait_until(self, holds: Callable[[], bool]) -> bool:
@@ -91,7 +99,12 @@ class Running:
     """A command that goes on. What it prints on either output is in ``lines``."""
 
     def __init__(
-        self, script: str, directory: Path, environment: Mapping[str, str], heard: threading.Condition
+        self,
+        script: str,
+        directory: Path,
+        environment: Mapping[str, str],
+        heard: threading.Condition,
+        output: Pipe | Screen,
     ) -> None:
         self.lines: Final[list[str]] = []
         self.ended = False
@@ -100,23 +113,22 @@ class Running:
         self._process: Final = subprocess.Popen(
             ["bash", "-c", script],
             cwd=directory,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            env={**environment, **output.environment, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output.written,
             stderr=subprocess.STDOUT,
-            text=True,
             start_new_session=True,
         )
+        self._output: Final = output
+        output.opened()
         self._reader: Final = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout:
-            for line in self._process.stdout:
-                with self._heard:
-                    self.lines.append(line.rstrip("\n"))
-                    self._heard.notify_all()
+        for line in self._output.lines():
+            with self._heard:
+                self.lines.append(line)
+                self._heard.notify_all()
         with self._heard:
             self.ended = True
             self._heard.notify_all()

@@ -13,6 +13,7 @@ from support.app_kit import FakeStream, FakeUpstream, Recorder, echo
 from tunnel.adapters.clock import AnyioClock
 from tunnel.app.container import ClientContainer
 from tunnel.app.upstream_router import UpstreamRouter
+from tunnel.domain.call_head import CallHead
 from tunnel.domain.configuration import (
     EjectionSettings,
     GroupSnapshot,
@@ -20,7 +21,7 @@ from tunnel.domain.configuration import (
     TargetPolicy,
     UpstreamSettings,
 )
-from tunnel.domain.envelopes import HttpRequest, HttpResponse
+from tunnel.domain.envelopes import HttpRequest, HttpResponse, Opening
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.rules.rule import Rule
 from tunnel.ports.target import Stream
@@ -342,4 +343,26 @@ async def test_every_target_is_closed_even_if_some_cannot_be(lab: Lab) -> None:
     with pytest.raises(RuntimeError, match="stuck"):
         await router.aclose()
     assert lab.made[B][0].closed == 1
+    await router.aclose()
+
+
+CALL = CallHead("s.S", "M", host=b"app.test").frame()
+
+
+@pytest.mark.parametrize(
+    ("target", "head", "only"),
+    [
+        ("grpc://127.0.0.1:1", GET, "gRPC calls"),
+        ("grpcs://127.0.0.1:1", GET, "gRPC calls"),
+        (A, CALL, "HTTP and WebSocket"),
+        ("https://127.0.0.1:1", CALL, "HTTP and WebSocket"),
+    ],
+)
+async def test_what_the_upstream_of_a_route_does_not_answer_has_no_route(
+    lab: Lab, target: str, head: Opening, only: str
+) -> None:
+    router = lab.router(target)
+    with pytest.raises(SessionError, match=f"answers {only} only") as caught:
+        await router.handle(FakeStream(head))
+    assert caught.value.code is ErrorCode.ROUTE_NOT_FOUND
     await router.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import os
 import signal
 import subprocess
@@ -73,6 +74,11 @@ def url_of(server: blocking.Server) -> str:
 
 def visit(server: blocking.Server, path: str = "/", *, host: str = HOST) -> Any:
     return urlopen(Request(f"http://{server.addresses['ingress.http']}{path}", headers={"Host": host}), timeout=20)
+
+
+def test_arguments_are_those_of_the_asynchronous_twin() -> None:
+    own, twin = inspect.signature(blocking.expose), inspect.signature(tunnel.expose)
+    assert list(own.parameters.values()) == list(twin.parameters.values())
 
 
 def test_application_is_reached_by_the_host_that_is_granted(server: blocking.Server) -> None:

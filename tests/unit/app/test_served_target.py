@@ -62,6 +62,14 @@ class Scripted(ProxyTarget):
             raise self._error
 
 
+class Concluding(Scripted):
+    """Hands over all that it is given at once."""
+
+    async def handle(self, stream: Stream) -> None:
+        await stream.receive()
+        await stream.conclude(*self._payloads)
+
+
 async def served(head: Opening, target: Scripted) -> ServedSession:
     """What is told of a conversation, which passes unchanged."""
     told: list[ServedSession] = []
@@ -154,6 +162,12 @@ async def test_failure_after_the_answer_began_keeps_its_status() -> None:
     target = Scripted(HttpResponse(200), error=SessionError(ErrorCode.UPSTREAM_UNREACHABLE))
     session = await served(GET, target)
     assert (session.outcome, session.status) == ("upstream_unreachable", 200)
+
+
+async def test_what_is_handed_over_at_once_is_told_as_if_it_was_not() -> None:
+    payloads = (GrpcFrame(GrpcFrameType.DATA, data=b"xyz"), GrpcFrame(GrpcFrameType.TRAILER, status=5))
+    session = await served(CALL, Concluding(*payloads))
+    assert (session.outcome, session.status, session.sent_bytes) == ("ok", 5, 3)
 
 
 async def test_text_of_visitors_is_cut() -> None:

@@ -11,7 +11,7 @@ from tunnel.adapters.clock import AnyioClock
 from tunnel.adapters.signals.anyio_signal import AnyioSignal
 from tunnel.app.session_stream import SessionStream
 from tunnel.domain.envelopes import BodyChunk
-from tunnel.domain.errors import ErrorCode
+from tunnel.domain.errors import ErrorCode, SendingStopped
 from tunnel.domain.limits import KIB, Limits
 from tunnel.domain.mux.session import Session
 
@@ -111,3 +111,55 @@ async def test_sending_cancelled_amid_its_pieces_resets(sending: Sending) -> Non
     sending.frame()
     assert sending.peer.error is not None
     assert sending.peer.error.code is ErrorCode.CANCELLED
+
+
+# -- the last envelopes
+
+END = BodyChunk(b"last", end=True)
+
+
+@pytest.mark.rule("N8")
+async def test_concluding_waits_for_nothing_and_takes_one_frame(sending: Sending) -> None:
+    with anyio.fail_after(0.1):
+        await sending.stream.conclude(CHUNK, END)
+
+    sending.frame()
+    assert sending.session.pending is None
+    assert sending.arrived() == [CHUNK, END]
+
+
+async def test_concluding_with_more_than_a_chunk_sends_one_after_the_other(sending: Sending) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sending.stream.conclude, LARGE, END)
+        for _ in range(4):
+            await anyio.sleep(1)
+            sending.frame()
+
+    assert b"".join(chunk.data for chunk in sending.arrived() if isinstance(chunk, BodyChunk)) == LARGE.data + END.data
+
+
+async def test_concluding_waits_until_what_was_queued_before_is_framed(sending: Sending) -> None:
+    sending.session.offer(CHUNK)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sending.stream.conclude, BodyChunk(b"second"), END)
+        for _ in range(3):
+            await anyio.sleep(1)
+            sending.frame()
+
+    assert sending.arrived() == [CHUNK, BodyChunk(b"second"), END]
+
+
+async def test_concluding_is_refused_when_the_other_end_wants_no_more(sending: Sending) -> None:
+    sending.peer.stop_receiving("enough")
+    sending.ends.move()
+    with pytest.raises(SendingStopped):
+        await sending.stream.conclude(CHUNK, END)
+
+
+async def test_the_end_is_received_ahead_of_asking_only_when_it_is_there() -> None:
+    receiving = Sending()
+    assert receiving.stream.take_end() is None
+    receiving.peer.offer(END)
+    receiving.ends.move()
+    assert receiving.stream.take_end() == END
+    assert receiving.stream.take_end() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Generator, Sequence
@@ -17,19 +17,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tunnel.adapters.admin.application import AdminApplication
 from tunnel.adapters.admin.endpoint import Endpoint
-from tunnel.adapters.admin.tls import TlsDoor, tls_options
-from tunnel.domain.configuration import AdminSettings, parse_listen
-from tunnel.domain.errors import ListenError
+from tunnel.domain.configuration import AdminSettings
 from tunnel.ports.admin import AdminListener
+from tunnel.sockets.door import Door, open_door
+from tunnel.sockets.listening import address_of, listening_socket
 
 __all__ = ["UvicornAdminListener"]
 
+_logger: Final = logging.getLogger("tunnel.admin")
+
 _MAX_CONNECTIONS: Final = 64
 """Further ones are answered 503: a handful of scrapers, probes and people are all there should be."""
-
-_ACCEPTS_AT_ONCE: Final = 16
-"""Connections that asyncio takes in one go, which it makes of the backlog it is given. Out of file descriptors it logs
-a traceback and sets a timer for each of them, every second: so it is given few, and the socket its backlog again."""
 
 _MAX_HEAD_BYTES: Final = 16 * 1024
 _HEAD_S: Final = 10.0
@@ -70,9 +68,8 @@ class UvicornAdminListener(AdminListener):
 
     def bind(self) -> None:
         if self._socket is None:
-            self._socket = _listening_socket(self._application.settings.listen)
-            host, port = self._socket.getsockname()[:2]
-            self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            self._socket = listening_socket(self._application.settings.listen, backlog_connections=_MAX_CONNECTIONS)
+            self._address = address_of(self._socket)
 
     async def serve(self, started: Callable[[], None]) -> None:
         if self._stopped:
@@ -155,7 +152,6 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                backlog=_ACCEPTS_AT_ONCE,
                 limit_concurrency=_MAX_CONNECTIONS,
                 h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
                 timeout_keep_alive=_KEEPALIVE_S,
@@ -163,7 +159,7 @@ class _Server(uvicorn.Server):
         )
         self._accepting = accepting
         self._leaving = asyncio.Event()
-        self._doors: list[TlsDoor] = []
+        self._doors: list[Door] = []
 
     def leave(self) -> None:
         self.should_exit = True
@@ -175,17 +171,12 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         protocol = partial(_Connection, self.config, self.server_state, {})
-        loop = asyncio.get_running_loop()
-        tls = {} if self._ssl_context is None else tls_options(self._ssl_context)
-        if self._ssl_context is None or os.name == "nt":  # whose event loop tells nothing of sockets
-            self.servers = [
-                await loop.create_server(protocol, sock=each, backlog=self.config.backlog, **tls)
-                for each in sockets or ()
-            ]
-        else:
-            self._doors = [TlsDoor(each, protocol, self._ssl_context) for each in sockets or ()]
-        for each in sockets or ():
-            each.listen(_MAX_CONNECTIONS)
+        self._doors = [
+            await open_door(
+                each, protocol, backlog_connections=_MAX_CONNECTIONS, logger=_logger, ssl_context=self._ssl_context
+            )
+            for each in sockets or ()
+        ]
         self.started = True
         self._accepting()
 
@@ -193,7 +184,8 @@ class _Server(uvicorn.Server):
         await self._leaving.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stop_accepting()
+        for door in self._doors:
+            door.close()
         state = self.server_state
         for connection in list(state.connections):
             connection.shutdown()
@@ -205,10 +197,8 @@ class _Server(uvicorn.Server):
 
     async def cut(self) -> None:
         """Drop every connection, cancel every answer, and wait until they have ended."""
-        self._stop_accepting()
         for door in self._doors:
             await door.cut()
-        await asyncio.sleep(0)  # what was just accepted gets its protocol, and can be found
         state = self.server_state
         for connection in list(state.connections):
             connection.transport.abort()
@@ -218,27 +208,3 @@ class _Server(uvicorn.Server):
         if tasks:
             await asyncio.wait(tasks, timeout=_STOP_S)
         await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop
-
-    def _stop_accepting(self) -> None:
-        for server in (*getattr(self, "servers", ()), *self._doors):
-            server.close()
-
-
-def _listening_socket(listen: str) -> socket.socket:
-    address = parse_listen(listen)
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, _, _, where = min(found, key=lambda info: info[0] != socket.AF_INET)
-        listening = socket.socket(family, kind, socket.IPPROTO_TCP)
-    except OSError as exc:
-        raise ListenError(listen, str(exc)) from exc
-    try:
-        if os.name == "posix":  # elsewhere it lets another process take the address away
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(where)
-        listening.listen(_MAX_CONNECTIONS)
-        listening.setblocking(False)
-    except OSError as exc:
-        listening.close()
-        raise ListenError(listen, str(exc)) from exc
-    return listening

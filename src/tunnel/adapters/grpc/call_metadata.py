@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from tunnel.domain.envelopes import Headers
@@ -18,7 +19,8 @@ __all__ = ["Metadata", "block_of", "metadata_of", "without"]
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
-_KEY: Final = re.compile(rb"[0-9a-z_.-]{1,1024}")
+_KEY: Final = re.compile(rb"[0-9a-z_.-]+")
+_KEY_BYTES: Final = 1024
 _VALUE: Final = re.compile(rb"[\x20-\x7e]*")
 """Source: gRPC over HTTP2, Custom-Metadata."""
 
@@ -31,6 +33,9 @@ _OF_A_CONNECTION: Final = frozenset(b"connection keep-alive proxy-connection tra
 """What HTTP/2 does not have, or has in a field of its own; gRPC's server lets it pass, and a target may refuse the call
 for it or, where it speaks HTTP/1.1 to another, believe it. Source: RFC 9113 sections 8.2.2 and 8.3.1."""
 
+_NAMES: Final = 1024
+"""Keys that are remembered. There are few; what visitors make up drives out the oldest."""
+
 _LEFT_OUT: Final = _LIBRARYS_OWN | _OF_A_CONNECTION
 
 
@@ -41,11 +46,15 @@ def block_of(pairs: Iterable[tuple[str, str | bytes]]) -> Headers:
     )
 
 
-def metadata_of(block: Headers) -> Metadata:
+def metadata_of(block: Headers, wrong: ErrorCode = ErrorCode.PROTOCOL_ERROR) -> Metadata:
     """A block as gRPC sends it, without what the library says by itself or belongs to a connection.
 
+    Args:
+        block: Of a call or of an answer.
+        wrong: The code when gRPC cannot carry it, which is the mistake of whoever said it.
+
     Raises:
-        SessionError: ``protocol_error``: gRPC cannot carry it.
+        SessionError: ``wrong``.
     """
     if not block:
         return ()
@@ -53,11 +62,17 @@ def metadata_of(block: Headers) -> Metadata:
     for key, value in zip(block[::2], block[1::2], strict=True):
         if key in _LEFT_OUT:
             continue
-        binary = key.endswith(b"-bin")
-        if not _KEY.fullmatch(key) or not (binary or _VALUE.fullmatch(value)):
-            raise SessionError(ErrorCode.PROTOCOL_ERROR, "the metadata cannot be carried by gRPC")
-        pairs.append((key.decode("ascii"), value if binary else value.decode("ascii")))
+        name, binary = _name(key) if len(key) <= _KEY_BYTES else ("", False)
+        if not name or not (binary or _VALUE.fullmatch(value)):
+            raise SessionError(wrong, "the metadata cannot be carried by gRPC")
+        pairs.append((name, value if binary else value.decode("ascii")))
     return tuple(pairs)
+
+
+@lru_cache(maxsize=_NAMES)
+def _name(key: bytes) -> tuple[str, bool]:
+    """``key`` as gRPC has it, empty where it can have no such; and whether its values are bytes."""
+    return (key.decode("ascii") if _KEY.fullmatch(key) else ""), key.endswith(b"-bin")
 
 
 def without(block: Headers, keys: frozenset[bytes]) -> Headers:

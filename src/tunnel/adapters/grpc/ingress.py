@@ -22,7 +22,7 @@ from tunnel.adapters.grpc.call_status import ERROR_KEY, FAILURE_STATUS, STATUS_O
 from tunnel.adapters.grpc.ingress_call import NAME, IngressCall
 from tunnel.adapters.grpc.ingress_methods import AnyMethod, metadata_bytes
 from tunnel.adapters.grpc.options import ingress_options
-from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
+from tunnel.adapters.grpc.server_stream import BytesContext, peer_host
 from tunnel.adapters.grpc.standing_server import StandingServer
 from tunnel.adapters.grpc.tls import server_credentials
 from tunnel.domain.call_head import CallHead
@@ -224,9 +224,11 @@ class GrpcIngress(Ingress):
             error = SessionError(ErrorCode.TOO_LARGE, "the metadata are too large")
             await self._refuse(context, error, path=call.path.decode(), request_id=request_id)
             return
+        peer = peer_host(context)
         stream = IngressCall(
             context,
-            self._complete(call, context),
+            self._complete(call, peer),
+            peer=peer,
             max_message_bytes=self._limits.max_message_bytes,
             named=bool(request_id),
         )
@@ -240,6 +242,8 @@ class GrpcIngress(Ingress):
             if waited:
                 await stream.whole()
             failure = await self._handle(stream)
+            if stream.last is not None and failure is None:
+                await stream.write_last()
         except asyncio.CancelledError:
             if not stream.ended_here:
                 raise  # the visitor left
@@ -283,7 +287,7 @@ class GrpcIngress(Ingress):
                     code=error.code.value,
                     status=GRPC_STATUS[error.code],
                     request_id=request_id.decode(),
-                    peer=_host(context),
+                    peer=peer_host(context),
                     method="POST",
                     path=path,
                 )
@@ -296,25 +300,19 @@ class GrpcIngress(Ingress):
         if self._request_ids is None or form == "off":
             return call, b""
         request_id, metadata = self._request_ids.identify(call.metadata, keep=form == "keep")
-        return call._replace(metadata=metadata), request_id
+        return CallHead(call.service, call.method, metadata), request_id
 
-    def _complete(self, call: CallHead, context: BytesContext) -> CallHead:
+    def _complete(self, call: CallHead, peer: str) -> CallHead:
         """Add what this ingress knows of a call: which host it is for, and who makes it."""
-        address = _host(context)
         host = self._settings.host
         metadata = without(call.metadata, _FORWARDED)
-        if address:
-            metadata = (*metadata, b"x-forwarded-for", address.encode())
-        return call._replace(metadata=metadata, host=b"" if host is None else host.encode())
+        if peer:
+            metadata = (*metadata, b"x-forwarded-for", peer.encode())
+        return CallHead(call.service, call.method, metadata, b"" if host is None else host.encode())
 
 
 def _stopping() -> SessionError:
     return SessionError(ErrorCode.PEER_LOST, "the server is shutting down")
-
-
-def _host(context: BytesContext) -> str:
-    """The address of who calls, without port."""
-    return peer_address(context).rpartition(":")[0].strip("[]")
 
 
 def _answer(context: BytesContext, trailer: GrpcFrame, request_id: bytes) -> SessionError | None:

@@ -6,7 +6,8 @@ the target stopped reading for. It reads one message ahead and no more, so that 
 who takes the messages.
 
 A call can be asked to wait for its only message and the end of all, ``whole``, before a target sees it; then they are
-part of its head. And the initial metadata of an answer, where there are none, go with the first message.
+part of its head. And the initial metadata of an answer, where there are none, go with the first message. A message that
+comes with the status is left to the ingress: it is written when the target has returned, as nothing can interrupt then.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
 from tunnel.adapters.grpc.call_metadata import metadata_of, without
-from tunnel.adapters.grpc.server_stream import BytesContext, peer_address
+from tunnel.adapters.grpc.call_waits import cycles, wake
+from tunnel.adapters.grpc.server_stream import BytesContext
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -53,8 +55,12 @@ NAME: Final = frozenset({REQUEST_ID})
 """What an application says of it is left out of the answer to a call that has a name, which comes with the status."""
 
 _CANCEL_CYCLES: Final = 4
-"""Cycles of the event loop by which the news that a visitor has left may lag behind the end of its messages. gRPC shows
-a read of either the same, and both come from one queue of events."""
+"""Cycles of the event loop by which the news that a visitor has left may lag behind the end of its messages, when both
+are in gRPC's queue of events. A read is shown either the same."""
+
+_TOGETHER_S: Final = 0.01
+"""Within which the end behind an only message is taken to have come with it, as unary calls have it. It is read at once
+then, but for what else the event loop does."""
 
 
 class IngressCall(Stream):
@@ -64,15 +70,18 @@ class IngressCall(Stream):
         context: Of gRPC.
         call: What was asked for, but for its deadline.
         max_message_bytes: Largest message of the answer; gRPC sees to those of the request.
+        peer: Address of who asks, without port.
         named: Whether the call has a name.
     """
 
-    def __init__(self, context: BytesContext, call: CallHead, *, max_message_bytes: int, named: bool = False) -> None:
+    def __init__(
+        self, context: BytesContext, call: CallHead, *, max_message_bytes: int, peer: str = "", named: bool = False
+    ) -> None:
         self._context = context
-        self.peer = peer_address(context).rpartition(":")[0].strip("[]")
+        self.peer = peer
         self._call = call
         self._named = named
-        self._frame = call.frame()
+        self._frame: GrpcFrame | None = None
         self._timed = context.time_remaining() is not None
         self._told_s = math.inf  # of the deadline, in ``_frame``
         self._assembly = MessageAssembly(max_message_bytes)
@@ -89,6 +98,8 @@ class IngressCall(Stream):
         self._head_sent: asyncio.Task[None] | None = None
         self.trailer: GrpcFrame | None = None
         """The end of the answer, once it was sent."""
+        self.last: bytes | None = None
+        """The message that came with ``trailer``, to be written by the ingress."""
         self.error: SessionError | None = None
         """Why the call was reset, once it was."""
         self.ended_here = False
@@ -103,8 +114,10 @@ class IngressCall(Stream):
         if self._timed:
             left_s = self._context.time_remaining()
             if self._told_s - left_s >= _TOLD_S:
-                self._frame = self._call._replace(timeout_s=left_s).frame()
+                self._frame = self._call.frame(timeout_s=left_s)
                 self._told_s = left_s
+        if self._frame is None:
+            self._frame = self._call.frame()
         return self._frame
 
     # -- the target's side
@@ -119,7 +132,7 @@ class IngressCall(Stream):
             finally:
                 self._reader = None
         frame, self._arrived = self._arrived, None
-        _wake(self._room)
+        wake(self._room)
         return frame
 
     async def send(self, payload: SessionPayload) -> None:
@@ -145,11 +158,26 @@ class IngressCall(Stream):
         else:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "the answer to a gRPC call is out of order")
 
+    async def conclude(self, *payloads: SessionPayload) -> None:
+        if len(payloads) != 2 or not self._left_to_write(*payloads):
+            await super().conclude(*payloads)
+
+    def _left_to_write(self, payload: SessionPayload, end: SessionPayload) -> bool:
+        """Whether ``payload`` is a message and ``end`` the status, which are written when the target has returned."""
+        if self.error is not None or self.trailer is not None or self._assembly.open:
+            return False
+        if type(payload) is not GrpcFrame or payload.type != _DATA or payload.more:
+            return False
+        if type(end) is not GrpcFrame or end.type != _TRAILER or len(payload.data) > _FIRST_BYTES:
+            return False
+        self.last, self.trailer = self._assembly.add(payload), end
+        return True
+
     def reset(self, error: SessionError) -> None:
         if self.error is not None or self.trailer is not None:
             return
         self.error = error
-        _wake(self._reader)
+        wake(self._reader)
         if self._writer is not None:
             self._writer.cancel()
 
@@ -184,7 +212,7 @@ class IngressCall(Stream):
         """
         loop = asyncio.get_running_loop()
         self._gatherer = loop.create_future()
-        timer = loop.call_later(_WHOLE_S, _wake, self._gatherer)
+        timer = loop.call_later(_WHOLE_S, wake, self._gatherer)
         try:
             await self._gatherer
         finally:
@@ -194,35 +222,41 @@ class IngressCall(Stream):
             if message is not None and not self._whole:
                 self._pass(GrpcFrame(_DATA, data=message))
         if self._whole:
-            self._call = self._call._replace(message=message)
-            self._frame, self._told_s = self._call.frame(), math.inf
+            call = self._call
+            self._call = CallHead(call.service, call.method, call.metadata, call.host, None, message)
+            self._frame, self._told_s = None, math.inf
 
     async def read(self) -> None:
         """Read until the call is over, or the visitor has said everything. In a task of its own, never cancelled."""
-        context = self._context
+        context, now = self._context, asyncio.get_running_loop().time
+        together_until = 0.0
         try:
             while not self._over:
                 message = await context.read()
                 if not isinstance(message, bytes):  # grpc.aio.EOF
+                    if now() > together_until:
+                        # Where it is the visitor's leaving, that news may still be on its way to the queue. gRPC's core
+                        # does one thing after another for a call: whatever is asked for now is told behind it.
+                        await context.read()
                     break
                 self._read += 1
                 if self._gatherer is not None:
                     if self._read == 1 and len(message) <= _WHOLE_BYTES:
                         self._gathered = message
+                        together_until = now() + _TOGETHER_S
                         continue
-                    _wake(self._gatherer)
+                    wake(self._gatherer)
                 await self._taken()
                 self._pass(GrpcFrame(_DATA, data=message))
                 await self._taken()
         except grpc.aio.BaseError:
-            _wake(self._gatherer)
+            wake(self._gatherer)
             return  # the call is over
-        for _ in range(_CANCEL_CYCLES):
-            await asyncio.sleep(0)
+        await cycles(_CANCEL_CYCLES)
         self.single = self._read == 1 and self._head_sent is None and self.trailer is None
         if self._gatherer is not None:
             self._whole = self._gathered is not None
-            _wake(self._gatherer)
+            wake(self._gatherer)
             if self._whole:
                 return
         await self._taken()
@@ -246,6 +280,12 @@ class IngressCall(Stream):
         assert self._task is not None
         self._task.cancel()
 
+    async def write_last(self) -> None:
+        """Write ``last``, with the initial metadata if those were not sent. Nothing but gRPC may cancel this."""
+        assert self.last is not None
+        await self.settle()
+        await _begun(self._context.write(self.last))
+
     async def settle(self) -> None:
         """Return once gRPC is ready to be told the status."""
         if self._head_sent is not None and not self._head_sent.done():
@@ -255,11 +295,11 @@ class IngressCall(Stream):
         """The target is done."""
         self._over = True
         self._arrived = None
-        _wake(self._room)
+        wake(self._room)
 
     def _pass(self, frame: GrpcFrame) -> None:
         self._arrived = frame
-        _wake(self._reader)
+        wake(self._reader)
 
     def _why(self) -> SessionError:
         """The reset's error, afresh: the same exception raised in two tasks would mix their tracebacks."""
@@ -272,8 +312,3 @@ async def _begun(operation: Coroutine[Any, Any, None]) -> None:
         await operation
     except grpc.aio.BaseError:
         return  # the visitor has left, which the next step finds out
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
@@ -37,12 +36,12 @@ class AnyMethod(_Handlers):
         self._serve = serve
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
-        call = _call(handler_call_details)
-        return grpc.stream_stream_rpc_method_handler(partial(_behaviour, self._serve, call))
+        call, serve = _call(handler_call_details), self._serve
 
+        async def behaviour(_: object, context: BytesContext) -> None:
+            await serve(call, context)
 
-async def _behaviour(serve: Serve, call: CallHead | None, _: object, context: BytesContext) -> None:
-    await serve(call, context)
+        return grpc.stream_stream_rpc_method_handler(behaviour)
 
 
 def _call(details: grpc.HandlerCallDetails) -> CallHead | None:

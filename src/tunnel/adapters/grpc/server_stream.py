@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 import grpc.aio
@@ -21,9 +22,12 @@ from tunnel.domain.certificate import Certificate, parse_certificate
 from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import PeerInfo
 
-__all__ = ["BytesContext", "ServerStream", "peer_address", "peer_of"]
+__all__ = ["BytesContext", "ServerStream", "peer_address", "peer_host", "peer_of"]
 
 BytesContext: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+
+_HOSTS: Final = 1024
+"""Callers whose addresses are remembered taken apart; each makes many calls on one connection."""
 
 
 class ServerStream(GrpcStream):
@@ -106,6 +110,16 @@ def peer_address(context: BytesContext) -> str:
     """``host:port`` of who calls; gRPC says ``ipv4:host:port`` or ``ipv6:%5Bhost%5D:port``."""
     _, _, address = unquote(context.peer()).partition(":")
     return address
+
+
+@lru_cache(maxsize=_HOSTS)
+def _host(peer: str) -> str:
+    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
+
+
+def peer_host(context: BytesContext) -> str:
+    """The address of who calls, without port and brackets."""
+    return _host(context.peer())
 
 
 def _certificate(context: BytesContext) -> Certificate | None:

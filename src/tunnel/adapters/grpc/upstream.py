@@ -29,6 +29,10 @@ _DEFAULT_TLS: Final = UpstreamTlsSettings()
 
 _PATH: Final = re.compile(rb"/[\x21-\x7e]+/[\x21-\x2e\x30-\x7e]+")
 
+_LONGEST_S: Final = 27_000 * 3600.0
+"""Of a deadline: what gRPC's core says of longer ones. Some clients say 292 years for none, and gRPC for Python, which
+reckons in nanoseconds since 1970, takes what ends after 2262 for past."""
+
 _TOO_LATE: Final = GrpcFrame(
     GrpcFrameType.TRAILER.value, status=grpc.StatusCode.DEADLINE_EXCEEDED.value[0], message="Deadline Exceeded"
 )
@@ -116,18 +120,19 @@ class GrpcUpstream(UpstreamTarget):
 
         Raises:
             SessionError: ``upstream_unreachable``, ``upstream_timeout``, ``forbidden``; ``too_large``: a message of
-                the request; ``protocol_error``: the conversation is no gRPC call, or cannot be forwarded;
-                ``refused``: closed, and nothing was sent.
+                the request; ``protocol_error``: the conversation is no gRPC call; ``bad_request``: its path or its
+                metadata cannot be forwarded; ``refused``: closed, and nothing was sent.
         """
         head = stream.head
         if type(head) is not GrpcFrame:
             raise SessionError(ErrorCode.PROTOCOL_ERROR, "this upstream answers gRPC calls only")
         call = CallHead.of(head)
-        if not _PATH.fullmatch(call.path):
-            raise SessionError(ErrorCode.PROTOCOL_ERROR, "the call has a malformed path")
-        metadata = metadata_of(call.metadata)
+        path = call.path
+        if not _PATH.fullmatch(path):
+            raise SessionError(ErrorCode.BAD_REQUEST, "the call has a malformed path")
+        metadata = metadata_of(call.metadata, ErrorCode.BAD_REQUEST)
         now = asyncio.get_running_loop().time
-        deadline = None if call.timeout_s is None else now() + call.timeout_s
+        deadline = None if call.timeout_s is None else now() + min(call.timeout_s, _LONGEST_S)
         connection = await self._connector.acquire()
         try:
             left_s = None if deadline is None else deadline - now()
@@ -136,26 +141,26 @@ class GrpcUpstream(UpstreamTarget):
                 return
             if call.message is not None and len(call.message) > self._max_message_bytes:
                 raise SessionError(ErrorCode.TOO_LARGE, f"a message is larger than {self._max_message_bytes} bytes")
-            path = call.path.decode()
+            method = path.decode()
             begun: BytesCall | WholeCall
             if call.message is None:
-                begun = connection.channel.stream_stream(path, None, None)(None, timeout=left_s, metadata=metadata)
+                begun = connection.channel.stream_stream(method, None, None)(None, timeout=left_s, metadata=metadata)
             else:
-                single = connection.channel.unary_stream(path, None, None)
+                single = connection.channel.unary_stream(method, None, None)
                 begun = single(call.message, timeout=left_s, metadata=metadata)
             relayed = UpstreamCall(
                 begun,
                 stream,
                 max_message_bytes=self._max_message_bytes,
                 first_byte_timeout_s=self._first_byte_timeout_s,
-                expect_single=self._answers.single(call.path),
+                expect_single=self._answers.single(path),
                 label=self._target,
             )
             await relayed.relay()
             if relayed.lagged:
-                self._answers.in_vain(call.path)
+                self._answers.in_vain(path)
             elif relayed.messages == 1:
-                self._answers.saw_single(call.path)
+                self._answers.saw_single(path)
         except SendingStopped:
             return
         finally:

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
+from collections.abc import AsyncGenerator
+from typing import Final, NamedTuple, TypeAlias, cast
 
 import grpc
 import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
 from tunnel.adapters.grpc.call_metadata import block_of
+from tunnel.adapters.grpc.call_waits import at_once, stop, wake
 from tunnel.adapters.grpc.client_stream import BytesCall
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, Headers
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -29,8 +30,6 @@ __all__ = ["UpstreamCall", "WholeCall"]
 
 WholeCall: TypeAlias = "grpc.aio.UnaryStreamCall[bytes, bytes]"
 """A call to which its only message was given at once."""
-
-T = TypeVar("T")
 
 _DATA: Final = GrpcFrameType.DATA.value
 _METADATA: Final = GrpcFrameType.METADATA.value
@@ -51,8 +50,8 @@ _HEAD_S: Final = 0.01
 together, but gRPC tells of one after the other."""
 
 _OVER_S: Final = 0.05
-"""How long the status may lag behind the message of an answer that is expected to have no other. They leave the server
-together, but under load it takes gRPC tens of milliseconds to tell of each."""
+"""How long the message of an answer that is expected to have no other may wait for the status, to go with it. They
+leave the server together, but under load it takes gRPC tens of milliseconds to tell of each."""
 
 _LOST: Final = re.compile(
     r"ipv[46]:|unix:|failed to connect|socket closed|connection reset|broken pipe|stream removed|goaway|"
@@ -107,7 +106,10 @@ class UpstreamCall:
         self._settled: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = False
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._unsaid: GrpcFrame | None = None
+        """What says that the answer has begun, until that was said."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Until the answer's beginning is to be told, or its message waits no more for the status."""
         self._head: asyncio.Task[None] | None = None
         call.add_done_callback(self._on_status)
 
@@ -127,13 +129,13 @@ class UpstreamCall:
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()
-            if self._head_timer is not None:
-                self._head_timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             call.cancel()  # without effect on a call that has ended
             if upload is not None:
-                await _stop(upload)
+                await stop(upload)
             if self._head is not None:
-                await _stop(self._head)
+                await stop(self._head)
 
     # -- the request
 
@@ -184,20 +186,27 @@ class UpstreamCall:
         # Of an answer that is nothing but a status gRPC shows empty metadata all the same.
         if self._failure is None and (metadata or not call.done()):
             self._begun()
-            if metadata:
-                await send(GrpcFrame(_METADATA, metadata=metadata))
+            head = GrpcFrame(_METADATA, metadata=metadata)
+            if metadata and not self._expect_single:
+                await send(head)
             else:
-                self._head_timer = asyncio.get_running_loop().call_later(_HEAD_S, self._send_head)
+                self._unsaid = head
+                self._timer = asyncio.get_running_loop().call_later(_HEAD_S, self._late)
         # Not by ``read``, which forgets what has arrived when a status was made up.
         messages = cast("AsyncGenerator[bytes, None]", aiter(call))
+        last: tuple[GrpcFrame, ...] = ()
         try:
             async for message in messages:
                 self.messages += 1
-                if self._head_timer is not None:
-                    await self._head_settled()
-                await send(GrpcFrame(_DATA, data=message))
+                frame = GrpcFrame(_DATA, data=message)
                 if self.messages == 1 and self._expect_single and await self._over_soon():
+                    last = (frame,)
                     await messages.aclose()
+                    break
+                if self._timer is not None:
+                    for before in await self._head_settled():
+                        await send(before)
+                await send(frame)
         except grpc.aio.AioRpcError:
             pass
         except grpc.aio.BaseError as exc:
@@ -205,43 +214,60 @@ class UpstreamCall:
         except asyncio.CancelledError:
             if _this_task_is_cancelled():
                 raise
-        status = await self._ended()
-        if self._failure is not None:
-            raise self._failure
-        if self._is_lost(status):
-            raise self._broken(status.details)
-        await self._head_settled()
-        await send(GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details))
+        await self._ended(last)
+
+    async def _ended(self, last: tuple[GrpcFrame, ...]) -> None:
+        """Tell the status, with ``last``, the message it came right behind, if any."""
+        status = await self._final_status()
+        failure = self._failure
+        if failure is None and self._is_lost(status):
+            failure = self._broken(status.details)
+        if failure is None:
+            end = GrpcFrame(_TRAILER, metadata=status.trailing, status=status.code.value[0], message=status.details)
+            payloads = (*await self._head_settled(), *last, end)
+            await (self._stream.send(end) if len(payloads) == 1 else self._stream.conclude(*payloads))
+            return
+        if last or (self._unsaid is not None and self._unsaid.metadata):
+            for payload in (*await self._head_settled(), *last):
+                await self._stream.send(payload)
+        raise failure
 
     async def _over_soon(self) -> bool:
         """Whether the status comes before long."""
         if self._status is None:
             loop = asyncio.get_running_loop()
-            self._settled = loop.create_future()
-            timer = loop.call_later(_OVER_S, _wake, self._settled)
+            settled = self._settled = loop.create_future()
+            if self._timer is None or self._head is not None:
+                self._timer = loop.call_later(_OVER_S, wake, settled)
             try:
-                await self._settled
+                await settled
             finally:
-                timer.cancel()
                 self._settled = None
         self.lagged = self._status is None
         return not self.lagged
 
-    def _send_head(self) -> None:
-        head = self._stream.send(GrpcFrame(_METADATA))
+    def _late(self) -> None:
+        """Say that the answer has begun; unless its message is here, which is given its own time."""
+        if self._settled is not None:
+            self._timer = asyncio.get_running_loop().call_later(_OVER_S, wake, self._settled)
+            return
+        assert self._unsaid is not None
+        head, self._unsaid = self._stream.send(self._unsaid), None
         self._head = asyncio.create_task(head, name="tunnel grpc upstream call head")
 
-    async def _head_settled(self) -> None:
-        """What comes next says that the answer has begun, unless that is said already."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    async def _head_settled(self) -> tuple[GrpcFrame, ...]:
+        """Initial metadata to be sent ahead of what comes next, which says by itself that the answer has begun."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         head, self._head = self._head, None
         if head is not None:
             try:
                 await head
             finally:
-                await _stop(head)
+                await stop(head)
+        unsaid, self._unsaid = self._unsaid, None
+        return (unsaid,) if unsaid is not None and unsaid.metadata else ()
 
     def _begun(self) -> None:
         self._answered = True
@@ -263,13 +289,13 @@ class UpstreamCall:
         """Note the first status that is not made up. gRPC calls this with each, and then has it at hand."""
         if self._status is not None:
             return
-        code, details = _at_once(call.code()), _at_once(call.details()) or ""
+        code, details = at_once(call.code()), at_once(call.details()) or ""
         if code is grpc.StatusCode.INTERNAL and details == _MADE_UP:
             return
-        self._status = _Status(code, details, block_of(_at_once(call.trailing_metadata()) or ()))
-        _wake(self._settled)
+        self._status = _Status(code, details, block_of(at_once(call.trailing_metadata()) or ()))
+        wake(self._settled)
 
-    async def _ended(self) -> _Status:
+    async def _final_status(self) -> _Status:
         if self._status is None:
             self._settled = asyncio.get_running_loop().create_future()
             try:
@@ -279,35 +305,6 @@ class UpstreamCall:
                 raise self._broken("the call failed without a status") from exc
         assert self._status is not None
         return self._status
-
-
-def _at_once(answer: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns that has nothing to wait for."""
-    try:
-        answer.send(None)
-    except StopIteration as stop:
-        value: T = stop.value
-        return value
-    answer.close()
-    raise AssertionError("gRPC reported a status that it does not have")
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    """Cancel ``task`` and return when it has ended, even when cancelled; that is raised afterwards."""
-    task.cancel()
-    interruption: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as exc:
-            interruption = exc
-    if interruption is not None:
-        raise interruption
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
 
 
 def _this_task_is_cancelled() -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from tunnel.adapters.http.fields import without
+from tunnel.adapters.http.ingress_connection import Connection
 from tunnel.adapters.http.ingress_head import EXPECT_FIELD, Upload
 from tunnel.adapters.http.ingress_response import Framing, ResponseRules
 from tunnel.adapters.http.ingress_service import VisitorStream
@@ -24,7 +24,10 @@ from tunnel.domain.envelopes import BodyChunk, Headers, HttpRequest, HttpRespons
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.problem import problem
 
-__all__ = ["Connection", "Exchange"]
+__all__ = ["DEPARTED", "Exchange"]
+
+DEPARTED: Final = SessionError(ErrorCode.CANCELLED, "the visitor left")
+"""Why nothing more can be said, or comes. What had come before can still be taken."""
 
 _NO_UPLOAD: Final = Upload.NONE
 _ON_DEMAND: Final = Upload.ON_DEMAND
@@ -33,31 +36,6 @@ _OPEN: Final = Framing.OPEN
 
 _JOINED_BYTES: Final = 16 * 1024
 """A chunk up to this size is copied into one piece with its frame: cheaper than handing on three."""
-
-
-class Connection(Protocol):
-    """What an exchange asks of its connection."""
-
-    @property
-    @abstractmethod
-    def writing_paused(self) -> bool:
-        """Whether the visitor is not ready for more."""
-
-    @abstractmethod
-    def write(self, data: bytes) -> None:
-        """Send ``data``, unless the connection is closing."""
-
-    @abstractmethod
-    def write_parts(self, parts: tuple[bytes, ...]) -> None:
-        """Send ``parts`` one after the other, as ``write``."""
-
-    @abstractmethod
-    def read_on(self) -> None:
-        """The exchange took what it had of its body, or waits for some."""
-
-    @abstractmethod
-    def finished(self, exchange: Exchange) -> None:
-        """The response of ``exchange`` is complete."""
 
 
 class Exchange(VisitorStream):
@@ -154,7 +132,7 @@ class Exchange(VisitorStream):
 
     async def receive(self) -> BodyChunk | Trailers:
         while True:
-            if self.error is not None:
+            if self.error is not None and not (self.error is DEPARTED and self._parts):
                 raise self._why()
             if self._parts or self.uploaded:
                 return self._take()

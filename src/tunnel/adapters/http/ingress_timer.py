@@ -4,8 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
+from typing import Final
 
-__all__ = ["Deadline"]
+__all__ = ["Deadline", "Due"]
+
+
+class Due(Enum):
+    """What a connection waits for."""
+
+    NOTHING = "nothing"
+    HEAD = "head"
+    """A head to be complete, or the first to begin."""
+    REQUEST = "request"
+    """Another request to begin."""
+    UPLOAD = "upload"
+    """The target to take what has been read of a body."""
+    END = "end"
+    """The visitor to have sent or dropped what nobody wants, and to have read its answer."""
+
+
+_NOTHING: Final = Due.NOTHING
+"""Members of an enum are slow to look up, and this is in the way of every request."""
 
 
 class Deadline:
@@ -16,24 +36,22 @@ class Deadline:
 
     Args:
         loop: Tells the time.
-        callback: Called without arguments when the time has come.
+        callback: Called with what was due when the time has come, and nothing is due any more.
     """
 
-    __slots__ = ("_at", "_callback", "_handle", "_loop")
+    __slots__ = ("_at", "_callback", "_handle", "_loop", "due")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[Due], None]) -> None:
         self._loop = loop
         self._callback = callback
         self._at: float | None = None
         self._handle: asyncio.TimerHandle | None = None
+        self.due = _NOTHING
+        """What it is for."""
 
-    @property
-    def pending(self) -> bool:
-        """Whether it is set and has not come."""
-        return self._at is not None
-
-    def set(self, delay_s: float) -> None:
-        """Call back ``delay_s`` seconds from now, instead of when it was set to before."""
+    def set(self, due: Due, delay_s: float) -> None:
+        """Call back ``delay_s`` seconds from now, for ``due`` and nothing that it was set for before."""
+        self.due = due
         self._at = at = self._loop.time() + delay_s
         if self._handle is None:
             self._handle = self._loop.call_at(at, self._fire)
@@ -42,7 +60,8 @@ class Deadline:
             self._handle = self._loop.call_at(at, self._fire)
 
     def clear(self) -> None:
-        """Do not call back."""
+        """Do not call back: nothing is due."""
+        self.due = _NOTHING
         self._at = None
 
     def close(self) -> None:
@@ -59,5 +78,6 @@ class Deadline:
         if self._at > self._loop.time():
             self._handle = self._loop.call_at(self._at, self._fire)
             return
-        self._at = None
-        self._callback()
+        due = self.due
+        self.clear()
+        self._callback(due)

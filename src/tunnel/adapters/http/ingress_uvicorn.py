@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import ssl
 from collections.abc import Callable, Generator
@@ -17,12 +16,12 @@ from anyio import CancelScope
 
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
 from tunnel.adapters.http.ingress_service import IngressService
-from tunnel.adapters.http.ingress_tls import TlsDoor, tls_options
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.ingress_websocket import WebSocketVisitor
-from tunnel.domain.errors import ListenError
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
+from tunnel.sockets.door import Door, open_door
+from tunnel.sockets.listening import address_of, listening_socket
 
 __all__ = ["UvicornIngress"]
 
@@ -31,15 +30,8 @@ _logger: Final = logging.getLogger("tunnel.ingress")
 _BACKLOG_CONNECTIONS: Final = 2048
 """Connections the kernel holds ready; uvicorn's own default."""
 
-_ACCEPTS_AT_ONCE: Final = 16
-"""Connections that asyncio takes in one go, which it makes of the backlog it is given. Out of file descriptors it logs
-a traceback and sets a timer for each of them, every second: so it is given few, and the socket its backlog again."""
-
 _KEEPALIVE_S: Final = 5
 """Seconds an idle connection is kept; uvicorn's own default. Pools before us should give up earlier."""
-
-_ACCEPT_ROUNDS: Final = 3
-"""Rounds of the event loop in which a connection that was just accepted gets its protocol, and can be found."""
 
 _RELEASE_S: Final = 5.0
 """Seconds that cancelled targets have to return before ``serve`` gives up on them."""
@@ -49,9 +41,6 @@ _FAREWELL_S: Final = 0.5
 
 _TICK_S: Final = 0.05
 """How often a drain looks whether the last connection has gone."""
-
-_MAX_PORT: Final = 65_535
-"""Checked here, since C libraries wrap larger numbers round."""
 
 _DEFAULTS: Final = IngressSettings()
 
@@ -96,9 +85,8 @@ class UvicornIngress(Ingress):
 
     def bind(self) -> None:
         if self._socket is None:
-            self._socket = _listening_socket(self._listen)
-            host, port = self._socket.getsockname()[:2]
-            self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            self._socket = listening_socket(self._listen, backlog_connections=_BACKLOG_CONNECTIONS)
+            self._address = address_of(self._socket)
 
     async def serve(self, target: ProxyTarget, started: Callable[[], None]) -> None:
         if self._drained:
@@ -151,7 +139,7 @@ class _Server(uvicorn.Server):
         )
         self._accepting = accepting
         self._leaving = asyncio.Event()
-        self._doors: list[TlsDoor] = []
+        self._doors: list[Door] = []
         self._deadline: float | None = None
 
     def drain(self, grace_s: float) -> None:
@@ -160,6 +148,8 @@ class _Server(uvicorn.Server):
         self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
         self.should_exit = True
         self._leaving.set()
+        for door in self._doors:
+            door.close()  # whoever comes from now on is refused, not served by what is leaving
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -169,16 +159,16 @@ class _Server(uvicorn.Server):
         protocol = partial(
             IngressProtocol, self.config, server_state=self.server_state, app_state={}, service=self.service
         )
-        loop = asyncio.get_running_loop()
-        tls = {} if self._ssl_context is None else tls_options(self._ssl_context)
-        if self._ssl_context is None or os.name == "nt":  # whose event loop tells nothing of sockets
-            self.servers = [
-                await loop.create_server(protocol, sock=each, backlog=_ACCEPTS_AT_ONCE, **tls) for each in sockets or ()
-            ]
-        else:
-            self._doors = [TlsDoor(each, protocol, self._ssl_context) for each in sockets or ()]
-        for each in sockets or ():
-            each.listen(_BACKLOG_CONNECTIONS)
+        self._doors = [
+            await open_door(
+                each,
+                protocol,
+                backlog_connections=_BACKLOG_CONNECTIONS,
+                logger=_logger,
+                ssl_context=self._ssl_context,
+            )
+            for each in sockets or ()
+        ]
         self.started = True
         self._accepting()
 
@@ -186,7 +176,8 @@ class _Server(uvicorn.Server):
         await self._leaving.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stop_accepting()
+        for door in self._doors:
+            door.close()  # one that was opened after all was told to leave
         state = self.server_state
         for connection in list(state.connections):
             connection.shutdown()
@@ -210,11 +201,8 @@ class _Server(uvicorn.Server):
 
     async def cut(self) -> None:
         """Drop every connection, cancel every exchange, and wait until they have been released."""
-        self._stop_accepting()
         for door in self._doors:
             await door.cut()
-        for _ in range(_ACCEPT_ROUNDS):
-            await asyncio.sleep(0)
         state = self.server_state
         for connection in list(state.connections):
             connection.transport.abort()
@@ -227,35 +215,7 @@ class _Server(uvicorn.Server):
                 _logger.warning("%d exchanges do not return though they were cancelled", len(stuck))
         await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop
 
-    def _stop_accepting(self) -> None:
-        for server in (*getattr(self, "servers", ()), *self._doors):
-            server.close()
-
 
 async def _no_application(scope: object, receive: object, send: object) -> None:
     """In place of the ASGI application, which our connections have no use for."""
     raise AssertionError("connections of our own call no ASGI application")
-
-
-def _listening_socket(listen: str) -> socket.socket:
-    host, separator, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-    if not separator or not port.isdigit() or int(port) > _MAX_PORT or (":" in host and "[" not in listen):
-        raise ListenError(listen, "expected host:port")
-    try:
-        found = socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-        # With the protocol number given, asyncio sees TCP in accepted sockets and sets TCP_NODELAY on them.
-        listening = socket.socket(family, kind, socket.IPPROTO_TCP)
-    except OSError as exc:
-        raise ListenError(listen, str(exc)) from exc
-    try:
-        if os.name == "posix":  # elsewhere it lets another process take the address away
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(_BACKLOG_CONNECTIONS)
-        listening.setblocking(False)
-    except OSError as exc:
-        listening.close()
-        raise ListenError(listen, str(exc)) from exc
-    return listening

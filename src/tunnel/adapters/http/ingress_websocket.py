@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from tunnel.adapters.http.ingress_exchange import Connection, Exchange
+from tunnel.adapters.http.ingress_connection import Connection
+from tunnel.adapters.http.ingress_exchange import Exchange
 from tunnel.adapters.http.ingress_head import Upload
 from tunnel.adapters.http.ingress_response import checked_acceptance
 from tunnel.adapters.http.ingress_service import IngressService, VisitorStream

@@ -12,23 +12,20 @@ from typing import Final, Self
 from anyio import CancelScope
 
 from tunnel.adapters.tcp.connection import TcpConnection
-from tunnel.adapters.tcp.listening_socket import BACKLOG_CONNECTIONS, address_of, listening_socket
 from tunnel.adapters.tcp.shared import Shared
 from tunnel.adapters.tcp.visit import TcpVisit
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
+from tunnel.sockets.door import Door, open_door
+from tunnel.sockets.listening import address_of, listening_socket
 
 __all__ = ["TcpIngress"]
 
 _logger: Final = logging.getLogger("tunnel.ingress")
 
-_ACCEPTS_AT_ONCE: Final = 16
-"""Connections that asyncio takes in one go, which it makes of the backlog it is given. Out of file descriptors it logs
-a traceback and sets a timer for each of them, every second: so it is given few, and the socket its backlog again."""
-
-_ACCEPT_ROUNDS: Final = 3
-"""Rounds of the event loop in which a connection that was just accepted gets its protocol, and can be found."""
+_BACKLOG_CONNECTIONS: Final = 1024
+"""Connections the kernel holds ready while we are busy; what comes beyond is the visitor's to try again."""
 
 _RELEASE_S: Final = 5.0
 """Seconds that cancelled targets have to return before ``serve`` gives up on them."""
@@ -73,7 +70,7 @@ class TcpIngress(Ingress):
 
     def bind(self) -> None:
         if self._socket is None:
-            self._socket = listening_socket(self._listen)
+            self._socket = listening_socket(self._listen, backlog_connections=_BACKLOG_CONNECTIONS)
             self._address = address_of(self._socket)
 
     async def serve(self, target: ProxyTarget, started: Callable[[], None]) -> None:
@@ -83,25 +80,25 @@ class TcpIngress(Ingress):
         assert self._socket is not None
         self._target = target
         shared = Shared()
-        server: asyncio.Server | None = None
+        door: Door | None = None
         try:
-            server = await asyncio.get_running_loop().create_server(
+            door = await open_door(
+                self._socket,
                 partial(TcpConnection, shared, on_made=self._accept),
-                sock=self._socket,
-                backlog=_ACCEPTS_AT_ONCE,
+                backlog_connections=_BACKLOG_CONNECTIONS,
+                logger=_logger,
             )
-            self._socket.listen(BACKLOG_CONNECTIONS)
             started()
             while not self._drained:
                 await self._news.wait()
-            server.close()
+            door.close()
             await self._left()
         finally:
             self._drained = True
-            if server is not None:
-                server.close()
-            self._socket.close()
             with CancelScope(shield=True):
+                if door is not None:
+                    await door.cut()
+                self._socket.close()
                 await self._cut(shared)
 
     def follow(self, successor: Self) -> None:
@@ -171,8 +168,6 @@ class TcpIngress(Ingress):
 
     async def _cut(self, shared: Shared) -> None:
         """Reset every connection, cancel every target, and wait until they have returned."""
-        for _ in range(_ACCEPT_ROUNDS):
-            await asyncio.sleep(0)
         for visit in self._visits.values():
             visit.cut_off = SessionError(ErrorCode.PEER_LOST, "the server is shutting down")
         for connection in tuple(shared.open):

@@ -19,6 +19,7 @@ from tunnel.domain.certificate import Certificate, parse_certificate
 from tunnel.domain.errors import ListenError
 from tunnel.domain.identity import PeerInfo
 from tunnel.ports.transport import LinkService, Listener
+from tunnel.sockets.door import ACCEPTS_AT_ONCE
 
 __all__ = ["WebSocketListener", "certificate_of"]
 
@@ -27,10 +28,6 @@ HANDSHAKE_S: Final = 10.0
 
 BACKLOG: Final = 512
 """Connections that the operating system holds until they are accepted: a fleet reconnects at once."""
-
-_ACCEPTS_AT_ONCE: Final = 16
-"""Connections that asyncio takes in one go, which it makes of the backlog it is given. Out of file descriptors it logs
-a traceback and sets a timer for each of them, every second: so it is given few, and the socket its backlog again."""
 
 
 class WebSocketListener(Listener):
@@ -75,7 +72,7 @@ class WebSocketListener(Listener):
         server = await serve(
             functools.partial(self._serve_connection, service),
             sock=bound,
-            backlog=_ACCEPTS_AT_ONCE,
+            backlog=ACCEPTS_AT_ONCE,
             **connection_options(),
             **tls_options(self._ssl_context, handshake_s=HANDSHAKE_S),
             open_timeout=HANDSHAKE_S,

@@ -72,6 +72,16 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Whether it takes TCP connections, and nothing else."""
         return bool(self.targets) and is_tcp(self.targets[0])
 
+    @property
+    def calls(self) -> bool:
+        """Whether a target may answer gRPC calls; those of ``http:`` and ``https:`` do not."""
+        return any(not target.startswith(("http:", "https:")) for target in self.targets)
+
+    @property
+    def requests(self) -> bool:
+        """Whether a target may answer requests of HTTP; those of ``grpc:`` and ``grpcs:`` do not."""
+        return any(not target.startswith(("grpc:", "grpcs:")) for target in self.targets)
+
 
 class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[groups.NAME]``.

@@ -28,7 +28,7 @@ from tunnel.domain.envelopes import (
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.limits import MAX_TEXT_CHARS, Limits
 from tunnel.domain.mux.outbound import Outbound
-from tunnel.domain.mux.rate import RateBudget
+from tunnel.domain.mux.reset_rate import reset_budget
 from tunnel.domain.mux.session import Session
 from tunnel.domain.mux.session_table import PeerMistake, SessionTable
 
@@ -39,9 +39,6 @@ TunnelMessage: TypeAlias = ConfigSyncResponse | ConfigApplied | ConfigRejected
 
 _MAX_CREDIT: Final = 1 << 40
 """More credit than any window: a peer that grants this much is broken."""
-
-_RESETS_PER_SECOND: Final = 1000
-"""How often a peer may open sessions only to reset them, lastingly."""
 
 DATA: Final = frozenset(
     {HttpRequest, HttpResponse, BodyChunk, Trailers, GrpcFrame, WebSocketFrame, HeadPart, TcpOpen},
@@ -88,8 +85,7 @@ class Inbox:
     def __init__(self, sessions: SessionTable, outbound: Outbound, local: Limits, now: float) -> None:
         self._sessions = sessions
         self._out = outbound
-        burst = max(local.max_sessions, _RESETS_PER_SECOND)
-        self._resets = RateBudget(burst=burst, per_second=_RESETS_PER_SECOND, now=now)
+        self._resets = reset_budget(local, now)
         self.control: dict[type, Callable[[Envelope, Received, float], None]] = {
             Error: self._on_error,
             WindowUpdate: self._on_window_update,
@@ -131,7 +127,7 @@ class Inbox:
         session = self._known(envelope)
         payload = envelope.payload
         assert isinstance(payload, Error)
-        refused = session is None and self._sessions.given_up(envelope.session_id)
+        refused = session is None and self._sessions.done_with(envelope.session_id)
         if (refused or (session is not None and not session.opened_here)) and not self._resets.spend(now):
             raise PeerMistake("sessions are reset too often")
         if session is None:
@@ -159,7 +155,7 @@ class Inbox:
         payload = envelope.payload
         assert isinstance(payload, StopSending)
         if session is None:
-            self._sessions.given_up(envelope.session_id)
+            self._sessions.done_with(envelope.session_id)
         elif session.peer_stopped(payload.code[:MAX_TEXT_CHARS]):
             self._changed(session, received)
 

@@ -118,8 +118,8 @@ class Multiplexer:
 
         Raises:
             SessionError: ``refused`` when no session may be opened any more or as many are open as the peer takes,
-                ``overloaded`` when the receive budget is used up, ``too_large`` when no frame holds so many header
-                fields. Nothing was sent.
+                ``overloaded`` when the receive budget is used up or too many sessions were reset of late, ``too_large``
+                when no frame holds so many header fields. Nothing was sent.
         """
         if self.state is not _ATTACHED:
             raise SessionError(ErrorCode.REFUSED, "the tunnel takes no new conversations")

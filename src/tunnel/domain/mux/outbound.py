@@ -338,6 +338,8 @@ class Outbound:
     def _frame_pending(self, envelopes: list[Envelope], session: Session) -> None:
         payload = session.pending
         assert payload is not None
+        if session.ahead:
+            envelopes.extend(Envelope(session.id, KIND_OF[type(each)], each) for each in session.ahead)
         session.send_window.credit -= session.pending_cost
         session.framed()
         if type(payload) is HeadPart and not payload.more:

@@ -42,6 +42,10 @@ class SessionHost(Protocol):
         """``session`` has control to frame."""
 
     @abstractmethod
+    def given_up(self) -> None:
+        """A session that this end opened was reset by it, as the peer will learn."""
+
+    @abstractmethod
     def opening_withdrawn(self, session: Session) -> None:
         """``session`` will not be opened after all."""
 
@@ -65,8 +69,9 @@ class SessionOwner(Protocol):
 class Session:
     """One conversation inside a tunnel.
 
-    At most one envelope waits to be framed; what arrived waits in ``inbound``, bounded by the receive window. The
-    first terminal event decides how it ended. ``finish`` must be called once, by whoever handled it.
+    At most one envelope waits to be framed, or the last few together; what arrived waits in ``inbound``, bounded by the
+    receive window. The first terminal event decides how it ended. ``finish`` must be called once, by whoever handled
+    it.
 
     Args:
         host: The multiplexer.
@@ -82,6 +87,7 @@ class Session:
         "_discarding",
         "_host",
         "_inbound",
+        "ahead",
         "announced",
         "control_grant",
         "control_queued",
@@ -137,6 +143,8 @@ class Session:
         self.pending_cost = 0
         self.pending_bytes = 0
         """Most that ``pending`` takes in a frame."""
+        self.ahead: tuple[SessionPayload, ...] = ()
+        """What goes right before ``pending``, which is the end then: in the same frame, and counted with it."""
         self.deficit = 0
         self.in_ring = False
         self.control_queued = False
@@ -168,6 +176,23 @@ class Session:
         self.wait_with(payload, payload.cost if cost is None else cost)
         self._host.data_offered(self)
 
+    def offer_last(self, payloads: tuple[SessionPayload, ...]) -> bool:
+        """Let ``payloads``, of which the last is the end, be framed next and together; False: they are too large.
+
+        Raises:
+            SendingStopped: The peer wants no more.
+            SessionError: The session was reset.
+        """
+        costs = [payload.cost for payload in payloads]
+        cost = sum(costs)
+        size = sum(map(encoded_bound, payloads, costs))
+        if cost > self.send_window.chunk_cost or size > MAX_ENVELOPE_BYTES:
+            return False
+        self.offer(payloads[-1], cost)
+        self.ahead = payloads[:-1]
+        self.pending_bytes = size
+        return True
+
     def withdraw(self) -> bool:
         """Take back what waits to be framed; False when it has been framed already.
 
@@ -176,6 +201,7 @@ class Session:
         if self.pending is None:
             return False
         self.pending = None
+        self.ahead = ()
         if self.state is _UNOPENED:
             self.reset(SessionError(ErrorCode.CANCELLED, "withdrawn before it was opened"))
         return True
@@ -199,6 +225,11 @@ class Session:
     def sending(self) -> bool:
         """Whether this side was handed to a link and has not ended."""
         return self.state is _OPEN or self.state is _REMOTE_ENDED
+
+    def take_end(self) -> SessionPayload | None:
+        """The end, if it has arrived and comes next; else None, and nothing was taken."""
+        inbound = self._inbound
+        return inbound.popleft()[0] if inbound and inbound[0][0].end else None
 
     def take(self, now: float) -> SessionPayload | None:
         """The next envelope that arrived, None when there is none yet. Returns its credit to the peer.
@@ -227,6 +258,8 @@ class Session:
             self.stop_to_send = None
             self.error_to_send = error
             self._host.control_offered(self)
+            if self.opened_here:
+                self._host.given_up()
         self._inbound.clear()
         self.end(error)
 
@@ -291,6 +324,7 @@ class Session:
         payload = self.pending
         assert payload is not None
         self.pending = None
+        self.ahead = ()
         if payload.end:
             self.state = TRANSITIONS[self.state, _LOCAL_END]
             if self.left:
@@ -325,6 +359,7 @@ class Session:
             return False
         self.stopped = SendingStopped(code)
         self.pending = None
+        self.ahead = ()
         self.state = TRANSITIONS[self.state, _LOCAL_END]
         if self.left:
             self._release()
@@ -336,6 +371,7 @@ class Session:
             return False
         self.state = TRANSITIONS[self.state, _RESET]
         self.pending = None
+        self.ahead = ()
         self.error = error
         if self.left:
             self._release()

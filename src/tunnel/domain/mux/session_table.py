@@ -11,6 +11,7 @@ from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.outbound import Outbound
 from tunnel.domain.mux.pacing import LinkPacing
 from tunnel.domain.mux.pieces import HeadLimits, needs_assembly
+from tunnel.domain.mux.reset_rate import ResetCount
 from tunnel.domain.mux.session import Session, SessionHost
 from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
 
@@ -72,6 +73,7 @@ class SessionTable(SessionHost):
         self._unfinished: dict[Session, float] = {}
         """Openings of the peer's with parts to come, and until when these may; the oldest first."""
         self._peer_sessions = 0
+        self._resets = ResetCount(remote)
         self._refused: set[int] = set()
         """Refused sessions that the peer may still believe open."""
         self._refused_until = 0
@@ -102,11 +104,14 @@ class SessionTable(SessionHost):
         """A session of ours, waiting to be opened by ``head`` of ``cost``.
 
         Raises:
-            SessionError: ``refused``: the peer takes no more at once; ``overloaded``: no window left for the answer;
-                ``too_large``: no frame holds so many fields. Nothing was sent.
+            SessionError: ``refused``: the peer takes no more at once; ``overloaded``: no window is left for the answer,
+                or too many were reset of late; ``too_large``: no frame holds so many fields. Nothing was sent.
         """
-        if len(self._sessions) + len(self._unopened) - self._peer_sessions >= self._remote.max_sessions:
+        ours = len(self._sessions) + len(self._unopened) - self._peer_sessions
+        if ours >= self._remote.max_sessions:
             raise SessionError(ErrorCode.REFUSED, "as many conversations are open as the peer takes")
+        if self._resets.count and not self._resets.bears_another(ours, now):
+            raise SessionError(ErrorCode.OVERLOADED, "too many conversations are given up")
         if not self._budget.reserve(self._local.session_window_bytes):
             raise SessionError(ErrorCode.OVERLOADED, "too many conversations at once")
         window = ReceiveWindow(self._local, self._budget, now)
@@ -219,7 +224,7 @@ class SessionTable(SessionHost):
         for session in self._unfinished:
             self._unfinished[session] = now + HEAD_COMPLETION_S
 
-    def given_up(self, session_id: int) -> bool:
+    def done_with(self, session_id: int) -> bool:
         """The peer has done with a session that is gone here; whether it was one that had been refused."""
         if session_id not in self._refused:
             return False
@@ -274,6 +279,9 @@ class SessionTable(SessionHost):
 
     def control_offered(self, session: Session) -> None:
         self._out.control(session)
+
+    def given_up(self) -> None:
+        self._resets.count += 1
 
     def opening_withdrawn(self, session: Session) -> None:
         self._out.withdraw_opening(session)

@@ -56,6 +56,7 @@ class Call(Stream):
         self._more = asyncio.Event()
         self._room = room
         self.sent: list[SessionPayload] = []
+        self.together: list[tuple[SessionPayload, ...]] = []
         self.sending = asyncio.Event()
 
     @property
@@ -77,6 +78,10 @@ class Call(Stream):
         if self._room is not None and len(self.sent) >= self._room:
             await asyncio.Event().wait()
         self.sent.append(payload)
+
+    async def conclude(self, *payloads: SessionPayload) -> None:
+        self.together.append(payloads)
+        await super().conclude(*payloads)
 
     def reset(self, error: SessionError) -> None:
         raise AssertionError("no upstream resets a conversation")

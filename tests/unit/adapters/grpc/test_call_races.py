@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator, Callable
 import grpc
 import grpc.aio
 import pytest
-from call_kit import CLOSE, UNARY, Call, data
-from grpc_kit import run
+from call_kit import CLOSE, UNARY, Call, data, ingress, trailer
+from grpc_kit import eventually, run
 
 from tunnel.adapters.grpc.ingress_call import IngressCall
 from tunnel.adapters.grpc.upstream_call import UpstreamCall
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.ports.target import Stream
 
 MADE_UP = (grpc.StatusCode.INTERNAL, "Internal error from Core", ())
 OWN = (grpc.StatusCode.PERMISSION_DENIED, "not you", (("k", "v"),))
@@ -177,3 +178,52 @@ async def relayed(call: FakeCall, stream: Call) -> None:
         expect_single=False,
         label="grpc://a.test:1",
     ).relay()
+
+
+@pytest.mark.parametrize("gathers", [False, True])
+def test_end_of_messages_is_asked_for_again_unless_it_came_with_the_message(gathers: bool) -> None:
+    """What gRPC's core tells of the visitor's leaving, it tells before it answers the second time."""
+
+    class Reading(FakeContext):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reads = 0
+
+        async def read(self) -> object:
+            self.reads += 1
+            return b"m" if self.reads == 1 else grpc.aio.EOF
+
+    async def scenario() -> None:
+        context = Reading()
+        call = IngressCall(context, UNARY, max_message_bytes=100)  # type: ignore[arg-type]
+        reading = asyncio.create_task(call.read())
+        if gathers:
+            await call.whole()
+            assert call.head.data == b"m"
+        else:
+            assert await call.receive() == data(b"m")
+            assert await call.receive() == CLOSE
+        await reading
+        assert context.reads == (2 if gathers else 3)
+
+    run(scenario)
+
+
+def test_caller_that_leaves_is_never_one_that_has_said_everything() -> None:
+    async def scenario() -> None:
+        async with ingress(_echo) as (listening, target, channel):
+            for _ in range(50):
+                call = channel.stream_stream("/s.S/Talk", None, None)(timeout=30)
+                await call.write(b"m")
+                assert await call.read() == b"m"
+                call.cancel()
+                await eventually(lambda: not listening._calls and not listening._readers)
+        assert [type(each) for each in target.ended] == [asyncio.CancelledError] * 50
+
+    run(scenario)
+
+
+async def _echo(stream: Stream) -> None:
+    while not (payload := await stream.receive()).end:
+        await stream.send(payload)
+    await stream.send(trailer())

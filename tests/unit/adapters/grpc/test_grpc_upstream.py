@@ -248,6 +248,17 @@ def test_answer_that_is_not_taken_stops_the_target() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("timeout_s", [292 * 365 * 86400.0, 99_999_999 * 3600.0])
+def test_deadline_in_centuries_is_none_that_has_passed(timeout_s: float) -> None:
+    async def scenario() -> None:
+        async with upstream_of(CallApp()) as upstream:
+            call = Call(data(b"m"), CLOSE, call=CallHead("s.S", "M", timeout_s=timeout_s))
+            await upstream.handle(call)
+            assert call.messages() == [b"m"]
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [
@@ -255,8 +266,9 @@ def test_answer_that_is_not_taken_stops_the_target() -> None:
         (Call(GrpcFrame(GrpcFrameType.TRAILER)), ErrorCode.PROTOCOL_ERROR),
         (Call(data(b"half", more=True), CLOSE), ErrorCode.PROTOCOL_ERROR),
         (Call(data(b"x" * 1001)), ErrorCode.TOO_LARGE),
-        (Call(call=CallHead("s", "m", (b"BAD", b"1"))), ErrorCode.PROTOCOL_ERROR),
-        (Call(call=CallHead("s/../t", "m \n")), ErrorCode.PROTOCOL_ERROR),
+        (Call(call=CallHead("s", "m", (b"BAD", b"1"))), ErrorCode.BAD_REQUEST),
+        (Call(call=CallHead("s", "m", (b"key", b"\x01"))), ErrorCode.BAD_REQUEST),
+        (Call(call=CallHead("s/../t", "m \n")), ErrorCode.BAD_REQUEST),
     ],
 )
 def test_request_that_is_none_of_a_call_is_refused_and_the_call_cancelled(call: Call, code: ErrorCode) -> None:

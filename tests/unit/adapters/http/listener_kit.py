@@ -16,6 +16,7 @@ from ingress_kit import DEADLINE_S, Target
 
 from tunnel.adapters.http import ingress_protocol
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
+from tunnel.adapters.http.ingress_timer import Due
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
@@ -39,7 +40,7 @@ class HandClock:
         monkeypatch.setattr(ingress_protocol, "Deadline", clock._deadline)
         return clock
 
-    def _deadline(self, _: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> HandDeadline:
+    def _deadline(self, _: asyncio.AbstractEventLoop, callback: Callable[[Due], None]) -> HandDeadline:
         deadline = HandDeadline(self, callback)
         self._deadlines.append(deadline)
         return deadline
@@ -56,23 +57,28 @@ class HandClock:
 class HandDeadline:
     """What a connection has instead of a ``Deadline``."""
 
-    def __init__(self, clock: HandClock, callback: Callable[[], None]) -> None:
+    def __init__(self, clock: HandClock, callback: Callable[[Due], None]) -> None:
         self._clock = clock
         self._callback = callback
         self._at: float | None = None
+        self.due = Due.NOTHING
 
-    def set(self, delay_s: float) -> None:
+    def set(self, due: Due, delay_s: float) -> None:
+        self.due = due
         self._at = self._clock.time() + delay_s
 
     def clear(self) -> None:
+        self.due = Due.NOTHING
         self._at = None
 
-    close = clear
+    def close(self) -> None:
+        self._at = None
 
     def look(self) -> None:
         if self._at is not None and self._at <= self._clock.time():
-            self._at = None
-            self._callback()
+            due = self.due
+            self.clear()
+            self._callback(due)
 
 
 @dataclass

@@ -58,17 +58,20 @@ class ShowingTarget(ProxyTarget):
 
     async def _echo(self, stream: Stream, head: HttpRequest) -> None:
         trailers: tuple[bytes, ...] = ()
-        end = head.end
+        size, end = len(head.body), head.end
         while not end:
             payload = await stream.receive()
             end = payload.end
             if isinstance(payload, Trailers):
                 trailers = payload.headers
+            elif isinstance(payload, BodyChunk):
+                size += len(payload.data)
         shown = {
             "path": head.path.decode(),
             "query": None if head.query is None else head.query.decode(),
             "host": head.host.decode(),
             "names": [name.decode() for name in head.headers[::2]],
+            "size": size,
             "trailers": [part.decode() for part in trailers],
         }
         await stream.send(HttpResponse(200, (), json.dumps(shown).encode(), end=True))

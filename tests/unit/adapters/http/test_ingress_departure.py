@@ -11,8 +11,9 @@ import pytest
 from ingress_kit import DEADLINE_S, Target
 from listener_kit import CHUNKED_POST, GET, HandClock, Visitor, forever, hello, running, tell_path, within
 
-from tunnel.adapters.http import ingress_departure, ingress_protocol
+from tunnel.adapters.http import ingress_departure, ingress_lingering
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
+from tunnel.adapters.http.ingress_timer import Due
 from tunnel.adapters.http.ingress_wire import STATUS_START
 from tunnel.domain.envelopes import BodyChunk, HttpResponse
 from tunnel.ports.target import Stream
@@ -230,7 +231,7 @@ async def test_upload_may_wait_for_ever_where_that_is_configured() -> None:
         await within(target.entered.wait())
         connection = run.connection()
         await full(connection)
-        assert not connection._deadline.pending
+        assert connection._deadline.due is Due.NOTHING
 
 
 async def test_target_that_takes_a_little_now_and_then_keeps_its_upload(clock: HandClock) -> None:
@@ -269,7 +270,7 @@ async def test_answer_that_moves_keeps_an_upload_that_waits(clock: HandClock) ->
 
 
 async def test_slow_reader_of_a_large_answer_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingress_protocol, "_LINGER_QUIET_S", 0.01)
+    monkeypatch.setattr(ingress_lingering, "_LINGER_QUIET_S", 0.01)
     size = 8 * 2**20
 
     async def script(stream: Stream) -> None:

@@ -267,7 +267,7 @@ async def test_body_that_comes_unasked_is_not_asked_for() -> None:
         await within(target.entered.wait())
         visitor.say(b"abc")
         connection = run.connection()
-        await until(lambda: connection._running is not None and connection._running.uploaded)
+        await until(lambda: connection._pipeline.running is not None and connection._pipeline.running.uploaded)
         proceed.set()
         assert (await visitor.head())[0] == 200
     assert received == [BodyChunk(b"abc", end=True)]
@@ -303,7 +303,7 @@ async def test_body_behind_a_slow_request_is_whole() -> None:
     async with running(script) as run:
         visitor = await run.visitor()
         visitor.say(GET + b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 6\r\n\r\none")
-        await until(lambda: run.connections() and run.connection()._waiting)
+        await until(lambda: run.connections() and run.connection()._pipeline.waiting)
         proceed.set()
         assert (await visitor.response())[0] == 200
         visitor.say(b"two")

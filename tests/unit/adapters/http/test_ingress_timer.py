@@ -4,7 +4,7 @@ import asyncio
 
 from support.virtual_loop import VirtualLoop
 
-from tunnel.adapters.http.ingress_timer import Deadline
+from tunnel.adapters.http.ingress_timer import Deadline, Due
 
 
 class Calls(VirtualLoop):
@@ -23,53 +23,53 @@ def run(scenario):
     loop = Calls()
     try:
         fired = []
-        deadline = Deadline(loop, lambda: fired.append(loop.time()))
+        deadline = Deadline(loop, lambda due: fired.append((due, loop.time())))
         start = loop.time()
         loop.run_until_complete(scenario(loop, deadline))
-        return [round(at - start, 6) for at in fired], loop.asked
+        return [(due, round(at - start, 6)) for due, at in fired], loop.asked
     finally:
         loop.close()
 
 
 def test_deadline_calls_back_once():
     async def scenario(loop, deadline):
-        deadline.set(5)
-        assert deadline.pending
+        deadline.set(Due.HEAD, 5)
+        assert deadline.due is Due.HEAD
         await asyncio.sleep(20)
-        assert not deadline.pending
+        assert deadline.due is Due.NOTHING
 
-    assert run(scenario)[0] == [5]
+    assert run(scenario)[0] == [(Due.HEAD, 5)]
 
 
 def test_moving_it_away_costs_no_timer():
     async def scenario(loop, deadline):
         for _ in range(1000):
-            deadline.set(5)
+            deadline.set(Due.HEAD, 5)
             deadline.clear()
-            deadline.set(6)
+            deadline.set(Due.END, 6)
         asked.append(loop.asked)
         await asyncio.sleep(20)
 
     asked = []
-    assert run(scenario)[0] == [6]
+    assert run(scenario)[0] == [(Due.END, 6)]
     assert asked == [1]
 
 
 def test_bringing_it_forward_does():
     async def scenario(loop, deadline):
-        deadline.set(5)
-        deadline.set(1)
+        deadline.set(Due.HEAD, 5)
+        deadline.set(Due.HEAD, 1)
         await asyncio.sleep(20)
 
-    assert run(scenario)[0] == [1]
+    assert run(scenario)[0] == [(Due.HEAD, 1)]
 
 
 def test_cleared_and_closed_deadlines_do_not_call_back():
     async def scenario(loop, deadline):
-        deadline.set(5)
+        deadline.set(Due.HEAD, 5)
         deadline.clear()
         await asyncio.sleep(20)
-        deadline.set(5)
+        deadline.set(Due.HEAD, 5)
         deadline.close()
         await asyncio.sleep(20)
 

@@ -15,7 +15,7 @@ import pytest
 from ingress_kit import DEADLINE_S, Target
 from listener_kit import CHUNKED_POST, GET, HandClock, echo, forever, hello, running, tell_path, within
 
-from tunnel.adapters.http import ingress_departure, ingress_protocol, ingress_uvicorn
+from tunnel.adapters.http import ingress_departure, ingress_lingering, ingress_pipeline, ingress_uvicorn
 from tunnel.adapters.http.ingress_protocol import IngressProtocol
 from tunnel.adapters.http.ingress_types import IngressSettings
 from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
@@ -74,7 +74,7 @@ async def test_pipeline_has_an_end() -> None:
     async with running(script) as run:
         visitor = await run.visitor(limit=2**20)
         visitor.say(b"".join(b"GET /%d HTTP/1.1\r\nHost: a.test\r\n\r\n" % number for number in range(1000)))
-        served = ingress_protocol._MAX_WAITING
+        served = ingress_pipeline.MAX_WAITING
         for number in range(served):
             assert (await visitor.response())[2] == b"/%d" % number
         with contextlib.suppress(ConnectionResetError):  # closing with input unread resets
@@ -83,7 +83,7 @@ async def test_pipeline_has_an_end() -> None:
 
 
 async def test_pipelining_in_step_with_the_answers_goes_on_for_ever() -> None:
-    window = ingress_protocol._MAX_WAITING // 2
+    window = ingress_pipeline.MAX_WAITING // 2
     async with running(tell_path) as run:
         visitor = await run.visitor()
         for number in range(window):
@@ -303,7 +303,7 @@ async def test_visitor_still_uploading_gets_the_early_answer() -> None:
 
 
 async def test_unwanted_upload_is_not_taken_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingress_protocol, "_LINGER_S", 0.0)
+    monkeypatch.setattr(ingress_lingering, "_LINGER_S", 0.0)
     async with running(hello) as run:
         visitor = await run.visitor()
         visitor.say(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\n")
@@ -739,6 +739,14 @@ async def test_drain_lets_exchanges_finish_and_accepts_no_more() -> None:
         status, headers, body = await busy.response()
         assert (status, headers[b"connection"], body) == (200, b"close", b"hello")
         await run.served()
+
+
+async def test_nobody_is_accepted_from_the_moment_it_is_drained() -> None:
+    async with running(hello) as run:
+        host, _, port = run.ingress.address.rpartition(":")
+        run.ingress.drain(DEADLINE_S)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)))  # at once: the event loop has no turn in between
 
 
 async def test_what_does_not_finish_in_its_grace_is_cut() -> None:

@@ -241,6 +241,12 @@ def unread_body(server: Server) -> bool:
         return (answer.status, answer.end_of(visitor)) == (200, "closed")
 
 
+def body_of_an_upgrade(server: Server) -> bool:
+    head = b"POST / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\n"
+    answer = server.ask(head + b"abc")
+    return answer.status == 200 and answer.shown["size"] == 3
+
+
 def half_closed(server: Server) -> bool:
     with server.connect() as visitor:
         visitor.sendall(GET % b"/slow")
@@ -338,6 +344,7 @@ CHECKS: dict[str, Callable[[Server], bool]] = {
     "A head without end is `431`": endless_head,
     "100 Continue is sent only when the application reads": expectation,
     "A connection with unread body is closed": unread_body,
+    "A body comes through with an upgrade that is ignored": body_of_an_upgrade,
     "A visitor that ends its input gets its answer": half_closed,
     "A visitor that leaves cancels the target within a second": departed,
     "WebSocket messages and subprotocols pass": websocket_echo,

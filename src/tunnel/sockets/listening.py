@@ -1,33 +1,36 @@
-"""A socket to accept connections on."""
+"""Sockets that connections come in at."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import Final
 
 from tunnel.domain.configuration.addresses import authority, parse_listen
 from tunnel.domain.errors import ConfigurationError, ListenError
 
-__all__ = ["BACKLOG_CONNECTIONS", "address_of", "listening_socket"]
-
-BACKLOG_CONNECTIONS: Final = 1024
-"""Connections the kernel holds ready while we are busy; what comes beyond is the visitor's to try again."""
+__all__ = ["address_of", "listening_socket"]
 
 
-def listening_socket(listen: str) -> socket.socket:
+def listening_socket(listen: str, *, backlog_connections: int) -> socket.socket:
     """Bind and listen.
 
     Args:
-        listen: ``HOST:PORT``; of a name's addresses one is taken, IPv4 first.
+        listen: ``HOST:PORT``; ``[::1]:80`` for IPv6, port 0 for any free one, no host for all addresses. Of a name's
+            addresses one is taken, IPv4 first.
+        backlog_connections: Connections that the kernel holds until they are accepted.
+
+    Returns:
+        The socket, which does not block.
 
     Raises:
-        ListenError: The address cannot be had.
+        ListenError: This is no such address, or it cannot be had.
     """
     try:
-        host, port = parse_listen(listen)
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        anywhere = listen[:1] == ":"
+        host, port = parse_listen(f"localhost{listen}" if anywhere else listen)
+        found = socket.getaddrinfo(None if anywhere else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+        # With the protocol number given, asyncio sees TCP in accepted sockets and sets TCP_NODELAY on them.
         listening = socket.socket(family, kind, socket.IPPROTO_TCP)
     except (ConfigurationError, OSError) as exc:
         raise ListenError(listen, str(exc)) from exc
@@ -35,7 +38,7 @@ def listening_socket(listen: str) -> socket.socket:
         if os.name == "posix":  # elsewhere it lets another process take the address away
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(BACKLOG_CONNECTIONS)
+        listening.listen(backlog_connections)
         listening.setblocking(False)
     except OSError as exc:
         listening.close()

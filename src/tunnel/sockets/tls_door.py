@@ -1,4 +1,4 @@
-"""Where visitors of the HTTP ingress come in, if it speaks TLS.
+"""Where connections come in that shake hands in TLS first.
 
 The servers of asyncio and uvloop do not tell which connections they accepted while these shake hands, and closing them
 leaves such connections open until their deadline. So those that come for TLS are accepted here.
@@ -19,8 +19,6 @@ from typing import Any, Final
 
 __all__ = ["TlsDoor", "tls_options"]
 
-_logger: Final = logging.getLogger("tunnel.ingress")
-
 _HANDSHAKE_S: Final = 10.0
 _SHUTDOWN_S: Final = 1.0
 """How long a visitor may take to say goodbye in TLS; the answer has gone out before."""
@@ -36,14 +34,21 @@ class TlsDoor:
         listening: Where they come in; does not block. Closed with the door.
         protocol: Makes the protocol of a connection.
         context: Of the listener.
+        logger: Is told when connections cannot be accepted.
     """
 
     def __init__(
-        self, listening: socket.socket, protocol: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext
+        self,
+        listening: socket.socket,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        context: ssl.SSLContext,
+        *,
+        logger: logging.Logger,
     ) -> None:
         self._listening = listening
         self._protocol = protocol
         self._context = context
+        self._logger = logger
         self._shaking: set[asyncio.Task[None]] = set()
         self._again: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -75,7 +80,7 @@ class TlsDoor:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as exc:
-            _logger.warning("connections are not accepted: %s", exc)
+            self._logger.warning("connections are not accepted: %s", exc)
             self._loop.remove_reader(self._listening)
             self._again = self._loop.call_later(_RETRY_S, self._loop.add_reader, self._listening, self._accept)
             return
@@ -88,7 +93,7 @@ class TlsDoor:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection, **tls_options(self._context))
         except OSError as exc:
-            _logger.debug("a handshake failed: %s", exc)
+            self._logger.debug("a handshake failed: %s", exc)
 
 
 def tls_options(context: ssl.SSLContext) -> dict[str, Any]:
