@@ -116,6 +116,10 @@ class _Talker(asyncio.Protocol):
         self._open(accepted=False)
         self._end(failed=True)
 
+    def abort(self) -> None:
+        """Close the connection at once, whatever it has come to."""
+        self._transport.abort()
+
     def _send(self) -> None:
         self._sent_at = time.perf_counter()
         self._transport.write(self._conversation.message)
@@ -153,9 +157,38 @@ def run_echoes(lane: Lane, meter: Meter, *, entrance: str, connections: int, sec
 async def _run(
     entrance: Entrance, conversation: Conversation, meter: Meter, *, connections: int, seconds: float
 ) -> Result:
-    host, _, port = entrance.address.rpartition(":")
     latencies_s: list[float] = []
     talkers: list[_Talker] = []
+    try:
+        await _open_all(talkers, conversation, latencies_s, entrance, connections=connections)
+        with meter:
+            until = time.perf_counter() + seconds
+            for talker in talkers:
+                talker.talk(until)
+            ended, late = await asyncio.wait([talker.ended for talker in talkers], timeout=seconds + _TIMEOUT_S)
+    finally:
+        # One that was refused, or is late, is open still, and its event loop is closed next.
+        for talker in talkers:
+            talker.abort()
+    return Result(
+        done=len(latencies_s),
+        elapsed_s=meter.elapsed_s,
+        p50_ms=percentile(latencies_s, 50) * _MS_PER_S,
+        p99_ms=percentile(latencies_s, 99) * _MS_PER_S,
+        failed=len(late) + sum(future.result() for future in ended),
+    )
+
+
+async def _open_all(
+    talkers: list[_Talker],
+    conversation: Conversation,
+    latencies_s: list[float],
+    entrance: Entrance,
+    *,
+    connections: int,
+) -> None:
+    """Open connections one after another; each is in ``talkers`` as soon as there is something to close."""
+    host, _, port = entrance.address.rpartition(":")
     try:
         for _ in range(connections):
             _, talker = await asyncio.get_running_loop().create_connection(
@@ -165,15 +198,3 @@ async def _run(
             await asyncio.wait_for(talker.opened, _OPEN_S)
     except (OSError, TimeoutError) as exc:
         raise Failed(f"{entrance.address}: {exc!r}") from exc
-    with meter:
-        until = time.perf_counter() + seconds
-        for talker in talkers:
-            talker.talk(until)
-        ended, late = await asyncio.wait([talker.ended for talker in talkers], timeout=seconds + _TIMEOUT_S)
-    return Result(
-        done=len(latencies_s),
-        elapsed_s=meter.elapsed_s,
-        p50_ms=percentile(latencies_s, 50) * _MS_PER_S,
-        p99_ms=percentile(latencies_s, 99) * _MS_PER_S,
-        failed=len(late) + sum(future.result() for future in ended),
-    )

@@ -23,6 +23,7 @@ from bench.processes import Failed
 from bench.websocket_frames import acceptance, frame
 
 TURN_S = 0.05
+STAYS_S = 10
 
 
 @pytest.fixture
@@ -31,13 +32,19 @@ def lane(processes, upstreams) -> Lane:
 
 
 @contextmanager
-def lane_to(answer: bytes) -> Iterator[Lane]:
-    """Leads to a server that answers the first words of every connection with ``answer``, and closes it."""
+def lane_to(answer: bytes, *, stays: bool = False) -> Iterator[Lane]:
+    """Leads to a server that answers the first words of every connection with ``answer``, and closes it.
+
+    Where it ``stays``, it waits until the other side has closed.
+    """
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(1 << 16)
             self.request.sendall(answer)
+            self.request.settimeout(STAYS_S)
+            while stays and self.request.recv(1 << 16):
+                pass
 
     class Server(socketserver.ThreadingTCPServer):
         request_queue_size = 100
@@ -85,8 +92,9 @@ def test_messages_come_back_on_every_connection(lane, entrance):
     assert 0 < result.p50_ms <= result.p99_ms
 
 
-def test_handshake_that_is_refused_fails():
-    with lane_to(b"HTTP/1.1 503 No\r\n\r\n") as lane, pytest.raises(Failed):
+@pytest.mark.parametrize("stays", [False, True])
+def test_handshake_that_is_refused_fails_and_leaves_no_connection(stays):
+    with lane_to(b"HTTP/1.1 503 No\r\n\r\n", stays=stays) as lane, pytest.raises(Failed):
         run_echoes(lane, Meter({}), entrance="websockets", connections=1, seconds=TURN_S)
 
 
