@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 
-from support.sockets import SocketHarness
-
 from tunnel.adapters.grpc.listener import GrpcListener
 from tunnel.adapters.grpc.transport import GrpcTransport
 from tunnel.testing.contract import EXAMPLES
-from tunnel.testing.transport import TransportCapabilities, TransportContract
+from tunnel.testing.transport import SocketHarness, TransportCapabilities, TransportContract
 
 FULL = os.environ.get("TUNNEL_FULL") == "1"
 

@@ -10,14 +10,13 @@ from tempfile import TemporaryDirectory
 import pytest
 from support.certificates import Authority
 from support.ingress_listeners import LinksOnIngress, LinksOnUvicorn
-from support.sockets import SocketHarness
 
 from tunnel.adapters.tls.client import OpensslClientTls
 from tunnel.adapters.tls.listener import OpensslListenerTls
 from tunnel.adapters.websocket.transport import WebSocketTransport
 from tunnel.domain.link_entry import LINK_PATH
 from tunnel.ports.transport import Listener
-from tunnel.testing.transport import TransportCapabilities, TransportContract
+from tunnel.testing.transport import SocketHarness, TransportCapabilities, TransportContract
 
 
 class IngressHarness(SocketHarness):

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from support.certificates import Authority
-from support.sockets import SocketHarness
 
 from tunnel.adapters.grpc.listener import GrpcListener
 from tunnel.adapters.grpc.transport import GrpcTransport
@@ -16,7 +15,7 @@ from tunnel.adapters.tls.client import OpensslClientTls
 from tunnel.adapters.tls.listener import OpensslListenerTls
 from tunnel.adapters.websocket.listener import WebSocketListener
 from tunnel.adapters.websocket.transport import WebSocketTransport
-from tunnel.testing.transport import TransportCapabilities, TransportContract
+from tunnel.testing.transport import SocketHarness, TransportCapabilities, TransportContract
 
 
 @cache

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from support.sockets import SocketHarness
-
 from tunnel.adapters.websocket.listener import WebSocketListener
 from tunnel.adapters.websocket.transport import WebSocketTransport
-from tunnel.testing.transport import TransportCapabilities, TransportContract
+from tunnel.testing.transport import SocketHarness, TransportCapabilities, TransportContract
 
 
 class WebSocketHarness(SocketHarness):

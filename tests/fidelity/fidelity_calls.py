@@ -36,7 +36,6 @@ import msgspec
 from dependency_injector import providers
 from support.call_app import CallApp
 from support.held import held
-from support.sockets import Relay
 
 import tunnel
 from tunnel.adapters.clock import AnyioClock
@@ -45,6 +44,7 @@ from tunnel.domain.configuration import decode_client_settings, decode_server_se
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream, UpstreamTarget
+from tunnel.testing.relay import Relay
 
 SCHEMES = {"grpc": "grpc", "websocket": "ws", "memory": "memory"}
 SECRET = "10.1.2.3:4567 /etc/secret"

@@ -13,7 +13,8 @@
     class TestSmokeSignals(TransportContract):
         harness = SmokeSignalHarness
 
-``TRANSPORT`` is the same without pytest: ``TRANSPORT.verdict(SmokeSignalHarness)``.
+A transport over TCP writes but four of these lines: ``SocketHarness`` knows the rest. ``TRANSPORT`` is the same without
+pytest: ``TRANSPORT.verdict(SmokeSignalHarness)``.
 """
 
 from tunnel.testing.transport.capabilities import TransportCapabilities
@@ -22,5 +23,14 @@ from tunnel.testing.transport.contract import TransportContract
 from tunnel.testing.transport.harness import TransportHarness
 from tunnel.testing.transport.held_links import HeldLinks
 from tunnel.testing.transport.rules import TRANSPORT
+from tunnel.testing.transport.sockets import SocketHarness
 
-__all__ = ["TRANSPORT", "Clogged", "HeldLinks", "TransportCapabilities", "TransportContract", "TransportHarness"]
+__all__ = [
+    "TRANSPORT",
+    "Clogged",
+    "HeldLinks",
+    "SocketHarness",
+    "TransportCapabilities",
+    "TransportContract",
+    "TransportHarness",
+]

@@ -1,24 +1,21 @@
-"""A harness for transports over TCP: links run through a relay that can fail as networks do."""
+"""A relay between two ends of TCP connections, which can fail as networks do. For asyncio and uvloop."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import cast
+import struct
+from collections.abc import Callable
+from typing import Final, cast
 
-from support.ports import unused_port
+__all__ = ["Relay"]
 
-from tunnel.ports.transport import Link, LinkService, Listener
-from tunnel.testing.transport import TransportHarness
-
-__all__ = ["Relay", "SocketHarness"]
-
-_RECEIVED_BYTES = 1 << 20
+_RECEIVED_BYTES: Final = 1 << 20
 """What the system keeps for each socket of a relay at most. It would allow a socket that is read as eagerly as these
 more and more, as much as the machine is set to: 6 MiB here, 32 MiB there, and what a transport holds could not be told
 from that."""
+
+_NO_LINGERING: Final = struct.pack("ii", 1, 0)
 
 
 class _Pipe(asyncio.Protocol):
@@ -62,6 +59,13 @@ class _Pipe(asyncio.Protocol):
                         pipe.transport.close()
         return True
 
+    def reset(self) -> None:
+        """Close at once, and have the system tell the other end that this was no orderly end."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+            transport.abort()
+
     def pause_writing(self) -> None:
         if self.other is not None and self.other.transport is not None:
             self.other.transport.pause_reading()
@@ -76,32 +80,46 @@ class _Pipe(asyncio.Protocol):
 
 
 class Relay:
-    """A TCP relay on loopback. ``sever`` resets every connection that runs through it."""
+    """Passes on what comes to a port of 127.0.0.1, in both directions, with the ends of both.
+
+    It reads no faster than the other side takes what was read. A connection that cannot be passed on is reset.
+
+    Args:
+        host: Where connections are passed on to.
+        port: Its port.
+    """
 
     def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+        self._target: Final = (host, port)
         self._server: asyncio.Server | None = None
-        self._pipes: list[_Pipe] = []
-        self._dialling: set[asyncio.Task[None]] = set()
+        self._pipes: Final[list[_Pipe]] = []
+        self._dialling: Final[set[asyncio.Task[None]]] = set()
 
     @property
     def port(self) -> int:
+        """Where it listens, once it was started."""
         assert self._server is not None
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def start(self) -> None:
+        """Listen on a port that is free.
+
+        Raises:
+            OSError: There is none.
+        """
         listening = socket.create_server(("127.0.0.1", 0))
         # Those that it accepts inherit it.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED_BYTES)
         self._server = await asyncio.get_running_loop().create_server(self._accept, sock=listening)
 
     def sever(self) -> None:
+        """Reset every connection on both sides. Those made later are passed on."""
         for pipe in self._pipes:
-            if pipe.transport is not None:
-                pipe.transport.abort()
+            pipe.reset()
 
     async def aclose(self) -> None:
+        """Stop listening, and reset what is passed on."""
         assert self._server is not None
         self._server.close()
         self.sever()
@@ -118,7 +136,7 @@ class Relay:
 
         near, far = _Pipe(dial), _Pipe()
         near.other, far.other = far, near
-        self._pipes += (near, far)
+        self._pipes.extend((near, far))
         return near
 
     async def _dial(self, near: _Pipe, far: _Pipe) -> None:
@@ -133,48 +151,13 @@ class Relay:
             await loop.create_connection(lambda: far, sock=dialled)
         except OSError:
             dialled.close()
-            near.transport.abort()
+            near.reset()
             return
         except asyncio.CancelledError:
             dialled.close()
             raise
         if near.transport.is_closing():
-            assert far.transport is not None
-            far.transport.abort()
+            far.reset()
             return
         near.flush()
         near.transport.resume_reading()
-
-
-class SocketHarness(TransportHarness):
-    """Listeners on ``127.0.0.1:0``, and a relay that is the network between them and the clients."""
-
-    def __init__(self) -> None:
-        self._relays: dict[str, Relay] = {}
-
-    def listener(self) -> Listener:
-        return self.listener_at("127.0.0.1:0")
-
-    def url(self, listener: Listener) -> str:
-        relay = self._relays.get(listener.address)
-        return f"{self.scheme}://127.0.0.1:{relay.port}" if relay else super().url(listener)
-
-    def nobody_url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{unused_port()}"
-
-    async def sever(self, link: Link) -> None:
-        for relay in self._relays.values():
-            relay.sever()
-
-    @asynccontextmanager
-    async def serve(self, service: LinkService) -> AsyncIterator[Listener]:
-        async with super().serve(service) as listener:
-            host, _, port = listener.address.rpartition(":")
-            relay = Relay(host, int(port))
-            await relay.start()
-            self._relays[listener.address] = relay
-            try:
-                yield listener
-            finally:
-                await relay.aclose()
-                del self._relays[listener.address]
