@@ -39,12 +39,12 @@ def test_comments_belong_to_the_next_block(tmp_path):
     [
         pytest.param("```text\na picture\n```\n", "nothing says what this block of text is", id="no claim"),
         pytest.param("```\nsomething\n```\n", "this block of no language", id="no language"),
-        pytest.param("<!-- test: skip -->\n```sh\nfalse\n```\n", "'skip' needs something after it", id="no reason"),
-        pytest.param("<!-- test: ignore -->\n```sh\nfalse\n```\n", "nobody understands 'ignore'", id="unknown"),
+        pytest.param("<!-- test: needs -->\n```sh\nfalse\n```\n", "'needs' needs something after it", id="no program"),
+        pytest.param("<!-- test: skip it is long -->\n```sh\nfalse\n```\n", "nobody understands 'skip'", id="unknown"),
         pytest.param("```sh\ntrue\n```\n<!-- test: said -->\n", "no block follows the comment", id="dangling"),
         pytest.param("```sh\ntrue\n", "a fence is not closed", id="open fence"),
         pytest.param(
-            "<!-- test: skip x -->\n```text\na\n```\n```text\nb\n```\n", "nothing says", id="after what is skipped"
+            "<!-- test: picture -->\n```text\na\n```\n```text\nb\n```\n", "nothing says", id="after a picture"
         ),
     ],
 )
