@@ -47,8 +47,9 @@ PORTS: tuple[Any, ...] = (
     UpstreamTarget,
 )
 
-HARNESSES = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py")) + "".join(
-    (Path(__file__).parents[1] / "support" / name).read_text() for name in ("memory_harness.py", "sockets.py")
+HARNESSES = "".join(
+    path.read_text()
+    for path in (*Path(__file__).parent.glob("test_*.py"), Path(__file__).parents[1] / "support/memory_harness.py")
 )
 
 
