@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -25,6 +26,9 @@ _GRACE_S: Final = 3.0
 """For a process to end after it was asked to; then it is killed."""
 
 _LOOK_S: Final = 0.05
+_PORTS: Final = range(10_000, 20_000)
+"""Below those of the tests, too."""
+
 _SYSTEM_FOLDERS: Final = "/usr/sbin:/usr/local/sbin:/sbin:/opt/homebrew/bin"
 """Where sshd and nginx often are, outside an ordinary user's PATH."""
 
@@ -141,10 +145,12 @@ def accepts(address: str) -> Callable[[], str | None]:
 
 
 def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that was free a moment ago, below those that the system takes by itself for connections."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def program(name: str) -> str:

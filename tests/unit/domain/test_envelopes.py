@@ -42,6 +42,8 @@ FIELDS = (b"name", b"value", b"n", b"")
         (HttpResponse(200, FIELDS, b"body"), 14),
         (Trailers(FIELDS), 10),
         (GrpcFrame(GrpcFrameType.METADATA, "svc", "mth", FIELDS), 16),
+        (GrpcFrame(GrpcFrameType.METADATA, "svc"), 3),
+        (GrpcFrame(GrpcFrameType.METADATA, method="mth"), 3),
         (GrpcFrame(GrpcFrameType.TRAILER, message="caf\N{LATIN SMALL LETTER E WITH ACUTE}"), 5),
         (GrpcFrame(GrpcFrameType.DATA, data=b"12345"), 5),
         (WebSocketFrame(WebSocketOpcode.TEXT, b"text", headers=FIELDS), 14),

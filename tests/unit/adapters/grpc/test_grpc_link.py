@@ -158,15 +158,20 @@ def test_server_that_breaks_the_rules_violates(message: bytes) -> None:
     ],
 )
 def test_status_of_a_link_in_use_tells_its_end(code: grpc.StatusCode, end: LinkEnd) -> None:
-    async def proxy(_: Any, context: Any) -> None:
-        await context.send_initial_metadata((TRANSPORT_METADATA,))
-        await context.read()
-        await context.abort(code, "because")
-
     async def scenario() -> None:
+        sent = asyncio.Event()
+
+        async def proxy(_: Any, context: Any) -> None:
+            await context.send_initial_metadata((TRANSPORT_METADATA,))
+            await context.read()
+            # A link that ends while it sends tells the sender.
+            await sent.wait()
+            await context.abort(code, "because")
+
         async with raw_server(proxy) as address:
             client = await connect(address)
             await client.send(chunk(1))
+            sent.set()
             assert await received(client) == ([], end)
             await client.aclose()
 

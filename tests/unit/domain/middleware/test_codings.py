@@ -46,6 +46,7 @@ def test_coding_is_accepted_as_weights_say(field, accepted):
         (HttpResponse(404, TEXT), True),
         (HttpResponse(200, (b"content-type", b"application/soap+xml")), True),
         (HttpResponse(200, (b"content-type", b"image/png")), False),
+        (HttpResponse(200, (b"content-type", b"textile/x")), False),
         (HttpResponse(200, ()), False),
         (HttpResponse(204, TEXT), False),
         (HttpResponse(205, TEXT), False),

@@ -227,14 +227,14 @@ class Conversations:
 
     def withdraw(self, handler: Handler) -> None:
         session = handler.session
-        waiting, unopened = session.pending, session.state is SessionState.UNOPENED
+        ahead, waiting, unopened = session.ahead, session.pending, session.state is SessionState.UNOPENED
         assert session.withdraw() == (waiting is not None)
         assert session.pending is None
         if unopened and waiting is not None:
             handler.errors += 1
             assert session.state is SessionState.CLOSED
         elif waiting is not None:
-            handler.plan.insert(0, waiting)
+            handler.plan[:0] = (*ahead, waiting)
 
     def stop_receiving(self, handler: Handler) -> None:
         if handler.session.state is SessionState.UNOPENED:

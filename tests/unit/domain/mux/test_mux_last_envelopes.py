@@ -9,6 +9,7 @@ from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.domain.limits import KIB, MAX_FRAME_BYTES, Limits
 from tunnel.domain.messagepack import encode_frame
+from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, encoded_bound
 from tunnel.domain.mux.session import Session
 from tunnel.domain.mux.session_state import SessionState
 
@@ -41,6 +42,7 @@ def test_they_go_in_one_frame_in_their_order(payloads: tuple[GrpcFrame, ...]) ->
     assert peer.unframed_bytes == sum(payload.cost for payload in payloads)
     assert framed(ends) == [list(payloads)]
     assert credit - peer.send_window.credit == sum(payload.cost for payload in payloads)
+    assert (peer.pending, peer.ahead) == (None, ())
     assert [session.take(ends.now) for _ in payloads] == list(payloads)
     assert (session.state, peer.state) == (SessionState.CLOSED, SessionState.CLOSED)
 
@@ -61,6 +63,16 @@ def test_more_fields_than_a_frame_holds_are_not_taken() -> None:
     fields = (b"", b"") * (MAX_FRAME_BYTES // 40)
     assert not peer.offer_last((GrpcFrame(HEAD.type, metadata=fields), GrpcFrame(STATUS.type, metadata=fields)))
     assert peer.pending is None
+
+
+def test_what_just_fits_into_an_envelope_is_taken() -> None:
+    _, _, peer = answered()
+    fields, data = (b"", b"") * 13_043, b"mm"  # five bytes a field at most, beside its own
+    exactly = GrpcFrame(HEAD.type, metadata=fields, data=data)
+    bare = GrpcFrame(STATUS.type)
+    assert sum(encoded_bound(each, each.cost) for each in (exactly, bare)) == MAX_ENVELOPE_BYTES
+    assert not peer.offer_last((GrpcFrame(HEAD.type, metadata=fields, data=data + b"m"), bare))
+    assert peer.offer_last((exactly, bare))
 
 
 def test_fields_of_all_of_them_count_for_the_size_of_a_frame() -> None:
@@ -114,7 +126,7 @@ def test_what_is_taken_back_is_taken_back_whole() -> None:
     ends, session, peer = answered()
     peer.offer_last((MESSAGE, STATUS))
     assert peer.withdraw()
-    assert peer.offer_last((STATUS,))
+    peer.offer(STATUS)
     assert framed(ends) == [[STATUS]]
     assert session.take(ends.now) == STATUS
 

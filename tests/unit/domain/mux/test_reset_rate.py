@@ -7,6 +7,7 @@ from mux_kit import CLIENT, GET, SERVER, Ends, opened_in
 
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.limits import Limits
+from tunnel.domain.mux.reset_rate import ResetCount
 from tunnel.domain.mux.session import Session
 
 LEFT = SessionError(ErrorCode.CANCELLED, "the visitor left")
@@ -91,3 +92,28 @@ def test_sessions_that_the_other_end_opened_do_not_count() -> None:
         mine.finish()
 
     assert visit(ends, visitors=400, per_second=10**6) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "open_sessions", "borne"),
+    [(500, 0, True), (500.5, 0, False), (400, 599, True), (400, 600, False)],
+)
+def test_half_is_for_those_of_late_and_all_for_those_that_may_come(
+    count: float, open_sessions: int, *, borne: bool
+) -> None:
+    resets = ResetCount(Limits(max_sessions=1000))
+    resets.count = count
+
+    assert resets.bears_another(open_sessions, 0.0) is borne
+
+
+def test_count_falls_by_nine_hundred_a_second_and_not_below_none() -> None:
+    resets = ResetCount(Limits(max_sessions=1000))
+    resets.count = 400
+
+    resets.bears_another(0, 0.1)
+    assert resets.count == pytest.approx(310)
+    resets.bears_another(0, 0.2)
+    assert resets.count == pytest.approx(220)
+    resets.bears_another(0, 5)
+    assert resets.count == 0
