@@ -31,6 +31,7 @@ def test_opening_without_host_or_deadline_is_taken_apart(host: bytes, timeout_s:
 
 def test_call_is_routed_as_a_post_of_its_path() -> None:
     call = CallHead("shop.v1.Orders", "Get", (b"x-a", b"1"), b"a.test", 1.5)
+    assert call.path == b"/shop.v1.Orders/Get"
     assert as_request(call.frame()) == HttpRequest(
         "POST", path=b"/shop.v1.Orders/Get", host=b"a.test", headers=(b"x-a", b"1"), protocol="grpc"
     )
