@@ -87,7 +87,12 @@ def test_rows_fail_when_the_application_is_killed(demo, tmp_path):
     failed = [(name, result) for name, result in results(process) if result != "ok"]
     assert passed == WITHOUT_THE_APPLICATION
     assert len(failed) == (ROWS - len(passed)) * len(TRANSPORTS)
-    reasons = ("502 upstream_unreachable", "UNAVAILABLE: the upstream cannot be reached")
+    reasons = (
+        "502 upstream_unreachable",
+        "UNAVAILABLE: the upstream cannot be reached",
+        # What the library makes up where the call is over before the caller's message is written, whatever its status.
+        "INTERNAL: Internal error from Core",
+    )
     assert [each for each in failed if not any(reason in each[1] for reason in reasons)] == []
     for name, _ in failed:
         assert process.matches(rf"^  over grpc: {re.escape(name)}$")

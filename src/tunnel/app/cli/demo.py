@@ -118,8 +118,8 @@ class _Demo:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="tunnel-demo-")))
         application = await stack.enter_async_context(running("sample application", "-m", demo_app.__name__))
         url = f"http://{await application.said(_LISTENING)}"
-        write(f"sample application: {url} (pid {application.pid})")
         calls = f"grpc://{await application.said(_TAKING_CALLS)}"
+        write(f"sample application: {url} (pid {application.pid})")
         echo = await stack.enter_async_context(echoing())
         plan = Plan(directory, url, calls, stack.enter_context(refusing_port()), echo)
         tunnels = {}
