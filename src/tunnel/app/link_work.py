@@ -27,10 +27,6 @@ TICK_S: Final = 0.001
 """Shortest sleep: a deadline that rounding keeps a hair away would otherwise be waited for without end."""
 _CLOSE_S: Final = 1.0
 """For the last words on a link whose peer may not read."""
-_EARLY: Final = 24
-"""Sessions with something to say from which a frame is sent at once. When all that one round of the event loop brings
-goes out as one frame, all conversations move together: while this process works the peer has nothing to do, and while
-the peer works this one has not. Smaller frames cost more than the overlap brings (docs/performance.md)."""
 
 
 class PeerClosed(LinkError):
@@ -140,7 +136,7 @@ class LinkWork:
 
     def wake_writer(self) -> None:
         """Something may be there to be sent."""
-        if self._tunnel.mux.waiting >= _EARLY and not self._sending and self._link.ready:
+        if self._tunnel.mux.worth_a_frame and not self._sending and self._link.ready:
             self._send_early()
         else:
             self._writer.notify()

@@ -24,7 +24,7 @@ class Handover(Generic[T]):
         capacity: Items that may wait, at least one.
     """
 
-    __slots__ = ("_busy", "_capacity", "_end", "_getter", "_items", "_putter")
+    __slots__ = ("_busy", "_capacity", "_deliverer", "_end", "_getter", "_items", "_putter")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -33,6 +33,7 @@ class Handover(Generic[T]):
         self._end: LinkError | None = None
         self._getter: asyncio.Future[None] | None = None
         self._putter: asyncio.Future[None] | None = None
+        self._deliverer: asyncio.Future[None] | None = None
 
     @property
     def closed(self) -> bool:
@@ -72,7 +73,7 @@ class Handover(Generic[T]):
         """
         await self.put(item)
         while self._end is None and (self._items or self._busy):
-            await self._wait_to_put()
+            await self._wait_for_delivery()
         if self._end is not None:
             raise _again(self._end)
 
@@ -85,6 +86,15 @@ class Handover(Generic[T]):
         finally:
             self._putter = None
 
+    async def _wait_for_delivery(self) -> None:
+        if self._deliverer is not None:
+            raise RuntimeError("another task is already delivering")
+        self._deliverer = asyncio.get_running_loop().create_future()
+        try:
+            await self._deliverer
+        finally:
+            self._deliverer = None
+
     async def get(self) -> T:
         """The next item; waits for one. Items put before the close come before its error.
 
@@ -94,7 +104,7 @@ class Handover(Generic[T]):
         if self._busy:
             self._busy = False
             if not self._items:
-                _wake(self._putter)
+                _wake(self._deliverer)
         while not self._items:
             if self._end is not None:
                 raise _again(self._end)
@@ -123,6 +133,7 @@ class Handover(Generic[T]):
             self._items.clear()
         _wake(self._getter)
         _wake(self._putter)
+        _wake(self._deliverer)
 
 
 def _again(end: LinkError) -> LinkError:

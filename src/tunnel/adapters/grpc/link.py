@@ -39,6 +39,10 @@ _SENT_FRAMES: Final = 1
 _RECEIVED_FRAMES: Final = 2
 """Frames in the queue from the reader, which reads one ahead and so may come upon the end behind them."""
 
+_LARGE_BYTES: Final = 32 * 1024
+"""Size of a frame for which none is made to wait: the next is at hand when gRPC has taken it. What a message costs by
+itself is little beside so many bytes."""
+
 _CLOSE_S: Final = 0.8
 _DROP_S: Final = 0.15
 """Both together stay below the second that ``Link.aclose`` may take."""
@@ -98,9 +102,12 @@ class GrpcLink(Link):
 
     async def send(self, frame: Frame) -> None:
         data = self._encode(frame)
-        # Returns when gRPC has taken it: what becomes ready meanwhile makes one frame instead of several, and messages
-        # are what gRPC is slow at.
-        await self._outbound.deliver(data)
+        if len(data) < _LARGE_BYTES:
+            # Returns when gRPC has taken it: what becomes ready meanwhile makes one frame instead of several, and
+            # messages are what gRPC is slow at.
+            await self._outbound.deliver(data)
+        else:
+            await self._outbound.put(data)
 
     @property
     def ready(self) -> bool:

@@ -15,8 +15,11 @@ from tunnel.domain.errors import ErrorCode, SessionError
 
 __all__ = ["TcpConnection"]
 
-_READ_AHEAD_BYTES: Final = 2 * CHUNK_BYTES
-"""Read and not taken, from which on nothing more is read: one chunk is sent on while the next is read."""
+_READ_AHEAD_BYTES: Final = 4 * CHUNK_BYTES
+"""Read and not taken, from which on nothing more is read."""
+
+_READ_ON_BYTES: Final = CHUNK_BYTES
+"""Left of it when reading goes on: one chunk is sent on while the next are read, and stopping is not for each."""
 
 _FLUSH_STALL_S: Final = 60.0
 """How long the last bytes may wait without the peer taking any, once the conversation is over."""
@@ -232,7 +235,7 @@ class TcpConnection(asyncio.BufferedProtocol, Deaf):
         if parts and len(data) + len(parts[0]) <= CHUNK_BYTES:
             data = self._joined(data)
         self._buffered_bytes -= len(data)
-        if self._reading_paused and self._buffered_bytes < _READ_AHEAD_BYTES:
+        if self._reading_paused and self._buffered_bytes <= _READ_ON_BYTES:
             self._read_on()
         return BodyChunk(data, end=self._heard_end and not parts and self._error is None)
 

@@ -387,9 +387,9 @@ class Multiplexer:
         return not self.detached and self._out.pending
 
     @property
-    def waiting(self) -> int:
-        """Sessions with an opening or data that may be framed, credit and the link's pacing permitting."""
-        return self._out.waiting
+    def worth_a_frame(self) -> bool:
+        """Whether so much waits that ``next_frame`` had better be called now than when everybody has spoken."""
+        return self._out.worth_a_frame
 
     def next_frame(self, now: float) -> Frame | None:
         """The frame to hand to the link next, None when nothing may go now.

@@ -33,7 +33,14 @@ from tunnel.domain.envelopes import (
     StopSending,
     WindowUpdate,
 )
-from tunnel.domain.limits import COST_OVERHEAD_BYTES, KIB, MAX_FRAME_BYTES, MAX_TEXT_CHARS, MAX_UNFINISHED_HEADS
+from tunnel.domain.limits import (
+    COST_OVERHEAD_BYTES,
+    KIB,
+    MAX_CHUNK_COST,
+    MAX_FRAME_BYTES,
+    MAX_TEXT_CHARS,
+    MAX_UNFINISHED_HEADS,
+)
 from tunnel.domain.mux.acknowledgement import Acknowledgement
 from tunnel.domain.mux.pacing import LinkPacing
 from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, needs_assembly
@@ -44,6 +51,13 @@ __all__ = ["ControlOverflow", "Outbound"]
 
 _FRAME_OVERHEAD_BYTES = 64
 _QUANTUM = 16 * KIB
+_MANY_SESSIONS = 24
+"""Sessions with something to say that are worth a frame. When all that one round of the event loop brings goes out as
+one frame, all conversations move together: while this process works the peer has nothing to do, and while the peer
+works this one has not. Smaller frames cost more than the overlap brings (docs/performance.md)."""
+_LARGE_COST = MAX_CHUNK_COST // 2
+"""Of a chunk that is worth a frame: what a frame costs by itself is little beside so many bytes, and less than making
+those who send them wait in between."""
 _CONTROL_COST = COST_OVERHEAD_BYTES
 _MAX_SESSION_CONTROL_COST = 3 * _CONTROL_COST + 3 * 4 * MAX_TEXT_CHARS
 """What one session says at most in one frame."""
@@ -168,9 +182,12 @@ class Outbound:
         )
 
     @property
-    def waiting(self) -> int:
-        """Sessions with an opening or data that may be framed."""
-        return len(self._openings) + len(self._ring)
+    def worth_a_frame(self) -> bool:
+        """Whether so much may be framed that waiting for more would save nothing."""
+        ring = self._ring
+        return len(ring) + len(self._openings) >= _MANY_SESSIONS or (
+            bool(ring) and ring[-1].pending_cost >= _LARGE_COST
+        )
 
     @property
     def queued(self) -> int:

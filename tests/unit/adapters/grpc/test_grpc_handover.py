@@ -146,6 +146,35 @@ def test_errors_raised_again_do_not_grow() -> None:
     run(scenario)
 
 
+def test_delivery_is_woken_once_when_the_item_is_done_with() -> None:
+    async def scenario() -> None:
+        queue: Handover[int] = Handover(1)
+        delivering = queue.deliver(1)
+        waited_for = delivering.send(None)
+        assert await queue.get() == 1
+        assert not waited_for.done()
+        asking = asyncio.create_task(queue.get())
+        await blocked(asking)
+        assert waited_for.done()
+        with pytest.raises(StopIteration):
+            delivering.send(None)
+        await cancelled(asking)
+
+    run(scenario)
+
+
+def test_close_wakes_a_delivery() -> None:
+    async def scenario() -> None:
+        queue: Handover[int] = Handover(1)
+        delivering = asyncio.create_task(queue.deliver(1))
+        await blocked(delivering)
+        queue.close(CLOSED)
+        assert await end_of(delivering) is LinkEnd.CLOSED
+        assert await queue.get() == 1
+
+    run(scenario)
+
+
 def test_second_caller_of_one_side_is_told() -> None:
     async def scenario() -> None:
         queue: Handover[int] = Handover(1)

@@ -12,9 +12,11 @@ import pytest
 from grpc_kit import Service, chunk, connect, end_of, eventually, listening, pair, raw_call, raw_server, received, run
 
 from tunnel.adapters.grpc.codec import encode_frame
+from tunnel.adapters.grpc.link import GrpcLink, GrpcStream
 from tunnel.adapters.grpc.options import TRANSPORT_METADATA
 from tunnel.domain.envelopes import Frame
 from tunnel.domain.errors import LinkEnd, LinkError
+from tunnel.domain.identity import PeerInfo
 from tunnel.domain.limits import MAX_FRAME_BYTES
 
 GARBAGE = b"\xff"
@@ -62,6 +64,70 @@ def test_frames_keep_their_order_both_ways_at_once() -> None:
             assert await receive(client) == list(range(500))
             assert await receive(server) == list(range(500))
             await asyncio.gather(*sending)
+
+    run(scenario)
+
+
+class Held(GrpcStream):
+    """Takes messages one at a time, each when it is let to; brings none."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.take = asyncio.Semaphore(0)
+        self._dropped = asyncio.Event()
+
+    async def read(self) -> bytes:
+        await self._dropped.wait()
+        raise LinkError(LinkEnd.BROKEN, "dropped")
+
+    async def write(self, data: bytes) -> None:
+        await self.take.acquire()
+        self.taken.append(data)
+
+    async def finish(self) -> None:
+        pass
+
+    def drop(self, why: LinkError) -> None:
+        self._dropped.set()
+        self.take.release()
+
+    async def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("size_bytes", "waits"), [(20_000, True), (40_000, False)])
+def test_next_frame_is_made_while_a_large_one_is_on_its_way(size_bytes: int, waits: bool) -> None:
+    async def scenario() -> None:
+        stream = Held()
+        link = GrpcLink(stream, PeerInfo("grpc", "nobody"))
+        sending = asyncio.create_task(link.send(chunk(1, size_bytes)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert sending.done() is not waits
+        assert not stream.taken
+        stream.take.release()
+        await sending
+        await eventually(lambda: len(stream.taken) == 1)
+        link.abort()
+        await link.aclose()
+
+    run(scenario)
+
+
+def test_large_frames_that_wait_are_bounded() -> None:
+    async def scenario() -> None:
+        stream = Held()
+        link = GrpcLink(stream, PeerInfo("grpc", "nobody"))
+        for seq in (1, 2):
+            await link.send(chunk(seq, 40_000))
+        third = asyncio.create_task(link.send(chunk(3, 40_000)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not third.done()
+        stream.take.release()
+        await third
+        link.abort()
+        await link.aclose()
 
     run(scenario)
 

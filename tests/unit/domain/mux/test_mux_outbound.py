@@ -20,7 +20,15 @@ from tunnel.domain.envelopes import (
     WindowUpdate,
 )
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.limits import KIB, MAX_CHUNK_COST, MAX_FRAME_BYTES, MAX_UNFINISHED_HEADS, MIB, Limits
+from tunnel.domain.limits import (
+    COST_OVERHEAD_BYTES,
+    KIB,
+    MAX_CHUNK_COST,
+    MAX_FRAME_BYTES,
+    MAX_UNFINISHED_HEADS,
+    MIB,
+    Limits,
+)
 from tunnel.domain.messagepack import encode_frame
 from tunnel.domain.mux.multiplexer import ControlOverflow
 from tunnel.domain.mux.retention import CONTROL_RESERVE_BYTES
@@ -391,10 +399,39 @@ def test_session_waits_once_whatever_it_has_to_send() -> None:
     ((session, peer),) = streams(ends, 1)
     session.offer(CHUNK)
     ends.client.receive(counted(ends.client.received + 1, (session.id, WindowUpdate(1))), ends.now)
-    assert ends.client.waiting == 1
+    assert ends.client.queued == 1
     peer.stop_receiving("enough")
     peer.reset(ENOUGH)
     assert ends.server.queued == 1
+
+
+@pytest.mark.parametrize(("sessions", "worth"), [(23, False), (24, True)])
+def test_many_sessions_are_worth_a_frame(sessions: int, worth: bool) -> None:
+    ends = Ends(WIDE)
+    for index, (session, _) in enumerate(streams(ends, sessions)):
+        session.offer(CHUNK)
+        assert ends.client.worth_a_frame is (worth and index + 1 == sessions)
+
+
+def test_openings_count_as_sessions_worth_a_frame() -> None:
+    ends = Ends(WIDE)
+    for session, _ in streams(ends, 12):
+        session.offer(CHUNK)
+    for index in range(12):
+        ends.client.open(GET, ends.now)
+        assert ends.client.worth_a_frame is (index == 11)
+
+
+@pytest.mark.parametrize(("cost", "worth"), [(MAX_CHUNK_COST // 2 - 1, False), (MAX_CHUNK_COST // 2, True)])
+def test_large_chunk_is_worth_a_frame(cost: int, worth: bool) -> None:
+    ends = Ends(WIDE)
+    (small, _), (large, _) = streams(ends, 2)
+    small.offer(CHUNK)
+    assert not ends.client.worth_a_frame
+    large.offer(BodyChunk(bytes(cost - COST_OVERHEAD_BYTES)))
+    assert ends.client.worth_a_frame is worth
+    ends.client.next_frame(ends.now)
+    assert not ends.client.worth_a_frame
 
 
 def test_session_whose_envelope_was_framed_is_told() -> None:
@@ -501,7 +538,7 @@ def test_heads_in_parts_that_were_given_up_make_room_for_others() -> None:
     given_up = [ends.client.open(head, ends.now) for _ in range(MAX_UNFINISHED_HEADS)]
     waiting_for_them = ends.client.open(head, ends.now)
     ends.send_all(0)
-    assert ends.client.waiting == 1
+    assert ends.client.queued == 1
     for session in given_up:
         session.reset(ENOUGH)
     assert kinds(ends.send(0)) == [*[Error] * MAX_UNFINISHED_HEADS, HttpRequest]
