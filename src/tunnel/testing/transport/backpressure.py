@@ -109,15 +109,20 @@ async def _woken(clogged: Clogged) -> LinkEnd:
 
 @TRANSPORT.shows(rules.UNCLOG)
 @each_way
-async def close_wakes_a_blocked_sender(harness: TransportHarness, *, from_server: bool) -> None:
+async def close_by_either_end_wakes_a_blocked_sender(harness: TransportHarness, *, from_server: bool) -> None:
+    # At once, for clogging a link is mostly waiting for nothing to move any more.
+    async with anyio.create_task_group() as pairs:
+        pairs.start_soon(_woken_by_a_close, harness, from_server)
+        pairs.start_soon(_woken_by_a_close_of_the_receiver, harness, from_server)
+
+
+async def _woken_by_a_close(harness: TransportHarness, from_server: bool) -> None:
     async with harness.clogged_pair(from_server=from_server) as clogged:
         await in_time(clogged.sender.aclose(), "closing while a send waits")
         expect(await _woken(clogged), LinkEnd.CLOSED, when="to a blocked sender of the side that closed")
 
 
-@TRANSPORT.shows(rules.UNCLOG)
-@each_way
-async def close_of_the_receiver_wakes_a_blocked_sender(harness: TransportHarness, *, from_server: bool) -> None:
+async def _woken_by_a_close_of_the_receiver(harness: TransportHarness, from_server: bool) -> None:
     async with harness.clogged_pair(from_server=from_server) as clogged:
         await in_time(clogged.receiver.aclose(), "closing what a peer fills")
         # What was not read may reset the connection before the word of closing arrives.
