@@ -183,7 +183,7 @@ async def _receive_through(link: Link, last: int, received: list[int]) -> None:
 async def sends_cancelled_again_and_again_stay_bounded(harness: TransportHarness) -> None:
     if not harness.capabilities.survives_cancelled_send:
         return
-    async with harness.clogged_pair(frame_bytes=2048) as clogged:
+    async with harness.clogged_pair(frame_bytes=1024) as clogged:
         await _cancel_blocked_send(clogged)
         first = clogged.handed_over + 2
         frame_bytes = 200_000
