@@ -8,6 +8,8 @@ What the parser leaves to its user is decided here:
 3. Fields arrive through one callback, before the body as headers and after it as trailers; they are kept apart.
 4. The parser has no limits. What arrives without a byte of body in it, informational responses, head, chunk headers
    and trailers, counts towards one, so that nothing grows without bound.
+5. What is left of a long body of known length is counted, not parsed: the parser would copy it. It is dropped then, as
+   it does not know that the response is over.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from tunnel.adapters.http.fields import strip_hop_by_hop, without
+from tunnel.adapters.http.fields import strip_hop_by_hop, values, without
 from tunnel.adapters.http.upstream_fields import (
     ends_with_connection,
     has_unknown_coding,
@@ -28,11 +30,15 @@ from tunnel.adapters.http.upstream_fields import (
 )
 from tunnel.domain.envelopes import Headers
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.limits import KIB
 
 __all__ = ["ResponseReader"]
 
 _CONTENT_LENGTH: Final = frozenset({b"content-length"})
 _TOO_LARGE: Final = "the upstream's header is too large"
+
+_LONG_BYTES: Final = 64 * KIB
+"""Of a body that is still to come; with less, another parser would cost as much as it saves."""
 
 
 class ResponseReader:
@@ -63,6 +69,7 @@ class ResponseReader:
         "_fields",
         "_head_request",
         "_informational",
+        "_left_bytes",
         "_max_fields",
         "_max_header_bytes",
         "_other_bytes",
@@ -103,6 +110,7 @@ class ResponseReader:
         """Start on the next response; all of the one before was taken. ``head_request``: this one answers HEAD."""
         self._head_request = head_request
         self._other_bytes = 0
+        self._left_bytes: int | None = None
         self.status = 0
         self.trailers: Headers = ()
         self.complete = False
@@ -118,6 +126,9 @@ class ResponseReader:
         """
         before_bytes = self.size_bytes
         self.heard_bytes += len(data)
+        if self._left_bytes:
+            self._count(data, self._left_bytes)
+            return
         self._other_bytes += len(data)
         if self._parser is None:
             self._parser = HttpResponseParser(self)
@@ -135,6 +146,8 @@ class ResponseReader:
                 self._forget_parser()
         elif self.size_bytes != before_bytes:
             self._other_bytes = 0
+            if self._left_bytes is None:
+                self._left_bytes = self._to_be_counted(self.size_bytes - before_bytes)
         elif self._other_bytes > self._max_header_bytes:
             raise _malformed(_TOO_LARGE)
 
@@ -232,6 +245,28 @@ class ResponseReader:
         self.status = status
         if self._head_request or status == 204 or status == 304:
             self._complete_without_body(status)
+
+    def _to_be_counted(self, arrived_bytes: int) -> int:
+        """How much of the body, of which the first has arrived, is to be counted; 0: none."""
+        lengths = values(self._received, b"content-length")
+        if not lengths or values(self._received, b"transfer-encoding"):
+            return 0
+        left_bytes = int(lengths[0]) - arrived_bytes  # the parser has seen to it that this is one number
+        return left_bytes if left_bytes >= _LONG_BYTES else 0
+
+    def _count(self, data: bytes, left_bytes: int) -> None:
+        """Take in ``data`` as body, of which so much is left, and what follows the body as nonsense."""
+        assert self._parser is not None
+        piece = data if len(data) <= left_bytes else data[:left_bytes]
+        self._parts.append(piece)
+        self.size_bytes += len(piece)
+        self._left_bytes = left_bytes - len(piece)
+        if not self._left_bytes:
+            self.complete = True
+            self.reusable = self._parser.should_keep_alive() and len(data) == left_bytes
+            if not self.reusable:
+                self._note_version()
+            self._forget_parser()
 
     def _take_odd(self, status: int) -> None:
         """A head with a status that no exchange of HTTP has."""

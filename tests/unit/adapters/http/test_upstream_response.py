@@ -61,6 +61,79 @@ def test_one_reader_reads_exchange_after_exchange(cuts):
         assert reader.trailers == ()
 
 
+LONG = bytes(range(256)) * 320
+"""A body that is counted, but for what comes with the head."""
+
+
+@given(
+    st.integers(min_value=0, max_value=len(LONG)),
+    st.lists(st.integers(min_value=0, max_value=len(LONG) + 400), max_size=8),
+)
+@example(len(LONG), [41])
+@example(len(LONG), [41, 42])
+@example(len(LONG), [len(LONG) + 40])
+def test_body_of_known_length_reads_alike_however_it_is_split(size_bytes, cuts):
+    body = LONG[:size_bytes]
+    reader = ResponseReader(max_header_bytes=1024, max_headers=100)
+    for head_request in (False, True, False):
+        reader.begin(head_request=head_request)
+        data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size_bytes + (b"" if head_request else body)
+        taken = []
+        for piece in split(data, cuts):
+            assert not reader.complete
+            reader.feed(piece)
+            assert reader.size_bytes <= len(piece)
+            taken.append(reader.take_body())
+        assert reader.complete
+        assert reader.reusable
+        assert reader.heard_bytes == len(data)
+        assert b"".join(taken) == (b"" if head_request else body)
+
+
+def test_long_body_is_given_out_as_it_came():
+    reader = read(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(LONG) + 1), b"x")
+    assert reader.take_body() == b"x"
+    reader.feed(LONG)
+    assert reader.take_body() is LONG
+    assert reader.complete
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n",
+    ],
+)
+def test_connection_that_closes_after_a_long_body_is_not_reused(head):
+    reader = read(head % (len(LONG) + 1), b"x", LONG)
+    assert reader.complete
+    assert not reader.reusable
+    assert reader.http10 is head.startswith(b"HTTP/1.0")
+
+
+def test_what_follows_a_long_body_spoils_the_connection():
+    reader = read(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(LONG) + 1), b"x", LONG + b"HTTP/1.1 200")
+    assert reader.complete
+    assert not reader.reusable
+    assert reader.take_body() == b"x" + LONG
+
+
+def test_long_body_cut_short_is_never_complete():
+    reader = read(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(LONG) + 2), b"x", LONG)
+    reader.finish()
+    assert not reader.complete
+    assert not reader.reusable
+
+
+def test_long_body_in_chunks_is_read_by_the_parser():
+    chunk = b"%x\r\n%b\r\n" % (len(LONG), LONG)
+    reader = read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk, chunk[:9], chunk[9:] + b"0\r\n\r\n")
+    assert reader.complete
+    assert reader.reusable
+    assert reader.take_body() == LONG * 2
+
+
 @pytest.mark.parametrize(
     ("head", "kept"),
     [
