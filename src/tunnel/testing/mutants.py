@@ -3,15 +3,17 @@
 A contract that nothing can fail shows nothing. So each rule has a mutant: an adapter that keeps every rule, its twin,
 but for a few changed lines, and that must be found by this rule and no other. A collection of them is a module with
 ``MUTANTS``, a tuple of ``Mutant``, or a package of such modules. ``python -m tunnel.testing.mutants contract.mutants``
-tries each and prints two tables: what found each mutant, and which mutants each rule found alone.
+tries each and prints two tables: what found each mutant, as soon as it is tried, and which mutants each rule found
+alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from types import ModuleType
@@ -121,18 +123,23 @@ def found_alone(verdicts: Iterable[Verdict]) -> dict[Rule, list[Mutant]]:
 
 def table(verdicts: Iterable[Verdict]) -> str:
     """What was found, a row for each mutant, in Markdown."""
-    rows = [(verdict.mutant.name, *_cells(verdict.broken)) for verdict in verdicts]
-    return _markdown(("mutant", "rule", "others", "shown by", "counterexample"), rows)
+    return "\n".join(_lines(verdicts))
 
 
 def table_of_rules(alone: dict[Rule, list[Mutant]]) -> str:
     """What each rule alone found, a row for each rule, in Markdown."""
     rows = [(rule.id, ", ".join(mutant.name for mutant in mutants)) for rule, mutants in alone.items()]
-    return _markdown(("rule", "mutants that no other rule finds"), rows)
+    return "\n".join(_markdown(("rule", "mutants that no other rule finds"), rows))
 
 
-def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+def _lines(verdicts: Iterable[Verdict]) -> Iterator[str]:
+    rows = ((verdict.mutant.name, *_cells(verdict.broken)) for verdict in verdicts)
+    return _markdown(("mutant", "rule", "others", "shown by", "counterexample"), rows)
+
+
+def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield from (f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head)))
+    yield from (f"| {' | '.join(row)} |" for row in rows)
 
 
 def _cells(broken: tuple[RuleBroken, ...]) -> tuple[str, ...]:
@@ -148,22 +155,51 @@ def _cells(broken: tuple[RuleBroken, ...]) -> tuple[str, ...]:
     return tuple(" ".join(cell.split()).replace("|", "\\|") for cell in cells)
 
 
-def main(names: list[str]) -> int:
-    """Try the mutants of modules and packages, print the tables, and return how much is not as it should be.
+def main(arguments: list[str]) -> int:
+    """Try the mutants of modules and packages, and print the tables.
 
-    That is how many mutants were not found as they say, and how many rules found none alone.
+    Returns:
+        What the process exits with: 0 when all is as it should be, 1 when a mutant was not found as it says, or a rule
+        finds none alone. With arguments that name no mutants it exits with 2.
     """
+    mutants = _asked_for(arguments)
     # Services fail on purpose, and listeners log that.
     logging.disable(logging.CRITICAL)
-    mutants: list[Mutant] = [mutant for name in names for module in collections(name) for mutant in module.MUTANTS]
-    verdicts = [try_out(mutant) for mutant in mutants]
+    verdicts: list[Verdict] = []
+
+    def tried() -> Iterator[Verdict]:
+        for mutant in mutants:
+            verdicts.append(try_out(mutant))
+            yield verdicts[-1]
+
+    for line in _lines(tried()):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()  # the next may take seconds
     alone = found_alone(verdicts)
     wrong = [f"not found as it says: {verdict.mutant.name}" for verdict in verdicts if not verdict.as_named]
     wrong += [f"finds no mutant alone: {rule}" for rule, found in alone.items() if not found]
-    lines = (table(verdicts), "", table_of_rules(alone), *wrong)
-    sys.stdout.writelines(f"{line}\n" for line in lines)
-    return len(wrong)
+    sys.stdout.writelines(f"{line}\n" for line in ("", table_of_rules(alone), *wrong))
+    return int(bool(wrong))
+
+
+def _asked_for(arguments: list[str]) -> list[Mutant]:
+    parser = argparse.ArgumentParser(
+        prog="python -m tunnel.testing.mutants",
+        description="Tries adapters that are broken on purpose, and prints which rule of their contract finds each.",
+    )
+    parser.add_argument(
+        "collection", nargs="+", help="a module with MUTANTS, or a package of such modules, as it is imported"
+    )
+    names = parser.parse_args(arguments).collection
+    try:
+        modules = [module for name in names for module in collections(name)]
+    except ModuleNotFoundError as exc:
+        parser.error(f"{exc}: is the folder it is in on PYTHONPATH?")
+    mutants = [mutant for module in modules for mutant in getattr(module, "MUTANTS", ())]
+    if not mutants:
+        parser.error(f"no mutants in {', '.join(names)}")
+    return mutants
 
 
 if __name__ == "__main__":
-    sys.exit(min(main(sys.argv[1:]), 1))
+    sys.exit(main(sys.argv[1:]))

@@ -183,7 +183,9 @@ async def _receive_through(link: Link, last: int, received: list[int]) -> None:
 async def sends_cancelled_again_and_again_stay_bounded(harness: TransportHarness) -> None:
     if not harness.capabilities.survives_cancelled_send:
         return
-    async with harness.clogged_pair(frame_bytes=1024) as clogged:
+    # Small ones, so that little is left free. Each costs time: larger where much is buffered.
+    small_bytes = max(1024, harness.capabilities.buffered_bytes // 4096)
+    async with harness.clogged_pair(frame_bytes=small_bytes) as clogged:
         await _cancel_blocked_send(clogged)
         first = clogged.handed_over + 2
         frame_bytes = 200_000
