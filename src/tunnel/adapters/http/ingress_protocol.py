@@ -9,6 +9,8 @@ is written from the call that sends it. Besides being faster than ASGI's message
 - Trailers are kept apart from the head. What comes in a body without being body, trailers and chunk headers, is bounded
   as a head is: the parser keeps a field until it is complete.
 - Requests that wait behind another are bounded: one read can hold thousands.
+- What is left of a long body of known length is counted, not parsed: the parser would copy it. Another takes its place
+  then, as it does not know that the request is over.
 - A visitor that ends its input after a request gets its answer; one that has left cancels its target.
 - An upload that its target leaves waiting is given up at ``upload_stall_s``: until it is read, nobody can tell whether
   the visitor is still there.
@@ -39,6 +41,7 @@ from tunnel.adapters.http.ingress_exchange import Exchange
 from tunnel.adapters.http.ingress_head import HeadersTooLarge
 from tunnel.adapters.http.ingress_lingering import Lingering
 from tunnel.adapters.http.ingress_malformed import PipelineFull, last_answer, reason
+from tunnel.adapters.http.ingress_parser import left_to_count, request_parser
 from tunnel.adapters.http.ingress_pipeline import MAX_WAITING, READ_AHEAD_REQUESTS, Pipeline
 from tunnel.adapters.http.ingress_request import read_request
 from tunnel.adapters.http.ingress_service import IngressService
@@ -108,6 +111,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._part = _NONE
         self._fruitless_bytes = 0
         """Received since anything was complete: a head, or a piece of body."""
+        self._left_bytes: int | None = None
+        """Of a body, to be counted. None until some of it has arrived."""
         self._pipeline = Pipeline()
         self._deadline = Deadline(self.loop, self._overdue)
         self._lingering: Lingering | None = None
@@ -148,6 +153,10 @@ class IngressProtocol(HttpToolsProtocol, Connection):
                 self._lingering.go_on()
             return
         self._fruitless_bytes += len(data)
+        if self._left_bytes:
+            data = self._count(data, self._left_bytes)
+            if not data:
+                return
         while True:
             try:
                 self.parser.feed_data(data)
@@ -222,6 +231,7 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._fields = []  # for trailers
         self._part = _REST
         self._fruitless_bytes = 0
+        self._left_bytes = None
         if self._lingering is not None or self.transport.is_closing():
             self._pipeline.read = None
             return
@@ -249,6 +259,8 @@ class IngressProtocol(HttpToolsProtocol, Connection):
             if self._lingering is not None:
                 self._lingering.go_on()
             return
+        if self._left_bytes is None:
+            self._left_bytes = left_to_count(exchange.head.headers, len(body)) if exchange.refusal is None else 0
         exchange.feed(body)
         if self._pipeline.full and not self.flow.read_paused:
             self.flow.pause_reading()
@@ -349,6 +361,16 @@ class IngressProtocol(HttpToolsProtocol, Connection):
         self._deaf = True
         self.flow.pause_reading()
         return False
+
+    def _count(self, data: bytes, left_bytes: int) -> bytes:
+        """Take in ``data`` as body, of which so much is left; what follows the body."""
+        body = data if len(data) <= left_bytes else data[:left_bytes]
+        self._left_bytes = left_bytes - len(body)
+        self.on_body(body)
+        if not self._left_bytes:
+            self.on_message_complete()
+            self.parser = request_parser(self)
+        return data[len(body) :]
 
     def _resume_reading(self) -> None:
         if not self._deaf and not self._pipeline.full:

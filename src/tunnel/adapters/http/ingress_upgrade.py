@@ -12,28 +12,19 @@ Source: RFC 9110 section 7.8: a server may ignore Upgrade. RFC 9112 section 6.3:
 
 from __future__ import annotations
 
-from typing import Protocol
-
-import httptools
+from typing import TYPE_CHECKING
 
 from tunnel.adapters.http.fields import values
+from tunnel.adapters.http.ingress_parser import ParserCallbacks, request_parser
 from tunnel.domain.envelopes import Headers
 
-__all__ = ["ParserCallbacks", "parser_within_body"]
+if TYPE_CHECKING:
+    from httptools import HttpRequestParser
+
+__all__ = ["parser_within_body"]
 
 
-class ParserCallbacks(Protocol):
-    """What a parser tells."""
-
-    def on_message_begin(self) -> None: ...
-    def on_url(self, url: bytes) -> None: ...
-    def on_header(self, name: bytes, value: bytes) -> None: ...
-    def on_headers_complete(self) -> None: ...
-    def on_body(self, body: bytes) -> None: ...
-    def on_message_complete(self) -> None: ...
-
-
-def parser_within_body(callbacks: ParserCallbacks, headers: Headers) -> httptools.HttpRequestParser:
+def parser_within_body(callbacks: ParserCallbacks, headers: Headers) -> HttpRequestParser:
     """A parser at the beginning of a body.
 
     Args:
@@ -41,9 +32,7 @@ def parser_within_body(callbacks: ParserCallbacks, headers: Headers) -> httptool
         headers: Of a request that has a body: without a Content-Length, which was checked, it comes in chunks.
     """
     told = _Told(callbacks)
-    parser = httptools.HttpRequestParser(told)
-    # As of the parser that is replaced: requests behind one that is the last are for us to leave out.
-    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    parser = request_parser(told)
     length = next(iter(values(headers, b"content-length")), None)
     framing = b"content-length: " + length if length is not None else b"transfer-encoding: chunked"
     parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
