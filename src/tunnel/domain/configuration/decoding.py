@@ -7,22 +7,41 @@ msgspec's description of the types.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from tunnel.domain.configuration.middleware import MiddlewareSettings, middleware_settings
-from tunnel.domain.configuration.mistakes import alternatives, key_path, mistake, not_built, suggestion
+from tunnel.domain.configuration.mistakes import (
+    alternatives,
+    close_name,
+    key_path,
+    mistake,
+    not_built,
+    suggestion,
+)
+from tunnel.domain.configuration.order import FileOrder
 from tunnel.domain.configuration.planned import KeyPath, PlannedKeys
 from tunnel.domain.configuration.secret import Secret
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import UNJUDGED, Findings
 
-__all__ = ["decode_table"]
+__all__ = ["decode_settings", "decode_table"]
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Settings(Protocol):
+    """All that one side is told."""
+
+    def check(self, found: Findings) -> None:
+        """Look for contradictions."""
+
+
+C = TypeVar("C", bound=Settings)
 
 
 def decode_table(table: object, kind: type[S], planned: PlannedKeys, *, at: KeyPath = ()) -> S:
@@ -37,42 +56,100 @@ def decode_table(table: object, kind: type[S], planned: PlannedKeys, *, at: KeyP
         at: Where the table stands; empty for a whole file.
 
     Raises:
-        ConfigurationError: The first thing that does not fit.
+        ConfigurationError: All that does not fit, in the order of the table.
     """
-    settings = _Decoder(planned).struct(table, _described(kind), at)
+    found = Findings()
+    settings = _Decoder(planned, found).value(table, _described(kind), at)
+    if found:
+        found.sort(FileOrder(table, at).place)
+        found.tell()
     assert isinstance(settings, kind)
     return settings
 
 
+def decode_settings(
+    table: Mapping[str, object],
+    kind: type[C],
+    draft: type[C],
+    planned: PlannedKeys,
+    judges: Iterable[Callable[[C, Findings], None]] = (),
+) -> C:
+    """Make the settings of one side of the table that a configuration file holds.
+
+    Args:
+        table: As read from a file.
+        kind: What to make; refuses contradictions when it is made.
+        draft: A subclass that does not, to go on looking for mistakes in what cannot be used.
+        planned: Keys that are not built yet.
+        judges: Look for further mistakes: of what the settings point to. Those that are given are not to be kept.
+
+    Raises:
+        ConfigurationError: All that does not fit, in the order of the table.
+    """
+    found = Findings()
+    settings: C | None = None
+    values = _Decoder(planned, found).fields(_table(table, ()), _described(kind), ())
+    if not found:
+        with found:
+            settings = kind(**values)
+        if settings is None:
+            settings = draft(**values)
+    else:
+        settings = draft(**values)
+        with found:
+            settings.check(found)
+    for judge in judges:
+        with found:
+            judge(settings, found)
+    if found:
+        found.sort(FileOrder(table).place)
+        found.tell()
+    return settings
+
+
 @cache
-def _described(kind: type[msgspec.Struct]) -> inspect.StructType:
+def _described(kind: type[Any]) -> inspect.StructType:
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
     return described
 
 
 class _Decoder:
-    def __init__(self, planned: PlannedKeys) -> None:
+    def __init__(self, planned: PlannedKeys, found: Findings) -> None:
         self._planned = planned
+        self._found = found
 
-    def struct(self, value: object, kind: inspect.StructType, path: KeyPath) -> msgspec.Struct:
-        table = _table(value, path)
+    def fields(self, table: Mapping[str, object], kind: inspect.StructType, path: KeyPath) -> dict[str, Any]:
+        """Values by name; those that could not be read are there, as ``UNJUDGED``."""
         fields = {field.encode_name: field for field in kind.fields}
-        for key in table:
-            if key not in fields:
-                raise self._unknown((*path, key), fields)
+        values: dict[str, Any] = {}
+        # What a misspelt key is meant for is not missing, and what it says shows when it is spelt as it should be.
+        misspelt = {close_name(key, fields) for key in self._unknown(table, fields, path)}
         for name, field in fields.items():
-            if field.required and name not in table:
-                raise ConfigurationError(f'missing the required key "{name}"', key_path=key_path(*path))
-        values = {
-            field.name: self.value(table[name], field.type, (*path, name))
-            for name, field in fields.items()
-            if name in table
-        }
-        made: msgspec.Struct = kind.cls(**values)
-        return made
+            if name in table:
+                values[field.name] = self.value(table[name], field.type, (*path, name))
+            elif name in misspelt:
+                values[field.name] = self._found.unjudged()
+            elif field.required:
+                # A key that looks like none of them may be meant for any.
+                if None not in misspelt:
+                    error = ConfigurationError(f'missing the required key "{name}"', key_path=key_path(*path))
+                    self._found.add(error)
+                values[field.name] = self._found.unjudged()
+        return values
+
+    def struct(self, value: object, kind: inspect.StructType, path: KeyPath) -> Any:
+        values = self.fields(_table(value, path), kind, path)
+        if hasattr(kind.cls, "__post_init__") and any(each is UNJUDGED for each in values.values()):
+            return UNJUDGED
+        return kind.cls(**values)
 
     def value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
+        with self._found:
+            return self._value(value, kind, path)
+        return self._found.unjudged()
+
+    def _value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
         match kind:
             case inspect.StructType(cls=cls) if cls is MiddlewareSettings:
                 return middleware_settings(_table(value, path), key_path(*path))
@@ -103,12 +180,20 @@ class _Decoder:
             raise mistake(key_path(*path), "a string or a table", got=value)
         return value
 
-    def _unknown(self, path: KeyPath, known: Mapping[str, object]) -> ConfigurationError:
-        where = key_path(*path)
-        if path in self._planned:
-            return not_built(where)
-        hint = suggestion(str(path[-1]), known)
-        return ConfigurationError(f"unknown key; expected {alternatives(sorted(known))}{hint}", key_path=where)
+    def _unknown(self, table: Mapping[str, object], known: Mapping[str, object], path: KeyPath) -> list[str]:
+        """The keys of ``table`` that are misspelt, which are refused, as are those that are planned."""
+        misspelt = []
+        for key in table:
+            if key in known:
+                continue
+            where = key_path(*path, key)
+            if (*path, key) in self._planned:
+                self._found.add(not_built(where))
+                continue
+            misspelt.append(key)
+            text = f"unknown key; expected {alternatives(sorted(known))}{suggestion(key, known)}"
+            self._found.add(ConfigurationError(text, key_path=where))
+        return misspelt
 
 
 def _table(value: object, path: KeyPath) -> dict[str, object]:
