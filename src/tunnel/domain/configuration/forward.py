@@ -69,11 +69,14 @@ def _check_rule(
 
 
 def _check_upstream(rule: ForwardRule, upstreams: Mapping[str, UpstreamSettings], path: str, found: Findings) -> None:
-    if rule.group is not None:
-        expected = 'an "upstream"; "groups" names those whose clients may use the rule'
-        raise mistake(f"{path}.group", expected, got=rule.group)
+    with found:
+        if rule.group is not None:
+            expected = 'an "upstream"; "groups" names those whose clients may use the rule'
+            raise mistake(f"{path}.group", expected, got=rule.group)
     if rule.upstream is None:
-        raise ConfigurationError('missing the required key "upstream"', key_path=path)
+        if rule.group is None:
+            raise ConfigurationError('missing the required key "upstream"', key_path=path)
+        return
     upstream = upstreams.get(rule.upstream)
     if upstream is None:
         add = "[forward.upstreams.NAME]"

@@ -176,10 +176,15 @@ def check_server_rule(rule: Rule, groups: Collection[str], path: str, found: Fin
     check_rule(rule, path, found)
     with found:
         _check_is_asked(rule, path)
-    if rule.upstream is not None:
-        raise mistake(f"{path}.upstream", 'a "group"; the rules of that group choose the upstream', got=rule.upstream)
+    with found:
+        if rule.upstream is not None:
+            expected = 'a "group"; the rules of that group choose the upstream'
+            raise mistake(f"{path}.upstream", expected, got=rule.upstream)
     if rule.group is None:
-        raise ConfigurationError('missing the required key "group"', key_path=path)
+        # Which is not missing where the other was written in its place.
+        if rule.upstream is None:
+            raise ConfigurationError('missing the required key "group"', key_path=path)
+        return
     if rule.group not in groups:
         raise unknown_name(rule.group, groups, f"{path}.group", kind="group", add="[groups.NAME]")
 
@@ -194,10 +199,13 @@ def _check_upstream_rule(
     rule: Rule, upstreams: Mapping[str, UpstreamSettings], prefix: str, path: str, found: Findings
 ) -> None:
     check_rule(rule, path, found)
-    if rule.group is not None:
-        raise mistake(f"{path}.group", 'an "upstream"; this rule is already inside a group', got=rule.group)
+    with found:
+        if rule.group is not None:
+            raise mistake(f"{path}.group", 'an "upstream"; this rule is already inside a group', got=rule.group)
     if rule.upstream is None:
-        raise ConfigurationError('missing the required key "upstream"', key_path=path)
+        if rule.group is None:
+            raise ConfigurationError('missing the required key "upstream"', key_path=path)
+        return
     if rule.upstream not in upstreams:
         where = f"{path}.upstream"
         raise unknown_name(rule.upstream, upstreams, where, kind="upstream", add="[groups.NAME.upstreams.NAME]")
@@ -220,7 +228,7 @@ def _check_upstream(upstream: UpstreamSettings, path: str, found: Findings) -> N
     with found:
         check_ejection(upstream.ejection, f"{path}.ejection")
     with found:
-        check_upstream_tls(upstream.tls, f"{path}.tls")
+        check_upstream_tls(upstream.tls, f"{path}.tls", found)
     with found:
         header = upstream.host_header
         if header is not None and not _HOST_HEADER.fullmatch(header):
@@ -268,7 +276,7 @@ def _check_tcp_upstream(upstream: UpstreamSettings, path: str, found: Findings) 
         if found.clean(f"{path}.hash_on") and upstream.hash_on != DEFAULT_HASH_ON:
             expected = f'"{DEFAULT_HASH_ON}", all that is known of a TCP visitor'
             raise mistake(f"{path}.hash_on", expected, got=upstream.hash_on)
-    if upstream.ejection.statuses:
+    if upstream.ejection.statuses and found.clean(f"{path}.ejection.statuses"):
         raise ConfigurationError(
             'TCP has no statuses, and the targets are "tcp://"', key_path=f"{path}.ejection.statuses"
         )

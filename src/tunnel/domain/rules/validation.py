@@ -72,13 +72,13 @@ def check_rule(rule: Rule, key_path: str, found: Findings) -> None:
             _validate_call(rule, prefix)
     if rule.methods is not None:
         with found:
-            _validate_methods(rule.methods, f"{prefix}methods")
+            _validate_methods(rule.methods, f"{prefix}methods", found)
     if rule.headers is not None:
         with found:
-            _validate_headers(rule.headers, f"{prefix}headers")
+            _validate_headers(rule.headers, f"{prefix}headers", found)
     if rule.query is not None:
         with found:
-            _validate_query(rule.query, f"{prefix}query")
+            _validate_query(rule.query, f"{prefix}query", found)
 
 
 def _validate_paths(rule: Rule, prefix: str) -> None:
@@ -147,33 +147,36 @@ def _validate_call(rule: Rule, prefix: str) -> None:
         raise ConfigurationError("expected a method of a gRPC service, like GetOrder", key_path=f"{prefix}method")
 
 
-def _validate_methods(methods: tuple[str, ...], key_path: str) -> None:
+def _validate_methods(methods: tuple[str, ...], key_path: str, found: Findings) -> None:
     if not methods:
         raise ConfigurationError('expected at least one method, like "GET"', key_path=key_path)
     for index, method in enumerate(methods):
-        if not _TOKEN.fullmatch(method):
-            raise ConfigurationError('expected a request method, like "GET"', key_path=f"{key_path}[{index}]")
+        with found:
+            if not _TOKEN.fullmatch(method):
+                raise ConfigurationError('expected a request method, like "GET"', key_path=f"{key_path}[{index}]")
 
 
-def _validate_headers(headers: ValueMatches, key_path: str) -> None:
+def _validate_headers(headers: ValueMatches, key_path: str, found: Findings) -> None:
     seen: set[str] = set()
     for name, match in headers.items():
-        if not _TOKEN.fullmatch(name):
-            raise ConfigurationError(f"expected names of header fields, got {name[:60]!a}", key_path=key_path)
-        if name.lower() in seen:
-            raise ConfigurationError("given twice; letter case does not count", key_path=_below(key_path, name))
-        seen.add(name.lower())
-        _validate_match(match, _below(key_path, name))
-        if isinstance(match, str) and (match.strip(" \t") != match or _CONTROL.search(match.replace("\t", ""))):
-            expected = "expected a value without control characters, and without blanks around it"
-            raise ConfigurationError(expected, key_path=_below(key_path, name))
+        with found:
+            if not _TOKEN.fullmatch(name):
+                raise ConfigurationError(f"expected names of header fields, got {name[:60]!a}", key_path=key_path)
+            if name.lower() in seen:
+                raise ConfigurationError("given twice; letter case does not count", key_path=_below(key_path, name))
+            seen.add(name.lower())
+            _validate_match(match, _below(key_path, name))
+            if isinstance(match, str) and (match.strip(" \t") != match or _CONTROL.search(match.replace("\t", ""))):
+                expected = "expected a value without control characters, and without blanks around it"
+                raise ConfigurationError(expected, key_path=_below(key_path, name))
 
 
-def _validate_query(query: ValueMatches, key_path: str) -> None:
+def _validate_query(query: ValueMatches, key_path: str, found: Findings) -> None:
     for name, match in query.items():
-        if not name:
-            raise ConfigurationError("expected names of parameters, got an empty one", key_path=key_path)
-        _validate_match(match, _below(key_path, name))
+        with found:
+            if not name:
+                raise ConfigurationError("expected names of parameters, got an empty one", key_path=key_path)
+            _validate_match(match, _below(key_path, name))
 
 
 def _validate_match(match: str | ValueMatch, key_path: str) -> None:
