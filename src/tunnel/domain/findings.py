@@ -15,7 +15,14 @@ from typing import Any, Final, NoReturn
 
 from tunnel.domain.errors import ConfigurationError
 
-__all__ = ["UNJUDGED", "Findings"]
+__all__ = ["MAX_FOUND", "UNJUDGED", "Findings"]
+
+MAX_FOUND: Final = 1000
+"""Mistakes after which the search ends. A file has so many when it is another's, or when what everything refers to is
+gone; each may cost a comparison with all names there are."""
+
+
+_MORE: Final = ConfigurationError("more mistakes are not looked for")
 
 
 class Findings:
@@ -25,6 +32,7 @@ class Findings:
         self._found: dict[tuple[str, str], ConfigurationError] = {}
         self._touched: set[str] = set()
         self._unjudged = False
+        self._full: ConfigurationError | None = None
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -35,11 +43,22 @@ class Findings:
         return tuple(self._found.values())
 
     def add(self, error: ConfigurationError) -> None:
-        """Note every mistake of ``error``."""
+        """Note every mistake of ``error``.
+
+        Raises:
+            ConfigurationError: With all that was found: it is ``MAX_FOUND`` and more, and the search is over.
+        """
+        if error is self._full:
+            raise error
         for each in error.mistakes:
             # Frames would keep alive what was half made, and show what it held.
             self._found.setdefault((each.key_path, each.expected), each.with_traceback(None))
             self._touched.update(_tables(each.key_path))
+        if len(self._found) >= MAX_FOUND:
+            # What was full before it was added here ends with the same words.
+            self._found[_MORE.key_path, _MORE.expected] = _MORE
+            self._full = ConfigurationError.of(self.mistakes)
+            raise self._full
 
     def unjudged(self) -> Any:
         """What stands for a value that could not be read; a mistake that says so was added."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tunnel.domain.errors import ConfigurationError
-from tunnel.domain.findings import UNJUDGED, Findings
+from tunnel.domain.findings import MAX_FOUND, UNJUDGED, Findings
 
 
 def error(key_path: str, expected: str = "expected b") -> ConfigurationError:
@@ -130,3 +130,26 @@ def test_mistakes_are_sorted_by_their_places() -> None:
     found.sort(lambda key_path: ("cab".index(key_path),))
 
     assert [each.key_path for each in found.mistakes] == ["c", "a", "b"]
+
+
+def test_search_ends_after_so_many_mistakes() -> None:
+    found = Findings()
+    looked = 0
+
+    def search() -> None:
+        nonlocal looked
+        with found:
+            for place in range(3 * MAX_FOUND):
+                looked += 1
+                with found:
+                    raise error(f"a[{place}]")
+
+    with pytest.raises(ConfigurationError) as raised:
+        search()
+
+    assert looked == MAX_FOUND
+    assert len(raised.value.mistakes) == MAX_FOUND + 1
+    assert raised.value.mistakes[-1].expected == "more mistakes are not looked for"
+    with pytest.raises(ConfigurationError) as again:
+        Findings().add(raised.value)
+    assert len(again.value.mistakes) == MAX_FOUND + 1

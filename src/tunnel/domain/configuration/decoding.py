@@ -145,8 +145,11 @@ class _Decoder:
         return kind.cls(**values)
 
     def value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
-        with self._found:
+        # Not a block of its own: those cost as much as most values do.
+        try:
             return self._value(value, kind, path)
+        except ConfigurationError as error:
+            self._found.add(error)
         return self._found.unjudged()
 
     def _value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:

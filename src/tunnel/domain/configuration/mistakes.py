@@ -25,6 +25,12 @@ __all__ = [
 _MAX_SHOWN_CHARACTERS: Final = 60
 """Characters of a wrong value that are repeated in a message, so that it stays one line."""
 
+_MAX_NAMES: Final = 20
+"""Names that a message lists of those that could have been meant."""
+
+_MAX_COMPARED: Final = 1000
+"""Names among which a misspelt one is looked for; each takes a microsecond or more."""
+
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -100,8 +106,12 @@ def unknown_name(name: str, known: Iterable[str], path: str, *, kind: str, add: 
         add: Table that would define one, ``[groups.NAME]``; said when there is none yet.
     """
     names = sorted(known)
-    expected = f"expected {alternatives(names)}" if names else f"there is none; add {add}"
-    return ConfigurationError(f"unknown {kind} {shown(name)}; {expected}{suggestion(name, names)}", key_path=path)
+    more = len(names) - _MAX_NAMES
+    expected = f"expected {alternatives(names[:_MAX_NAMES])}" if names else f"there is none; add {add}"
+    if more > 0:
+        expected += f" and {more} more"
+    hint = suggestion(name, names) if len(names) <= _MAX_COMPARED else ""
+    return ConfigurationError(f"unknown {kind} {shown(name)}; {expected}{hint}", key_path=path)
 
 
 def check_name(name: str, path: str, *, what: str) -> None:
