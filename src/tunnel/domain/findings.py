@@ -31,7 +31,7 @@ class Findings:
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], ConfigurationError] = {}
         self._touched: set[str] = set()
-        self._unjudged = False
+        self._unjudged: set[str] = set()
         self._full: ConfigurationError | None = None
 
     def __bool__(self) -> bool:
@@ -51,6 +51,8 @@ class Findings:
         if error is self._full:
             raise error
         for each in error.mistakes:
+            if each.key_path in self._unjudged:
+                continue
             # Frames would keep alive what was half made, and show what it held.
             self._found.setdefault((each.key_path, each.expected), each.with_traceback(None))
             self._touched.update(_tables(each.key_path))
@@ -60,9 +62,13 @@ class Findings:
             self._full = ConfigurationError.of(self.mistakes)
             raise self._full
 
-    def unjudged(self) -> Any:
-        """What stands for a value that could not be read; a mistake that says so was added."""
-        self._unjudged = True
+    def unjudged(self, key_path: str) -> Any:
+        """What stands for a value that could not be read; a mistake that says so was added.
+
+        Args:
+            key_path: Where it stands, or should; nothing more is found there.
+        """
+        self._unjudged.add(key_path)
         return UNJUDGED
 
     def sort(self, order: Callable[[str], tuple[int, ...]]) -> None:
@@ -100,7 +106,7 @@ class Findings:
             self.add(error)
             return True
         # Functions written in C ask for the type of what they are given before anything else.
-        return isinstance(error, _Untold) or (self._unjudged and isinstance(error, TypeError))
+        return isinstance(error, _Untold) or (bool(self._unjudged) and isinstance(error, TypeError))
 
 
 def _tables(key_path: str) -> list[str]:

@@ -101,7 +101,7 @@ def test_looking_at_what_is_unjudged_ends_the_block_without_a_mistake(look: Call
     found = Findings()
 
     with found:
-        look(found.unjudged())
+        look(found.unjudged("a"))
         raise AssertionError("it could be looked at")
 
     assert found.mistakes == ()
@@ -117,7 +117,7 @@ def test_what_else_goes_wrong_is_not_gathered() -> None:
 
     with pytest.raises(TypeError), found:
         raise TypeError
-    found.unjudged()
+    found.unjudged("a")
     with pytest.raises(ValueError, match="other"), found:
         raise ValueError("another")
 
@@ -153,3 +153,14 @@ def test_search_ends_after_so_many_mistakes() -> None:
     with pytest.raises(ConfigurationError) as again:
         Findings().add(raised.value)
     assert len(again.value.mistakes) == MAX_FOUND + 1
+
+
+def test_nothing_more_is_found_where_nothing_could_be_read() -> None:
+    found = Findings()
+    found.add(error("a", "expected a string"))
+    found.unjudged("a")
+
+    found.add(error("a", "expected something that fits"))
+    found.add(error("a[0]"))
+
+    assert [each.expected for each in found.mistakes] == ["expected a string", "expected b"]

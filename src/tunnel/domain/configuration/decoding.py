@@ -129,13 +129,13 @@ class _Decoder:
             if name in table:
                 values[field.name] = self.value(table[name], field.type, (*path, name))
             elif name in misspelt:
-                values[field.name] = self._found.unjudged()
+                values[field.name] = self._found.unjudged(key_path(*path, name))
             elif field.required:
                 # A key that looks like none of them may be meant for any.
                 if None not in misspelt:
                     error = ConfigurationError(f'missing the required key "{name}"', key_path=key_path(*path))
                     self._found.add(error)
-                values[field.name] = self._found.unjudged()
+                values[field.name] = self._found.unjudged(key_path(*path, name))
         return values
 
     def struct(self, value: object, kind: inspect.StructType, path: KeyPath) -> Any:
@@ -150,7 +150,7 @@ class _Decoder:
             return self._value(value, kind, path)
         except ConfigurationError as error:
             self._found.add(error)
-        return self._found.unjudged()
+        return self._found.unjudged(key_path(*path))
 
     def _value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
         match kind:
