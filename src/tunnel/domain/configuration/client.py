@@ -11,7 +11,7 @@ from tunnel.domain.configuration.addresses import parse_server_url
 from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.claims import ClaimSettings
 from tunnel.domain.configuration.client_policy import ClientPolicy, check_own_targets
-from tunnel.domain.configuration.decoding import decode_settings
+from tunnel.domain.configuration.draft import decode_settings
 from tunnel.domain.configuration.entry import EntrySettings, check_entry
 from tunnel.domain.configuration.fallback import FallbackSettings
 from tunnel.domain.configuration.groups import UpstreamSettings, check_upstreams

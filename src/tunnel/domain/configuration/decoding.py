@@ -7,9 +7,9 @@ msgspec's description of the types.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -29,19 +29,9 @@ from tunnel.domain.configuration.secret import Secret
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.findings import UNJUDGED, Findings
 
-__all__ = ["decode_settings", "decode_table"]
+__all__ = ["TableDecoder", "decode_table"]
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-
-class Settings(Protocol):
-    """All that one side is told."""
-
-    def check(self, found: Findings) -> None:
-        """Look for contradictions."""
-
-
-C = TypeVar("C", bound=Settings)
 
 
 def decode_table(table: object, kind: type[S], planned: PlannedKeys, *, at: KeyPath = ()) -> S:
@@ -59,7 +49,7 @@ def decode_table(table: object, kind: type[S], planned: PlannedKeys, *, at: KeyP
         ConfigurationError: All that does not fit, in the order of the table.
     """
     found = Findings()
-    settings = _Decoder(planned, found).value(table, _described(kind), at)
+    settings = TableDecoder(planned, found).decode(table, kind, at)
     if found:
         found.sort(FileOrder(table, at).place)
         found.tell()
@@ -67,67 +57,45 @@ def decode_table(table: object, kind: type[S], planned: PlannedKeys, *, at: KeyP
     return settings
 
 
-def decode_settings(
-    table: Mapping[str, object],
-    kind: type[C],
-    draft: type[C],
-    planned: PlannedKeys,
-    judges: Iterable[Callable[[C, Findings], None]] = (),
-) -> C:
-    """Make the settings of one side of the table that a configuration file holds.
-
-    Args:
-        table: As read from a file.
-        kind: What to make; refuses contradictions when it is made.
-        draft: A subclass that does not, to go on looking for mistakes in what cannot be used.
-        planned: Keys that are not built yet.
-        judges: Look for further mistakes: of what the settings point to. Those that are given are not to be kept.
-
-    Raises:
-        ConfigurationError: All that does not fit, in the order of the table.
-    """
-    found = Findings()
-    settings: C | None = None
-    values = _Decoder(planned, found).fields(_table(table, ()), _described(kind), ())
-    if not found:
-        with found:
-            settings = kind(**values)
-        if settings is None:
-            settings = draft(**values)
-    else:
-        settings = draft(**values)
-        with found:
-            settings.check(found)
-    for judge in judges:
-        with found:
-            judge(settings, found)
-    if found:
-        found.sort(FileOrder(table).place)
-        found.tell()
-    return settings
-
-
 @cache
-def _described(kind: type[Any]) -> inspect.StructType:
+def _described(kind: type[object]) -> inspect.StructType:
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
     return described
 
 
-class _Decoder:
+class TableDecoder:
+    """Reads tables, guided by the description of what is to be made of them.
+
+    Args:
+        planned: Keys that are not built yet.
+        found: Takes the mistakes.
+    """
+
     def __init__(self, planned: PlannedKeys, found: Findings) -> None:
         self._planned = planned
         self._found = found
 
-    def fields(self, table: Mapping[str, object], kind: inspect.StructType, path: KeyPath) -> dict[str, Any]:
-        """Values by name; those that could not be read are there, as ``UNJUDGED``."""
+    def values(self, table: object, kind: type[object]) -> dict[str, Any]:
+        """What a ``kind`` can be made of, by name; what could not be read is there, as ``UNJUDGED``.
+
+        Raises:
+            ConfigurationError: This is no table at all.
+        """
+        return self._fields(_table(table, ()), _described(kind), ())
+
+    def decode(self, table: object, kind: type[object], at: KeyPath) -> Any:
+        """A ``kind``, or ``UNJUDGED``."""
+        return self._value_at(table, _described(kind), at)
+
+    def _fields(self, table: Mapping[str, object], kind: inspect.StructType, path: KeyPath) -> dict[str, Any]:
         fields = {field.encode_name: field for field in kind.fields}
         values: dict[str, Any] = {}
         # What a misspelt key is meant for is not missing, and what it says shows when it is spelt as it should be.
         misspelt = {close_name(key, fields) for key in self._unknown(table, fields, path)}
         for name, field in fields.items():
             if name in table:
-                values[field.name] = self.value(table[name], field.type, (*path, name))
+                values[field.name] = self._value_at(table[name], field.type, (*path, name))
             elif name in misspelt:
                 values[field.name] = self._found.unjudged(key_path(*path, name))
             elif field.required:
@@ -138,13 +106,13 @@ class _Decoder:
                 values[field.name] = self._found.unjudged(key_path(*path, name))
         return values
 
-    def struct(self, value: object, kind: inspect.StructType, path: KeyPath) -> Any:
-        values = self.fields(_table(value, path), kind, path)
+    def _struct(self, value: object, kind: inspect.StructType, path: KeyPath) -> Any:
+        values = self._fields(_table(value, path), kind, path)
         if hasattr(kind.cls, "__post_init__") and any(each is UNJUDGED for each in values.values()):
             return UNJUDGED
         return kind.cls(**values)
 
-    def value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
+    def _value_at(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
         # Not a block of its own: those cost as much as most values do.
         try:
             return self._value(value, kind, path)
@@ -157,14 +125,14 @@ class _Decoder:
             case inspect.StructType(cls=cls) if cls is MiddlewareSettings:
                 return middleware_settings(_table(value, path), key_path(*path))
             case inspect.StructType():
-                return self.struct(value, kind, path)
+                return self._struct(value, kind, path)
             case inspect.UnionType(types=types):
                 return self._one_of(value, types, path)
             case inspect.VarTupleType(item_type=item):
                 items = _list(value, path)
-                return tuple(self.value(each, item, (*path, index)) for index, each in enumerate(items))
+                return tuple(self._value_at(each, item, (*path, index)) for index, each in enumerate(items))
             case inspect.DictType(value_type=item):
-                return {key: self.value(each, item, (*path, key)) for key, each in _table(value, path).items()}
+                return {key: self._value_at(each, item, (*path, key)) for key, each in _table(value, path).items()}
             case inspect.CustomType(cls=cls) if cls is Secret:
                 return _secret(value, path)
             case _:
@@ -176,9 +144,9 @@ class _Decoder:
         if value is None and len(present) < len(types):
             return None
         if len(present) == 1:
-            return self.value(value, present[0], path)
+            return self._value_at(value, present[0], path)
         if isinstance(value, dict):
-            return self.struct(value, next(each for each in present if isinstance(each, inspect.StructType)), path)
+            return self._struct(value, next(each for each in present if isinstance(each, inspect.StructType)), path)
         if not isinstance(value, str):
             raise mistake(key_path(*path), "a string or a table", got=value)
         return value

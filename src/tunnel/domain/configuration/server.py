@@ -9,7 +9,7 @@ import msgspec
 from tunnel.domain.configuration.access_log import AccessLogSettings
 from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.claims import ClaimsSettings
-from tunnel.domain.configuration.decoding import decode_settings
+from tunnel.domain.configuration.draft import decode_settings
 from tunnel.domain.configuration.forward import ForwardSettings, check_forward
 from tunnel.domain.configuration.groups import GroupSettings, check_group, check_server_rule
 from tunnel.domain.configuration.limits import LimitsSettings
