@@ -58,7 +58,7 @@ def decode_table(table: object, kind: type[S], planned: PlannedKeys, *, at: KeyP
 
 
 @cache
-def _described(kind: type[object]) -> inspect.StructType:
+def _described(kind: type[msgspec.Struct]) -> inspect.StructType:
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
     return described
@@ -76,7 +76,7 @@ class TableDecoder:
         self._planned = planned
         self._found = found
 
-    def values(self, table: object, kind: type[object]) -> dict[str, Any]:
+    def values(self, table: object, kind: type[msgspec.Struct]) -> dict[str, Any]:
         """What a ``kind`` can be made of, by name; what could not be read is there, as ``UNJUDGED``.
 
         Raises:
@@ -84,7 +84,7 @@ class TableDecoder:
         """
         return self._fields(_table(table, ()), _described(kind), ())
 
-    def decode(self, table: object, kind: type[object], at: KeyPath) -> Any:
+    def decode(self, table: object, kind: type[msgspec.Struct], at: KeyPath) -> Any:
         """A ``kind``, or ``UNJUDGED``."""
         return self._value_at(table, _described(kind), at)
 

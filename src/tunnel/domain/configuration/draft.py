@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from tunnel.domain.configuration.decoding import TableDecoder
 from tunnel.domain.configuration.order import FileOrder
 from tunnel.domain.configuration.planned import PlannedKeys
@@ -44,6 +46,7 @@ def decode_settings(
     """
     found = Findings()
     settings: C | None = None
+    assert issubclass(kind, msgspec.Struct)
     values = TableDecoder(planned, found).values(table, kind)
     if not found:
         with found:

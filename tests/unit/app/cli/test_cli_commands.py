@@ -54,6 +54,9 @@ def test_check_reports_each_mistake_in_a_line_of_its_own(directory: Path, capsys
 
     out, err = capsys.readouterr()
     assert out == ""
+    # Kinds of middleware that are not known may be known to the container of a server that is embedded.
+    assert main(["server", "--config", str(path)]) == 2
+    assert capsys.readouterr().err.splitlines() == err.splitlines()[:-1]
     assert [line.partition(": expected")[0].partition(";")[0] for line in err.splitlines()] == [
         f"tunnel: {path}: transports.memory.nam: unknown key",
         f'tunnel: {path}: rules[0].group: unknown group "web"',
