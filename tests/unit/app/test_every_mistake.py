@@ -100,6 +100,7 @@ def split(path: str) -> tuple[str | int, ...]:
 SERVER_SLIPS: Final = (
     slip("transports.grpc.insecur", True),
     slip("transports.grpc.listen", "nowhere"),
+    slip("transports.grpc.listen", "0.0.0.0:7000", "transports.grpc.insecure", beside=("transports.grpc.insecur",)),
     slip("transports.websocket.listen", "127.0.0.1:8090", "admin.listen", beside=("admin.listen",)),
     slip("transports.memory.name", ""),
     slip("ingress.http.trusted_proxies.0", "proxy"),
@@ -243,7 +244,7 @@ class World:
         self._directory = directory
         self._table = table
         self._load = load
-        self._alone: dict[tuple[str | int, ...], list[tuple[str, str]]] = {}
+        self._alone: dict[tuple[object, str], list[tuple[str, str]]] = {}
         (directory / "present.pem").touch()
 
     def told(self, *slips: Slip, ending: str = ".json") -> tuple[ConfigurationError, ...]:
@@ -257,9 +258,10 @@ class World:
         return ()
 
     def alone(self, wrong: Slip) -> list[tuple[str, str]]:
-        if wrong.path not in self._alone:
-            self._alone[wrong.path] = self.lines(wrong)
-        return self._alone[wrong.path]
+        place = (wrong.path, wrong.told)
+        if place not in self._alone:
+            self._alone[place] = self.lines(wrong)
+        return self._alone[place]
 
     def lines(self, *slips: Slip, ending: str = ".json") -> list[tuple[str, str]]:
         return sorted((each.key_path, each.expected) for each in self.told(*slips, ending=ending))

@@ -14,6 +14,7 @@ from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.tcp_ingress import TcpIngressSettings
 from tunnel.domain.configuration.tls import ListenerTlsSettings, check_listener_tls, is_loopback
+from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.findings import Findings
 from tunnel.domain.limits import GIB, KIB, MIB
 from tunnel.domain.rules.hosts import is_host_name, normal_ipv6
@@ -250,15 +251,20 @@ def _check_transport_tls(
     if transport.tls is not None:
         with found:
             check_listener_tls(transport.tls, f"{where}.tls", found)
-    if not (found.clean(f"{where}.listen") and found.clean("ingress.http.listen")):
-        # What an address says that is none cannot be told.
-        return
     plain = [listen for listen in listens if listen != own]
     if own is not None and transport.insecure and not plain:
         raise mistake(f"{where}.insecure", 'false or no such key, as "tls" is given', got=True)
-    if not transport.insecure and not all(is_loopback(parse_listen(listen).host) for listen in plain):
+    if not transport.insecure and not all(map(_stays_here, plain)):
         expected = '"tls", or "insecure = true": tokens would travel in clear, since this address is not loopback'
         raise mistake(f"{where}.insecure", expected)
+
+
+def _stays_here(listen: str) -> bool:
+    try:
+        return is_loopback(parse_listen(listen).host)
+    except ConfigurationError:
+        # What is no address is told where it stands.
+        return True
 
 
 def check_http_listener(http: HttpListenerSettings, path: str, found: Findings) -> None:
