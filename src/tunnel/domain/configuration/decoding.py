@@ -113,30 +113,27 @@ class TableDecoder:
         return kind.cls(**values)
 
     def _value_at(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
-        # Not a block of its own: those cost as much as most values do.
+        # Not a block of ``found``: those cost as much as most values do.
         try:
-            return self._value(value, kind, path)
+            match kind:
+                case inspect.StructType(cls=cls) if cls is MiddlewareSettings:
+                    return middleware_settings(_table(value, path), key_path(*path))
+                case inspect.StructType():
+                    return self._struct(value, kind, path)
+                case inspect.UnionType(types=types):
+                    return self._one_of(value, types, path)
+                case inspect.VarTupleType(item_type=item):
+                    items = _list(value, path)
+                    return tuple(self._value_at(each, item, (*path, index)) for index, each in enumerate(items))
+                case inspect.DictType(value_type=item):
+                    return {key: self._value_at(each, item, (*path, key)) for key, each in _table(value, path).items()}
+                case inspect.CustomType(cls=cls) if cls is Secret:
+                    return _secret(value, path)
+                case _:
+                    return _scalar(value, kind, path)
         except ConfigurationError as error:
             self._found.add(error)
         return self._found.unjudged(key_path(*path))
-
-    def _value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
-        match kind:
-            case inspect.StructType(cls=cls) if cls is MiddlewareSettings:
-                return middleware_settings(_table(value, path), key_path(*path))
-            case inspect.StructType():
-                return self._struct(value, kind, path)
-            case inspect.UnionType(types=types):
-                return self._one_of(value, types, path)
-            case inspect.VarTupleType(item_type=item):
-                items = _list(value, path)
-                return tuple(self._value_at(each, item, (*path, index)) for index, each in enumerate(items))
-            case inspect.DictType(value_type=item):
-                return {key: self._value_at(each, item, (*path, key)) for key, each in _table(value, path).items()}
-            case inspect.CustomType(cls=cls) if cls is Secret:
-                return _secret(value, path)
-            case _:
-                return _scalar(value, kind, path)
 
     def _one_of(self, value: object, types: tuple[inspect.Type, ...], path: KeyPath) -> Any:
         # Unions here are of None with something, or of a string with a table.

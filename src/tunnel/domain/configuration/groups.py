@@ -225,14 +225,18 @@ def _check_upstream(upstream: UpstreamSettings, path: str, found: Findings) -> N
                     raise unknown_name(target, upstream.targets, where, kind="target")
     with found:
         check_balance(path, balance=upstream.balance, weights=upstream.weights, hash_on=upstream.hash_on, found=found)
-    with found:
-        check_ejection(upstream.ejection, f"{path}.ejection")
-    with found:
-        check_upstream_tls(upstream.tls, f"{path}.tls", found)
-    with found:
-        header = upstream.host_header
-        if header is not None and not _HOST_HEADER.fullmatch(header):
-            raise mistake(f"{path}.host_header", '"target" or a host such as "app.example.test"', got=header)
+    # Most upstreams say nothing of these.
+    if upstream.ejection is not _NOTHING_SET.ejection:
+        with found:
+            check_ejection(upstream.ejection, f"{path}.ejection")
+    if upstream.tls is not _NOTHING_SET.tls:
+        with found:
+            check_upstream_tls(upstream.tls, f"{path}.tls", found)
+    header = upstream.host_header
+    if header is not None:
+        with found:
+            if not _HOST_HEADER.fullmatch(header):
+                raise mistake(f"{path}.host_header", '"target" or a host such as "app.example.test"', got=header)
     if not found.clean(f"{path}.targets"):
         return
     if upstream.tcp:
