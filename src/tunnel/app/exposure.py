@@ -216,11 +216,15 @@ def patience_s(settings: ClientSettings) -> float:
 
 
 def in_arguments(error: ConfigurationError) -> ConfigurationError:
-    """An error of a client that ``exposing_client`` made, naming the argument that is wrong."""
+    """An error of a client that ``exposing_client`` made, naming the arguments that are wrong."""
+    return ConfigurationError.of([_in_argument(each) for each in error.mistakes])
+
+
+def _in_argument(mistake: ConfigurationError) -> ConfigurationError:
     for key, argument in _KEYS.items():
-        if error.key_path.startswith(key):
-            return ConfigurationError(error.expected, key_path=argument + error.key_path.removeprefix(key))
-    return error
+        if mistake.key_path.startswith(key):
+            return ConfigurationError(mistake.expected, key_path=argument + mistake.key_path.removeprefix(key))
+    return mistake
 
 
 def _target(app: object) -> tuple[str, dict[str, object]]:

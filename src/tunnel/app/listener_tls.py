@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Final, Protocol, TypeAlias
 
 from tunnel.domain.configuration import ClientSettings, ListenerTlsSettings, ServerSettings
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 from tunnel.ports.telemetry import CertificateOutOfDate, Telemetry
 from tunnel.ports.tls import ListenerTls
 
-__all__ = ["ReadTls", "follow_tls", "given", "read_listener_tls", "report_out_of_date"]
+__all__ = ["ReadTls", "check_listener_files", "follow_tls", "given", "read_listener_tls", "report_out_of_date"]
 
 ReadTls: TypeAlias = Callable[[ListenerTlsSettings, str], ListenerTls]
 """Reads the files of a TLS table, given its key path."""
 
+
+_SERVER: Final = ("transports.grpc", "transports.websocket", "ingress.http", "ingress.grpc", "admin")
+_CLIENT: Final = ("entry.http", "entry.grpc", "admin")
+"""Tables that may have one for TLS, by key path."""
 
 _GRPC: Final = ("transports.grpc", "ingress.grpc", "entry.grpc")
 
@@ -31,33 +37,38 @@ def read_listener_tls(settings: ServerSettings | ClientSettings, read: ReadTls) 
     """Read what listeners prove themselves with, by the key paths of their tables: ``transports.grpc``.
 
     Raises:
-        ConfigurationError: A file is missing or wrong, or gRPC cannot use its key.
+        ConfigurationError: Files are missing or wrong, or gRPC cannot use their keys.
     """
-    found = {
-        path: read(table.tls, f"{path}.tls")
-        for path, table in _tables(settings)
-        if table is not None and table.tls is not None
-    }
-    for path in _GRPC:
-        if path in found and found[path].key not in _GRPC_KEYS:
-            kinds = ", ".join(sorted(_GRPC_KEYS))
-            raise ConfigurationError(
-                f"expected a certificate with a key of a kind that gRPC speaks ({kinds})",
-                key_path=f"{path}.tls.certificate",
-            )
-    return found
+    found = Findings()
+    made = check_listener_files(settings, read, found)
+    found.tell()
+    return made
 
 
-def _tables(settings: ServerSettings | ClientSettings) -> Iterator[tuple[str, _Table | None]]:
-    if isinstance(settings, ServerSettings):
-        yield "transports.grpc", settings.transports.grpc
-        yield "transports.websocket", settings.transports.websocket
-        yield "ingress.http", settings.ingress.http
-        yield "ingress.grpc", settings.ingress.grpc
-    else:
-        yield "entry.http", settings.entry.http
-        yield "entry.grpc", settings.entry.grpc
-    yield "admin", settings.admin
+def check_listener_files(
+    settings: ServerSettings | ClientSettings, read: ReadTls, found: Findings
+) -> dict[str, ListenerTls]:
+    """As ``read_listener_tls``, of the tables in which nothing is wrong yet.
+
+    Args:
+        settings: Of either side.
+        read: Reads the files of a table.
+        found: Takes the mistakes.
+    """
+    made: dict[str, ListenerTls] = {}
+    for path in _SERVER if isinstance(settings, ServerSettings) else _CLIENT:
+        with found:
+            table: _Table | None = attrgetter(path)(settings)
+            if table is not None and table.tls is not None and found.clean(f"{path}.tls"):
+                tls = read(table.tls, f"{path}.tls")
+                if path in _GRPC and tls.key not in _GRPC_KEYS:
+                    kinds = ", ".join(sorted(_GRPC_KEYS))
+                    raise ConfigurationError(
+                        f"expected a certificate with a key of a kind that gRPC speaks ({kinds})",
+                        key_path=f"{path}.tls.certificate",
+                    )
+                made[path] = tls
+    return made
 
 
 def report_out_of_date(found: Mapping[str, ListenerTls], telemetry: Telemetry) -> None:

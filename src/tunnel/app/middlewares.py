@@ -17,6 +17,7 @@ from tunnel.domain.configuration.middleware import in_use
 from tunnel.domain.configuration.mistakes import key_path, mistake, unknown_name
 from tunnel.domain.configuration.planned import PlannedKeys
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 from tunnel.domain.rules.rule import Rule
 from tunnel.ports.middleware import Middleware, MiddlewareKind
 
@@ -107,26 +108,35 @@ class Middlewares:
             self._start(partial(_close, middleware))
 
 
-def check_kinds(settings: ServerSettings, kinds: KindProvider, *, unknown: bool = True) -> None:
+def check_kinds(settings: ServerSettings, kinds: KindProvider, *, found: Findings, unknown: bool = True) -> None:
     """Refuse options that do not fit, by making what they describe, and rules of either hop for which it is nothing.
 
     Args:
         settings: A server's.
         kinds: Makes it.
+        found: Takes the mistakes.
         unknown: Whether kinds that are not known are refused too.
-
-    Raises:
-        ConfigurationError: Naming the key.
     """
-    protocols = {
-        name: _made(name, table, kinds)[1]
-        for name, table in settings.middleware.items()
-        if unknown or table.use in kinds.providers
-    }
-    places: dict[str, Sequence[Rule]] = {"rules": settings.rules, "forward.rules": settings.forward.rules}
-    places.update((key_path("groups", name, "rules"), group.rules) for name, group in settings.groups.items())
-    for place, rules in places.items():
-        for index, rule in enumerate(rules):
+    protocols: dict[str, frozenset[str]] = {}
+    with found:
+        for name, table in settings.middleware.items():
+            with found:
+                if unknown or table.use in kinds.providers:
+                    protocols[name] = _made(name, table, kinds)[1]
+    with found:
+        _check_protocols(settings.rules, protocols, "rules", found)
+    with found:
+        _check_protocols(settings.forward.rules, protocols, "forward.rules", found)
+    for name, group in settings.groups.items():
+        with found:
+            _check_protocols(group.rules, protocols, key_path("groups", name, "rules"), found)
+
+
+def _check_protocols(
+    rules: Sequence[Rule], protocols: Mapping[str, frozenset[str]], place: str, found: Findings
+) -> None:
+    for index, rule in enumerate(rules):
+        with found:
             if rule.middleware:
                 _check_protocol(rule, protocols, f"{place}[{index}]")
 
@@ -154,15 +164,19 @@ def _made(name: str, settings: MiddlewareSettings, kinds: KindProvider) -> tuple
         else:
             middleware = kind(_options(settings.options, options, ("middleware", name)))
     except ConfigurationError as error:
-        if error.key_path.startswith(where):
-            raise
-        path = f"{where}.{error.key_path}" if error.key_path else where
-        raise ConfigurationError(error.expected, key_path=path) from error
+        raise ConfigurationError.of([_below(each, where) for each in error.mistakes]) from error
     except Exception as error:
         # Anybody's code. What it cannot make must neither end a client nor a reload.
         _logger.exception("%s could not be made", where)
         raise ConfigurationError(f"could not be made: {type(error).__name__}", key_path=where) from error
     return middleware, frozenset(getattr(kind, "protocols", PROTOCOLS))
+
+
+def _below(error: ConfigurationError, where: str) -> ConfigurationError:
+    """A mistake of a kind's, which knows its options only, where it stands in the file."""
+    if error.key_path.startswith(where):
+        return error
+    return ConfigurationError(error.expected, key_path=f"{where}.{error.key_path}" if error.key_path else where)
 
 
 def _options(table: Mapping[str, object], kind: type[msgspec.Struct], at: tuple[str, ...]) -> msgspec.Struct:

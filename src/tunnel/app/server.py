@@ -31,6 +31,7 @@ from tunnel.domain.claims.grant import public_url
 from tunnel.domain.configuration import ServerSettings
 from tunnel.domain.configuration.server import check_succession
 from tunnel.domain.errors import LinkEnd, LinkError
+from tunnel.domain.findings import Findings
 from tunnel.domain.identity import ServerId
 from tunnel.domain.registry import Registry, RegistrySnapshot
 
@@ -318,7 +319,9 @@ class Server:
     def _middlewares(self, settings: ServerSettings, previous: Middlewares | None = None) -> Middlewares:
         """What the server's own rules name; what groups' rules name is checked."""
         tables, kinds = trusting(settings), self.container.middleware
-        check_kinds(settings, kinds)
+        found = Findings()
+        check_kinds(settings, kinds, found=found)
+        found.tell()
         return Middlewares(tables, settings.rules, place="rules", kinds=kinds, start=self._start, previous=previous)
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

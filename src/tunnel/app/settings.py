@@ -6,7 +6,8 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from os import PathLike
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 from tunnel.adapters.config_file import FileConfigSource, read_table
 from tunnel.adapters.tls.client import OpensslClientTls
 from tunnel.adapters.tls.listener import OpensslListenerTls
-from tunnel.app.listener_tls import read_listener_tls
+from tunnel.app.listener_tls import check_listener_files, read_listener_tls
 from tunnel.app.tls_files import beside, tls_files
 from tunnel.domain.configuration import (
     BUILT_IN_SCHEMES,
@@ -32,6 +33,7 @@ from tunnel.domain.configuration import (
 from tunnel.domain.configuration.mistakes import key_path
 from tunnel.domain.configuration.upstream_tls import accepts_any_certificate
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 from tunnel.ports.config_source import ConfigSource
 
 __all__ = [
@@ -68,7 +70,7 @@ def load_server_settings(path: str | PathLike[str]) -> ServerSettings:
         path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
 
     Raises:
-        ConfigurationError: The first mistake, with file and key path.
+        ConfigurationError: With every mistake that does not follow from another, by file and key path.
     """
     return server_source(path).load()
 
@@ -83,7 +85,8 @@ def load_client_settings(path: str | PathLike[str]) -> ClientSettings:
         path: A file that ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
 
     Raises:
-        ConfigurationError: The first mistake, with file and key path; never with the token.
+        ConfigurationError: With every mistake that does not follow from another, by file and key path; never with the
+            token.
     """
     return client_source(path).load()
 
@@ -92,7 +95,7 @@ def read_client_settings(path: str | PathLike[str]) -> ClientSettings:
     """Read a client's settings as they are written: without looking for the token.
 
     Raises:
-        ConfigurationError: The first mistake, with file and key path.
+        ConfigurationError: With every mistake that does not follow from another, by file and key path.
     """
     directory = Path(path).parent
     return FileConfigSource(path, lambda table: _client_settings(table, directory)).load()
@@ -102,22 +105,26 @@ def read_server_settings(path: str | PathLike[str]) -> ServerSettings:
     """Read a server's settings as they are written: without looking at the files that ``tls`` tables name.
 
     Raises:
-        ConfigurationError: The first mistake, with file and key path.
+        ConfigurationError: With every mistake that does not follow from another, by file and key path.
     """
-    return FileConfigSource(path, _server_settings).load()
+    kinds = partial(_check_kinds, unknown=False)
+    return FileConfigSource(path, lambda table: decode_server_settings(table, (kinds,))).load()
 
 
-def server_source(path: str | PathLike[str]) -> ConfigSource[ServerSettings]:
+def server_source(path: str | PathLike[str], *, own_kinds: bool = True) -> ConfigSource[ServerSettings]:
     """A server's settings in a file, to be loaded as ``load_server_settings`` does, and followed.
 
     The files that ``tls`` tables name are followed as well.
+
+    Args:
+        path: The file.
+        own_kinds: Whether kinds of middleware that are not known here are let pass: a container may bring them.
     """
     directory = Path(path).parent
+    kinds = partial(_check_kinds, unknown=not own_kinds)
 
     def decode(table: Mapping[str, object]) -> ServerSettings:
-        settings = _server_settings(beside(table, directory))
-        read_listener_tls(settings, OpensslListenerTls)
-        return settings
+        return decode_server_settings(beside(table, directory), (kinds, _check_listener_files))
 
     return FileConfigSource(path, decode, files=lambda table: tls_files(table, directory))
 
@@ -130,8 +137,13 @@ def client_source(path: str | PathLike[str]) -> ConfigSource[ClientSettings]:
     directory = Path(path).parent
 
     def decode(table: Mapping[str, object]) -> ClientSettings:
-        settings = _client_settings(table, directory)
-        return msgspec.structs.replace(settings, token=_token(settings, directory), token_env=None, token_file=None)
+        tokens: list[Secret] = []
+
+        def find_token(settings: ClientSettings, found: Findings) -> None:
+            tokens.append(_token(settings, directory))
+
+        settings = _client_settings(table, directory, find_token)
+        return msgspec.structs.replace(settings, token=tokens[0], token_env=None, token_file=None)
 
     def files(table: Mapping[str, object]) -> list[str]:
         token_file = table.get("token_file")
@@ -141,26 +153,37 @@ def client_source(path: str | PathLike[str]) -> ConfigSource[ClientSettings]:
     return FileConfigSource(path, decode, files=files)
 
 
-def _server_settings(table: Mapping[str, object]) -> ServerSettings:
-    settings = decode_server_settings(table)
+def _check_kinds(settings: ServerSettings, found: Findings, *, unknown: bool) -> None:
     if settings.middleware:
         # Loaded when needed: commands that only read files are to start fast.
         from tunnel.app.container import ServerContainer
         from tunnel.app.middlewares import check_kinds
 
-        # Kinds that a container may bring are judged by the server that is made with it.
-        check_kinds(settings, ServerContainer.middleware, unknown=False)
-    return settings
+        check_kinds(settings, ServerContainer.middleware, found=found, unknown=unknown)
 
 
-def _client_settings(table: Mapping[str, object], directory: Path) -> ClientSettings:
-    settings = decode_client_settings(beside(table, directory))
-    if settings.tls != _NO_TLS:
+def _check_listener_files(settings: ServerSettings | ClientSettings, found: Findings) -> None:
+    check_listener_files(settings, OpensslListenerTls, found)
+
+
+def _check_client_files(settings: ClientSettings, found: Findings) -> None:
+    if settings.tls != _NO_TLS and found.clean("tls"):
         OpensslClientTls(settings.tls)
-    read_listener_tls(settings, OpensslListenerTls)
+
+
+def _check_schemes(settings: ClientSettings, found: Findings) -> None:
     for index, url in enumerate(settings.servers):
-        check_scheme(url, f"servers[{index}]", _plug_in_schemes(url))
-    return settings
+        with found:
+            path = f"servers[{index}]"
+            if found.clean(path):
+                check_scheme(url, path, _plug_in_schemes(url))
+
+
+def _client_settings(
+    table: Mapping[str, object], directory: Path, *judges: Callable[[ClientSettings, Findings], None]
+) -> ClientSettings:
+    judges = (_check_client_files, _check_listener_files, _check_schemes, *judges)
+    return decode_client_settings(beside(table, directory), judges)
 
 
 def _plug_in_schemes(url: str) -> frozenset[str]:
@@ -216,12 +239,14 @@ def default_client_id() -> str:
 
 
 def _token(settings: ClientSettings, directory: Path) -> Secret:
+    if settings.token is not None:
+        return settings.token
     if settings.token_env is not None:
         return token_from_environment(settings.token_env)
     if settings.token_file is not None:
         return token_from_file(directory / settings.token_file)
-    assert settings.token is not None
-    return settings.token
+    # One is given, or that there is none has been found.
+    return Secret("")
 
 
 def token_from_environment(variable: str) -> Secret:

@@ -15,7 +15,9 @@ Adapters translate foreign exceptions into these once, with ``from``; nothing fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, StrEnum
+from typing import Final
 
 __all__ = [
     "ConfigurationError",
@@ -64,23 +66,66 @@ class TunnelError(Exception):
     """Root of every error raised by this library."""
 
 
+_MAX_TOLD: Final = 20
+"""Mistakes that ``str`` of a ``ConfigurationError`` spells out: it becomes one line of a log."""
+
+
 class ConfigurationError(TunnelError):
     """A setting is missing, unknown, malformed or contradicts another.
+
+    Where several settings are wrong, ``expected`` and ``key_path`` are of the first of them, ``mistakes`` has each by
+    itself, and ``str`` tells the first twenty.
 
     Args:
         expected: What would have been right, as a phrase.
         key_path: Dotted path of the setting, ``rules[0].host``; empty for the whole file.
         source: File the setting came from; None for settings built in code.
+        others: Further mistakes of the same settings.
     """
 
-    def __init__(self, expected: str, *, key_path: str = "", source: str | None = None) -> None:
+    def __init__(
+        self,
+        expected: str,
+        *,
+        key_path: str = "",
+        source: str | None = None,
+        others: Sequence[ConfigurationError] = (),
+    ) -> None:
         super().__init__(expected, key_path, source)
         self.expected = expected
         self.key_path = key_path
         self.source = source
+        self._others = tuple(others)
+
+    @classmethod
+    def of(cls, mistakes: Sequence[ConfigurationError], *, source: str | None = None) -> ConfigurationError:
+        """One error for several mistakes.
+
+        Args:
+            mistakes: At least one. Of a single one nothing is changed but its source.
+            source: File that they are all in; None: as each says.
+        """
+        each = [cls(one.expected, key_path=one.key_path, source=source or one.source) for one in mistakes]
+        first, *others = each
+        return cls(first.expected, key_path=first.key_path, source=first.source, others=others)
+
+    @property
+    def mistakes(self) -> tuple[ConfigurationError, ...]:
+        """Every mistake by itself, at least one."""
+        if not self._others:
+            return (self,)
+        return ConfigurationError(self.expected, key_path=self.key_path, source=self.source), *self._others
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.source, self.key_path, self.expected) if part)
+        if not self._others:
+            return self._line(with_source=True)
+        told = [each._line(with_source=False) for each in self.mistakes[:_MAX_TOLD]]
+        more = len(self._others) + 1 - len(told)
+        text = "; ".join((*told, f"and {more} more") if more else told)
+        return ": ".join(part for part in (self.source, f"{len(self._others) + 1} mistakes", text) if part)
+
+    def _line(self, *, with_source: bool) -> str:
+        return ": ".join(part for part in (self.source if with_source else None, self.key_path, self.expected) if part)
 
 
 class SessionError(TunnelError):

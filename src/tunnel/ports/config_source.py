@@ -23,7 +23,7 @@ class ConfigSource(Protocol[S_co]):
         """Read and validate. May block, and may be called in a thread of its own, though not while it already runs.
 
         Raises:
-            ConfigurationError: Something is wrong; one error with all of the first problem.
+            ConfigurationError: Something is wrong; one error, with all mistakes that could be told.
         """
 
     @abstractmethod

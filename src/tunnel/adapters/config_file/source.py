@@ -65,7 +65,7 @@ class FileConfigSource(ConfigSource[S]):
         try:
             return self._decode(table)
         except ConfigurationError as error:
-            raise ConfigurationError(error.expected, key_path=error.key_path, source=self._path) from error
+            raise ConfigurationError.of(error.mistakes, source=self._path) from error
 
     async def changed(self) -> None:
         await self._watch.changed()

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from tunnel.domain.certificate import Certificate, parse_certificate
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 from tunnel.domain.tls_material import TlsMaterial
 
 __all__ = ["add_authorities", "leaf_of", "load_pair", "read_at_rest"]
@@ -41,7 +42,7 @@ def read_at_rest(
         use: Called with their contents.
 
     Raises:
-        ConfigurationError: One cannot be read, ``use`` raises it, or they keep changing.
+        ConfigurationError: Some cannot be read, ``use`` raises it, or they keep changing.
     """
     error: ConfigurationError | None = None
     for _ in range(_ATTEMPTS):
@@ -60,7 +61,13 @@ def read_at_rest(
 
 
 def _read(files: Mapping[str, tuple[str, str | None]], where: str) -> TlsMaterial:
-    contents = {field: _contents(name, f"{where}.{key}") for field, (key, name) in files.items() if name is not None}
+    found = Findings()
+    contents: dict[str, bytes] = {}
+    for field, (key, name) in files.items():
+        with found:
+            if name is not None:
+                contents[field] = _contents(name, f"{where}.{key}")
+    found.tell()
     return TlsMaterial(**contents)
 
 

@@ -7,9 +7,7 @@ import os
 
 from tunnel.app.cli.failures import OK
 from tunnel.app.cli.output import write, write_error
-from tunnel.app.settings import doubts, load_server_settings, read_client_settings, settings_kind
-from tunnel.domain.configuration import ServerSettings
-from tunnel.domain.errors import ConfigurationError
+from tunnel.app.settings import doubts, read_client_settings, server_source, settings_kind
 
 __all__ = ["add_arguments", "run"]
 
@@ -31,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     environment variable is not set here, that is noted on standard error.
 
     Raises:
-        ConfigurationError: The first mistake.
+        ConfigurationError: With every mistake that does not follow from another.
     """
     kind = args.kind or settings_kind(args.file)
     if kind == "client":
@@ -39,15 +37,7 @@ def run(args: argparse.Namespace) -> int:
         variable = client.token_env
         if variable and not os.environ.get(variable):
             write_error(f'{args.file}: token_env: note: the environment variable "{variable}" is not set here')
-    settings = client if kind == "client" else load_server_settings(args.file)
-    if isinstance(settings, ServerSettings) and settings.middleware:
-        from tunnel.app.container import ServerContainer
-        from tunnel.app.middlewares import check_kinds
-
-        try:
-            check_kinds(settings, ServerContainer.middleware)
-        except ConfigurationError as error:
-            raise ConfigurationError(error.expected, key_path=error.key_path, source=args.file) from error
+    settings = client if kind == "client" else server_source(args.file, own_kinds=False).load()
     for key_path, what in doubts(settings):
         write_error(f"{args.file}: {key_path}: warning: {what}")
     write(f"{args.file}: ok ({kind})")

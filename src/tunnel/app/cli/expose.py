@@ -194,13 +194,16 @@ def _seconds(text: str) -> float:
 
 
 def _as_options(error: ConfigurationError) -> ConfigurationError:
-    """The same, naming an option where it named what that became."""
+    """The same, naming options where it named what those became."""
     from tunnel.app.exposure import in_arguments
 
-    error = in_arguments(error)
-    expected = error.expected.replace('"insecure = true"', "--insecure")
+    return ConfigurationError.of([_as_option(each) for each in in_arguments(error).mistakes])
+
+
+def _as_option(mistake: ConfigurationError) -> ConfigurationError:
+    expected = mistake.expected.replace('"insecure = true"', "--insecure")
     for argument, option in _OPTIONS.items():
-        rest = error.key_path.removeprefix(argument)
-        if error.key_path.startswith(argument) and rest[:1] in ("", "["):
+        rest = mistake.key_path.removeprefix(argument)
+        if mistake.key_path.startswith(argument) and rest[:1] in ("", "["):
             return ConfigurationError(expected, key_path=option)
-    return error
+    return mistake

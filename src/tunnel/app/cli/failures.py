@@ -1,4 +1,4 @@
-"""How a command that failed says so: one line, and an exit code."""
+"""How a command that failed says so: a line for each reason, and an exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFUSED: Final = 3
 
 
 def report(error: Exception) -> int:
-    """Write ``tunnel: <reason>`` to standard error.
+    """Write ``tunnel: <reason>`` to standard error; of a wrong configuration a line for each mistake.
 
     Of a group the most telling error is reported; one with an error that we did not foresee is raised again, for its
     traceback is the report.
@@ -25,8 +25,9 @@ def report(error: Exception) -> int:
     Returns:
         The exit code that belongs to the error.
     """
-    reason, code = told(error)
-    write_error(f"tunnel: {reason}")
+    telling, code = _telling(error)
+    for each in telling.mistakes if isinstance(telling, ConfigurationError) else (telling,):
+        write_error(f"tunnel: {_reason(each)}")
     return code
 
 
@@ -36,14 +37,19 @@ def told(error: Exception) -> tuple[str, int]:
     Raises:
         Exception: ``error`` itself, when it is of a kind that we did not foresee.
     """
+    telling, code = _telling(error)
+    return _reason(telling), code
+
+
+def _telling(error: Exception) -> tuple[Exception, int]:
     leaves = list(_leaves(error))
     for kind, code in ((ConfigurationError, MISCONFIGURED), (RegistrationRefused, REFUSED)):
         for leaf in leaves:
             if isinstance(leaf, kind):
-                return _reason(leaf), code
+                return leaf, code
     if not all(isinstance(leaf, TunnelError | OSError) for leaf in leaves):
         raise error
-    return _reason(leaves[0]), FAILED
+    return leaves[0], FAILED
 
 
 def _reason(error: Exception) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from tunnel.domain.configuration.addresses import parse_listen
 from tunnel.domain.configuration.mistakes import mistake
 from tunnel.domain.configuration.tls import ListenerTlsSettings, check_listener_tls, is_loopback
+from tunnel.domain.findings import Findings
 
 __all__ = ["AdminSettings"]
 
@@ -32,24 +33,28 @@ class AdminSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     token_sha256: str | None = None
     insecure: bool = False
 
-    def check(self, path: str) -> None:
-        """Refuse malformed values, and what would show the inside to a network.
+    def check(self, path: str, found: Findings) -> None:
+        """Refuse malformed values, and what would show the inside to a network. A hash is never repeated.
 
         Args:
             path: Key path of the table.
-
-        Raises:
-            ConfigurationError: Naming the key; a hash is never repeated.
+            found: Takes the mistakes.
         """
-        address = parse_listen(self.listen, f"{path}.listen")
-        if self.token_sha256 is not None and not _SHA256.fullmatch(self.token_sha256):
-            # Whoever puts the token itself here must not find it in a log.
-            raise mistake(f"{path}.token_sha256", "64 hexadecimal digits, as `tunnel token new` prints them")
+        with found:
+            if self.token_sha256 is not None and not _SHA256.fullmatch(self.token_sha256):
+                # Whoever puts the token itself here must not find it in a log.
+                raise mistake(f"{path}.token_sha256", "64 hexadecimal digits, as `tunnel token new` prints them")
         if self.tls is not None:
-            check_listener_tls(self.tls, f"{path}.tls")
-            if self.insecure:
-                raise mistake(f"{path}.insecure", 'false or no such key, as "tls" is given', got=True)
-        if is_loopback(address.host):
+            with found:
+                check_listener_tls(self.tls, f"{path}.tls", found)
+            with found:
+                if self.insecure:
+                    raise mistake(f"{path}.insecure", 'false or no such key, as "tls" is given', got=True)
+        with found:
+            self._check_reach(path)
+
+    def _check_reach(self, path: str) -> None:
+        if is_loopback(parse_listen(self.listen, f"{path}.listen").host):
             return
         if self.token_sha256 is None:
             raise mistake(f"{path}.listen", f"a loopback address, or a token in {path}.token_sha256", got=self.listen)

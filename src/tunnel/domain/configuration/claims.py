@@ -13,7 +13,8 @@ from tunnel.domain.claims.claim import Claim
 from tunnel.domain.claims.normal_form import normal_claim
 from tunnel.domain.configuration.balance import DEFAULT_HASH_ON, check_balance
 from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings
-from tunnel.domain.configuration.mistakes import mistake, unknown_name
+from tunnel.domain.configuration.mistakes import key_path, mistake, unknown_name
+from tunnel.domain.findings import Findings
 
 __all__ = ["ClaimSettings", "ClaimsSettings"]
 
@@ -38,13 +39,9 @@ class ClaimsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     wait_for_client_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0
     max_waiting: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
 
-    def check(self) -> None:
-        """Refuse what types let pass.
-
-        Raises:
-            ConfigurationError: Naming the key.
-        """
-        check_balance("claims", balance=self.balance, weights={}, hash_on=self.hash_on)
+    def check(self, found: Findings) -> None:
+        """Refuse what types let pass."""
+        check_balance("claims", balance=self.balance, weights={}, hash_on=self.hash_on, found=found)
 
     def group(self) -> GroupSettings:
         """What the group of a claim goes by: it has neither rules nor upstreams, which are the client's own."""
@@ -69,23 +66,23 @@ class ClaimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     path_prefix: str = "/"
     upstream: str | None = None
 
-    def check(self, upstreams: Mapping[str, UpstreamSettings]) -> None:
+    def check(self, upstreams: Mapping[str, UpstreamSettings], found: Findings) -> None:
         """Refuse what cannot be claimed, or would have nobody to serve it.
 
         Args:
             upstreams: The client's own.
-
-        Raises:
-            ConfigurationError: Naming the key.
+            found: Takes the mistakes.
         """
-        normal_claim(self.host, self.path_prefix, "claim")
+        with found:
+            normal_claim(self.host, self.path_prefix, "claim")
         if self.upstream is None and len(upstreams) != 1:
             raise mistake(
                 "claim.upstream", "the name of one of [upstreams.NAME], or exactly one of these and no such key"
             )
         if self.upstream is not None and self.upstream not in upstreams:
             raise unknown_name(self.upstream, upstreams, "claim.upstream", kind="upstream", add="[upstreams.NAME]")
-        if upstreams[self.served_by(upstreams)].tcp:
+        server = self.served_by(upstreams)
+        if upstreams[server].tcp and found.clean(f"{key_path('upstreams', server)}.targets"):
             raise mistake("claim.upstream", "an upstream of HTTP or gRPC; TCP has no hosts that could be claimed")
 
     def served_by(self, upstreams: Mapping[str, UpstreamSettings]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -10,19 +10,21 @@ import msgspec
 from tunnel.domain.configuration.addresses import parse_server_url
 from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.claims import ClaimSettings
-from tunnel.domain.configuration.client_policy import ClientPolicy
-from tunnel.domain.configuration.decoding import decode_table
+from tunnel.domain.configuration.client_policy import ClientPolicy, check_own_targets
+from tunnel.domain.configuration.draft import decode_settings
 from tunnel.domain.configuration.entry import EntrySettings, check_entry
 from tunnel.domain.configuration.fallback import FallbackSettings
-from tunnel.domain.configuration.groups import UpstreamSettings, check_routes
+from tunnel.domain.configuration.groups import UpstreamSettings, check_upstreams
 from tunnel.domain.configuration.limits import LimitsSettings
 from tunnel.domain.configuration.listeners import check_addresses
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.planned import PLANNED_CLIENT_KEYS
 from tunnel.domain.configuration.proxies import NO_PROXY, PROXIED_SCHEMES, parse_proxy, proxy_towards
 from tunnel.domain.configuration.secret import Secret
+from tunnel.domain.configuration.target_policy import TargetPolicy
 from tunnel.domain.configuration.tls import ClientTlsSettings, check_client_tls, check_tls_succession, is_loopback
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 
 __all__ = ["LOOPBACK_TARGETS", "ClientSettings", "check_client_succession", "decode_client_settings"]
 
@@ -87,27 +89,47 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             msgspec.structs.force_setattr(self, "token", Secret(self.token))
         if isinstance(self.proxy, str):
             msgspec.structs.force_setattr(self, "proxy", Secret(self.proxy))
-        self._check_service()
-        if self.client_id is not None:
-            check_name(self.client_id, "client_id", what="a name")
-        self._check_credential()
-        if not self.servers:
-            raise mistake("servers", 'at least one URL such as "grpc://127.0.0.1:7000"', got=self.servers)
-        for index, url in enumerate(self.servers):
-            self._check_server(url, f"servers[{index}]")
-        self._check_proxy()
-        check_client_tls(self.tls, "tls")
-        check_routes((), self.upstreams, "")
-        if self.claim is not None:
-            self.claim.check(self.upstreams)
-        self.policy()
-        self.limits.check("limits")
-        if self.admin is not None:
-            self.admin.check("admin")
-        check_entry(self.entry)
-        self.fallback.check("fallback")
-        admin = () if self.admin is None else (("admin.listen", self.admin.listen),)
-        check_addresses((*self.entry.addresses(), *admin))
+        found = Findings()
+        self.check(found)
+        found.tell()
+
+    def check(self, found: Findings) -> None:
+        """Look for contradictions."""
+        with found:
+            self._check_service()
+        with found:
+            if self.client_id is not None:
+                check_name(self.client_id, "client_id", what="a name")
+        with found:
+            self._check_credential()
+        with found:
+            self._check_servers(found)
+        with found:
+            self._check_proxy(found)
+        with found:
+            check_client_tls(self.tls, "tls", found)
+        with found:
+            check_upstreams(self.upstreams, "", found)
+        with found:
+            if self.claim is not None:
+                self.claim.check(self.upstreams, found)
+        with found:
+            check_own_targets(self.upstreams, found)
+        with found:
+            for index, pattern in enumerate(self.allow_targets):
+                with found:
+                    TargetPolicy.check_pattern(pattern, f"allow_targets[{index}]")
+        with found:
+            self.limits.check("limits", found)
+        with found:
+            check_entry(self.entry, found)
+        with found:
+            if self.admin is not None:
+                self.admin.check("admin", found)
+        with found:
+            self.fallback.check("fallback", found)
+        with found:
+            check_addresses(self._addresses(), found)
 
     @property
     def servers_with_tls(self) -> bool:
@@ -127,17 +149,31 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         elif self.claim is None:
             raise ConfigurationError('missing the required key "group", or the table [claim] in its place')
 
+    def _addresses(self) -> Iterator[tuple[str, str]]:
+        yield from self.entry.addresses()
+        if self.admin is not None:
+            yield "admin.listen", self.admin.listen
+
+    def _check_servers(self, found: Findings) -> None:
+        if not self.servers:
+            raise mistake("servers", 'at least one URL such as "grpc://127.0.0.1:7000"', got=self.servers)
+        for index, url in enumerate(self.servers):
+            with found:
+                self._check_server(url, f"servers[{index}]")
+
     def _check_server(self, url: str, path: str) -> None:
         server = parse_server_url(url, path)
         if server.scheme in ("grpc", "ws") and not self.insecure and not is_loopback(server.host):
             expected = f'"{server.scheme}s://", or "insecure = true": the token would travel in clear'
             raise mistake(path, expected, got=url)
 
-    def _check_proxy(self) -> None:
+    def _check_proxy(self, found: Findings) -> None:
         if self.proxy is None or self.proxy.reveal() == NO_PROXY:
             return
         parse_proxy(self.proxy.reveal(), "proxy")
-        for url in self.servers:
+        for index, url in enumerate(self.servers):
+            if not found.clean(f"servers[{index}]"):
+                continue
             server = parse_server_url(url)
             if server.scheme in PROXIED_SCHEMES:
                 proxy_towards(server.scheme, server.host, server.port, setting=self.proxy, environment={})
@@ -169,13 +205,26 @@ def check_client_succession(before: ClientSettings, after: ClientSettings) -> No
             check_tls_succession(old.tls, new.tls, f"{where}.tls", asks_for_good=where == "entry.grpc")
 
 
-def decode_client_settings(table: Mapping[str, object]) -> ClientSettings:
+class _Draft(ClientSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may hold mistakes, and is looked through for more of them."""
+
+    def __post_init__(self) -> None:
+        """Refuse nothing."""
+
+
+def decode_client_settings(
+    table: Mapping[str, object], judges: Iterable[Callable[[ClientSettings, Findings], None]] = ()
+) -> ClientSettings:
     """Make a client's settings of the table a configuration file holds.
 
     The token is taken as written; ``token_env`` and ``token_file`` are left for the loader to resolve.
 
+    Args:
+        table: As read from a file.
+        judges: Look for further mistakes, of what the settings point to, while the rest of them may be wrong.
+
     Raises:
-        ConfigurationError: Something is unknown, malformed, contradictory or not built yet; the first such thing. The
-            token is never in it.
+        ConfigurationError: Things are unknown, malformed, contradictory or not built yet; with each of them that does
+            not follow from another, in the order of the table. The token is never in it.
     """
-    return decode_table(table, ClientSettings, PLANNED_CLIENT_KEYS)
+    return decode_settings(table, ClientSettings, _Draft, PLANNED_CLIENT_KEYS, judges)

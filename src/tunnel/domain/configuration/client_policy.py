@@ -19,9 +19,10 @@ from tunnel.domain.configuration.snapshot import GroupSnapshot
 from tunnel.domain.configuration.target_policy import TargetPolicy
 from tunnel.domain.configuration.target_url import parse_target
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 from tunnel.domain.rules.rule import Rule
 
-__all__ = ["ClientPolicy"]
+__all__ = ["ClientPolicy", "check_own_targets"]
 
 
 class ClientPolicy:
@@ -94,16 +95,28 @@ class ClientPolicy:
         return self._pushed
 
 
+def check_own_targets(upstreams: Mapping[str, UpstreamSettings], found: Findings) -> None:
+    """Refuse targets of a client's own that could not be dialled under its own word."""
+    for name, upstream in upstreams.items():
+        with found:
+            for index, target in enumerate(upstream.targets):
+                path = f"{key_path('upstreams', name)}.targets[{index}]"
+                with found:
+                    if found.clean(path):
+                        _pattern(target, path)
+
+
 def _patterns(name: str, upstream: UpstreamSettings) -> list[str]:
     """Patterns for ``TargetPolicy`` that permit an upstream's targets and nothing else."""
-    patterns = []
-    for index, target in enumerate(upstream.targets):
-        where = f"{key_path('upstreams', name)}.targets[{index}]"
-        parsed = parse_target(target, where)
-        pattern = authority(parsed.host, parsed.port) if parsed.host else target
-        try:
-            TargetPolicy((pattern,))
-        except ConfigurationError:
-            raise mistake(where, "a host name or a whole IP address", got=target) from None
-        patterns.append(pattern)
-    return patterns
+    where = f"{key_path('upstreams', name)}.targets"
+    return [_pattern(target, f"{where}[{index}]") for index, target in enumerate(upstream.targets)]
+
+
+def _pattern(target: str, path: str) -> str:
+    parsed = parse_target(target, path)
+    pattern = authority(parsed.host, parsed.port) if parsed.host else target
+    try:
+        TargetPolicy((pattern,))
+    except ConfigurationError:
+        raise mistake(path, "a host name or a whole IP address", got=target) from None
+    return pattern

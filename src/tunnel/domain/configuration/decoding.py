@@ -15,12 +15,21 @@ import msgspec
 from msgspec import inspect
 
 from tunnel.domain.configuration.middleware import MiddlewareSettings, middleware_settings
-from tunnel.domain.configuration.mistakes import alternatives, key_path, mistake, not_built, suggestion
+from tunnel.domain.configuration.mistakes import (
+    alternatives,
+    close_name,
+    key_path,
+    mistake,
+    not_built,
+    suggestion,
+)
+from tunnel.domain.configuration.order import FileOrder
 from tunnel.domain.configuration.planned import KeyPath, PlannedKeys
 from tunnel.domain.configuration.secret import Secret
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import UNJUDGED, Findings
 
-__all__ = ["decode_table"]
+__all__ = ["TableDecoder", "decode_table"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -37,9 +46,13 @@ def decode_table(table: object, kind: type[S], planned: PlannedKeys, *, at: KeyP
         at: Where the table stands; empty for a whole file.
 
     Raises:
-        ConfigurationError: The first thing that does not fit.
+        ConfigurationError: All that does not fit, in the order of the table.
     """
-    settings = _Decoder(planned).struct(table, _described(kind), at)
+    found = Findings()
+    settings = TableDecoder(planned, found).decode(table, kind, at)
+    if found:
+        found.sort(FileOrder(table, at).place)
+        found.tell()
     assert isinstance(settings, kind)
     return settings
 
@@ -51,44 +64,76 @@ def _described(kind: type[msgspec.Struct]) -> inspect.StructType:
     return described
 
 
-class _Decoder:
-    def __init__(self, planned: PlannedKeys) -> None:
+class TableDecoder:
+    """Reads tables, guided by the description of what is to be made of them.
+
+    Args:
+        planned: Keys that are not built yet.
+        found: Takes the mistakes.
+    """
+
+    def __init__(self, planned: PlannedKeys, found: Findings) -> None:
         self._planned = planned
+        self._found = found
 
-    def struct(self, value: object, kind: inspect.StructType, path: KeyPath) -> msgspec.Struct:
-        table = _table(value, path)
+    def values(self, table: object, kind: type[msgspec.Struct]) -> dict[str, Any]:
+        """What a ``kind`` can be made of, by name; what could not be read is there, as ``UNJUDGED``.
+
+        Raises:
+            ConfigurationError: This is no table at all.
+        """
+        return self._fields(_table(table, ()), _described(kind), ())
+
+    def decode(self, table: object, kind: type[msgspec.Struct], at: KeyPath) -> Any:
+        """A ``kind``, or ``UNJUDGED``."""
+        return self._value_at(table, _described(kind), at)
+
+    def _fields(self, table: Mapping[str, object], kind: inspect.StructType, path: KeyPath) -> dict[str, Any]:
         fields = {field.encode_name: field for field in kind.fields}
-        for key in table:
-            if key not in fields:
-                raise self._unknown((*path, key), fields)
+        values: dict[str, Any] = {}
+        # What a misspelt key is meant for is not missing, and what it says shows when it is spelt as it should be.
+        misspelt = {close_name(key, fields) for key in self._unknown(table, fields, path)}
         for name, field in fields.items():
-            if field.required and name not in table:
-                raise ConfigurationError(f'missing the required key "{name}"', key_path=key_path(*path))
-        values = {
-            field.name: self.value(table[name], field.type, (*path, name))
-            for name, field in fields.items()
-            if name in table
-        }
-        made: msgspec.Struct = kind.cls(**values)
-        return made
+            if name in table:
+                values[field.name] = self._value_at(table[name], field.type, (*path, name))
+            elif name in misspelt:
+                values[field.name] = self._found.unjudged(key_path(*path, name))
+            elif field.required:
+                # A key that looks like none of them may be meant for any.
+                if None not in misspelt:
+                    error = ConfigurationError(f'missing the required key "{name}"', key_path=key_path(*path))
+                    self._found.add(error)
+                values[field.name] = self._found.unjudged(key_path(*path, name))
+        return values
 
-    def value(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
-        match kind:
-            case inspect.StructType(cls=cls) if cls is MiddlewareSettings:
-                return middleware_settings(_table(value, path), key_path(*path))
-            case inspect.StructType():
-                return self.struct(value, kind, path)
-            case inspect.UnionType(types=types):
-                return self._one_of(value, types, path)
-            case inspect.VarTupleType(item_type=item):
-                items = _list(value, path)
-                return tuple(self.value(each, item, (*path, index)) for index, each in enumerate(items))
-            case inspect.DictType(value_type=item):
-                return {key: self.value(each, item, (*path, key)) for key, each in _table(value, path).items()}
-            case inspect.CustomType(cls=cls) if cls is Secret:
-                return _secret(value, path)
-            case _:
-                return _scalar(value, kind, path)
+    def _struct(self, value: object, kind: inspect.StructType, path: KeyPath) -> Any:
+        values = self._fields(_table(value, path), kind, path)
+        if hasattr(kind.cls, "__post_init__") and any(each is UNJUDGED for each in values.values()):
+            return UNJUDGED
+        return kind.cls(**values)
+
+    def _value_at(self, value: object, kind: inspect.Type, path: KeyPath) -> Any:
+        # Not a block of ``found``: those cost as much as most values do.
+        try:
+            match kind:
+                case inspect.StructType(cls=cls) if cls is MiddlewareSettings:
+                    return middleware_settings(_table(value, path), key_path(*path))
+                case inspect.StructType():
+                    return self._struct(value, kind, path)
+                case inspect.UnionType(types=types):
+                    return self._one_of(value, types, path)
+                case inspect.VarTupleType(item_type=item):
+                    items = _list(value, path)
+                    return tuple(self._value_at(each, item, (*path, index)) for index, each in enumerate(items))
+                case inspect.DictType(value_type=item):
+                    return {key: self._value_at(each, item, (*path, key)) for key, each in _table(value, path).items()}
+                case inspect.CustomType(cls=cls) if cls is Secret:
+                    return _secret(value, path)
+                case _:
+                    return _scalar(value, kind, path)
+        except ConfigurationError as error:
+            self._found.add(error)
+        return self._found.unjudged(key_path(*path))
 
     def _one_of(self, value: object, types: tuple[inspect.Type, ...], path: KeyPath) -> Any:
         # Unions here are of None with something, or of a string with a table.
@@ -96,19 +141,27 @@ class _Decoder:
         if value is None and len(present) < len(types):
             return None
         if len(present) == 1:
-            return self.value(value, present[0], path)
+            return self._value_at(value, present[0], path)
         if isinstance(value, dict):
-            return self.struct(value, next(each for each in present if isinstance(each, inspect.StructType)), path)
+            return self._struct(value, next(each for each in present if isinstance(each, inspect.StructType)), path)
         if not isinstance(value, str):
             raise mistake(key_path(*path), "a string or a table", got=value)
         return value
 
-    def _unknown(self, path: KeyPath, known: Mapping[str, object]) -> ConfigurationError:
-        where = key_path(*path)
-        if path in self._planned:
-            return not_built(where)
-        hint = suggestion(str(path[-1]), known)
-        return ConfigurationError(f"unknown key; expected {alternatives(sorted(known))}{hint}", key_path=where)
+    def _unknown(self, table: Mapping[str, object], known: Mapping[str, object], path: KeyPath) -> list[str]:
+        """The keys of ``table`` that are misspelt, which are refused, as are those that are planned."""
+        misspelt = []
+        for key in table:
+            if key in known:
+                continue
+            where = key_path(*path, key)
+            if (*path, key) in self._planned:
+                self._found.add(not_built(where))
+                continue
+            misspelt.append(key)
+            text = f"unknown key; expected {alternatives(sorted(known))}{suggestion(key, known)}"
+            self._found.add(ConfigurationError(text, key_path=where))
+        return misspelt
 
 
 def _table(value: object, path: KeyPath) -> dict[str, object]:

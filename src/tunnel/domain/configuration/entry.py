@@ -22,6 +22,7 @@ from tunnel.domain.configuration.listeners import (
 )
 from tunnel.domain.configuration.mistakes import check_name
 from tunnel.domain.configuration.tcp_ingress import TcpListenerSettings, check_tcp_names
+from tunnel.domain.findings import Findings
 
 __all__ = ["EntrySettings", "GrpcEntrySettings", "HttpEntrySettings", "TcpEntrySettings", "check_entry"]
 
@@ -77,37 +78,41 @@ class EntrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def addresses(self) -> Iterator[tuple[str, str]]:
         """Key path and value of each ``listen``."""
-        if self.http:
+        if self.http is not None:
             yield "entry.http.listen", self.http.listen
-        if self.grpc:
+        if self.grpc is not None:
             yield "entry.grpc.listen", self.grpc.listen
         for index, tcp in enumerate(self.tcp):
             yield f"entry.tcp[{index}].listen", tcp.listen
 
 
-def check_entry(entry: EntrySettings) -> None:
-    """Refuse what the types of the tables let pass, addresses apart.
+def check_entry(entry: EntrySettings, found: Findings) -> None:
+    """Refuse what the types of the tables let pass, addresses apart."""
+    with found:
+        if entry.http is not None:
+            check_http_listener(entry.http, "entry.http", found)
+    with found:
+        if entry.grpc is not None:
+            check_grpc_listener(entry.grpc, "entry.grpc", found)
+    with found:
+        for index, tcp in enumerate(entry.tcp):
+            with found:
+                check_name(tcp.upstream, f"entry.tcp[{index}].upstream", what="a name")
+    with found:
+        check_tcp_names(entry.tcp, "entry.tcp", found)
+    for path, table, schemes in _with_direct(entry):
+        with found:
+            if table.direct is not None:
+                check_direct(table.direct, schemes, listen=table.listen, path=path)
 
-    Raises:
-        ConfigurationError: Naming the key.
-    """
-    if entry.http:
-        check_http_listener(entry.http, "entry.http")
-    if entry.grpc:
-        check_grpc_listener(entry.grpc, "entry.grpc")
+
+def _with_direct(
+    entry: EntrySettings,
+) -> Iterator[tuple[str, HttpEntrySettings | GrpcEntrySettings | TcpEntrySettings, tuple[str, ...]]]:
+    """Key path of each ``direct``, the table that it is of, and what it may begin with."""
+    if entry.http is not None:
+        yield "entry.http.direct", entry.http, DIRECT_HTTP_SCHEMES
+    if entry.grpc is not None:
+        yield "entry.grpc.direct", entry.grpc, DIRECT_GRPC_SCHEMES
     for index, tcp in enumerate(entry.tcp):
-        check_name(tcp.upstream, f"entry.tcp[{index}].upstream", what="a name")
-    check_tcp_names(entry.tcp, "entry.tcp")
-    for path, listen, direct, schemes in _directs(entry):
-        check_direct(direct, schemes, listen=listen, path=path)
-
-
-def _directs(entry: EntrySettings) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
-    """Key path, the entry's address, and value of each ``direct``, with what it may begin with."""
-    if entry.http and entry.http.direct is not None:
-        yield "entry.http.direct", entry.http.listen, entry.http.direct, DIRECT_HTTP_SCHEMES
-    if entry.grpc and entry.grpc.direct is not None:
-        yield "entry.grpc.direct", entry.grpc.listen, entry.grpc.direct, DIRECT_GRPC_SCHEMES
-    for index, tcp in enumerate(entry.tcp):
-        if tcp.direct is not None:
-            yield f"entry.tcp[{index}].direct", tcp.listen, tcp.direct, DIRECT_TCP_SCHEMES
+        yield f"entry.tcp[{index}].direct", tcp, DIRECT_TCP_SCHEMES

@@ -12,6 +12,7 @@ from tunnel.domain.configuration.mistakes import alternatives, mistake
 from tunnel.domain.configuration.target_policy import TargetPolicy
 from tunnel.domain.configuration.target_url import TargetUrl, parse_target
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 
 __all__ = [
     "DIRECT_GRPC_SCHEMES",
@@ -46,17 +47,21 @@ class FallbackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     allow: tuple[str, ...] = ()
     route_header: bool = True
 
-    def check(self, path: str) -> None:
+    def check(self, path: str, found: Findings) -> None:
         """Refuse what the types let pass.
 
-        Raises:
-            ConfigurationError: Naming the key.
+        Args:
+            path: Key path of the table.
+            found: Takes the mistakes.
         """
         for index, pattern in enumerate(self.allow):
-            if pattern.startswith(_LITERAL):
-                expected = "a host or a network, with a port if need be; requests name no sockets and no applications"
-                raise mistake(f"{path}.allow[{index}]", expected, got=pattern)
-        TargetPolicy(self.allow, f"{path}.allow")
+            with found:
+                if pattern.startswith(_LITERAL):
+                    expected = (
+                        "a host or a network, with a port if need be; requests name no sockets and no applications"
+                    )
+                    raise mistake(f"{path}.allow[{index}]", expected, got=pattern)
+                TargetPolicy.check_pattern(pattern, f"{path}.allow[{index}]")
 
 
 def check_direct(direct: str, schemes: Collection[str], *, listen: str, path: str) -> None:
@@ -100,7 +105,11 @@ def direct_pattern(direct: str, path: str = "") -> str:
 
 
 def _is_itself(target: TargetUrl, listen: str) -> bool:
-    here = parse_listen(listen)
+    try:
+        here = parse_listen(listen)
+    except ConfigurationError:
+        # Which is told where it stands.
+        return False
     if target.scheme == "unix" or target.port != here.port:
         return False
     host = target.host.lower()

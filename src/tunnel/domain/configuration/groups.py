@@ -17,9 +17,10 @@ from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, 
 from tunnel.domain.configuration.target_url import is_in_process, is_tcp, parse_target
 from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings, check_upstream_tls
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 from tunnel.domain.limits import GIB, KIB
 from tunnel.domain.rules.rule import Rule
-from tunnel.domain.rules.validation import validate_rule
+from tunnel.domain.rules.validation import check_rule
 
 __all__ = ["GroupSettings", "UpstreamSettings", "check_group", "check_routes", "check_server_rule", "check_upstreams"]
 
@@ -112,73 +113,80 @@ _HTTP_ONLY: Final = ("first_byte_timeout_s", "tls", "host_header")
 _NOTHING_SET: Final = UpstreamSettings(targets=())
 
 
-def check_group(name: str, group: GroupSettings) -> None:
-    """Refuse what the types of a group's table let pass.
-
-    Raises:
-        ConfigurationError: Naming the key.
-    """
+def check_group(name: str, group: GroupSettings, found: Findings) -> None:
+    """Refuse what the types of a group's table let pass."""
     path = key_path("groups", name)
-    check_name(name, path, what="a name")
-    if name.startswith(CLAIM_PREFIX):
-        raise mistake(path, f'a name that does not begin with "{CLAIM_PREFIX}", as those of claims do', got=name)
-    for client_id in group.weights:
-        check_name(client_id, f"{path}.{key_path('weights', client_id)}", what="a client_id")
-    check_balance(path, balance=group.balance, weights=group.weights, hash_on=group.hash_on)
-    check_ejection(group.ejection, f"{path}.ejection")
-    check_routes(group.rules, group.upstreams, path)
+    with found:
+        check_name(name, path, what="a name")
+        if name.startswith(CLAIM_PREFIX):
+            raise mistake(path, f'a name that does not begin with "{CLAIM_PREFIX}", as those of claims do', got=name)
+    with found:
+        for client_id in group.weights:
+            with found:
+                check_name(client_id, f"{path}.{key_path('weights', client_id)}", what="a client_id")
+    with found:
+        check_balance(path, balance=group.balance, weights=group.weights, hash_on=group.hash_on, found=found)
+    with found:
+        check_ejection(group.ejection, f"{path}.ejection")
+    with found:
+        check_routes(group.rules, group.upstreams, path, found)
     for index, rule in enumerate(group.rules):
-        _check_is_asked(rule, f"{path}.rules[{index}]")
+        with found:
+            _check_is_asked(rule, f"{path}.rules[{index}]")
 
 
-def check_routes(rules: tuple[Rule, ...], upstreams: Mapping[str, UpstreamSettings], path: str) -> None:
+def check_routes(
+    rules: tuple[Rule, ...], upstreams: Mapping[str, UpstreamSettings], path: str, found: Findings
+) -> None:
     """Refuse malformed upstreams, and rules that are malformed or lead to none of them.
 
     Args:
         rules: Rules that name an upstream.
         upstreams: By name.
         path: Key path of the table that holds both; empty for the whole file.
-
-    Raises:
-        ConfigurationError: Naming the key.
+        found: Takes the mistakes.
     """
-    check_upstreams(upstreams, path)
+    with found:
+        check_upstreams(upstreams, path, found)
     prefix = f"{path}." if path else ""
     for index, rule in enumerate(rules):
-        _check_upstream_rule(rule, upstreams, f"{prefix}rules[{index}]")
+        with found:
+            _check_upstream_rule(rule, upstreams, prefix, f"{prefix}rules[{index}]", found)
 
 
-def check_upstreams(upstreams: Mapping[str, UpstreamSettings], path: str) -> None:
+def check_upstreams(upstreams: Mapping[str, UpstreamSettings], path: str, found: Findings) -> None:
     """Refuse malformed upstreams.
 
     Args:
         upstreams: By name.
         path: Key path of the table that holds them; empty for the whole file.
-
-    Raises:
-        ConfigurationError: Naming the key.
+        found: Takes the mistakes.
     """
     prefix = f"{path}." if path else ""
     for name, upstream in upstreams.items():
         where = prefix + key_path("upstreams", name)
-        check_name(name, where, what="a name")
-        _check_upstream(upstream, where)
+        with found:
+            check_name(name, where, what="a name")
+        with found:
+            _check_upstream(upstream, where, found)
 
 
-def check_server_rule(rule: Rule, groups: Collection[str], path: str) -> None:
-    """Refuse a rule of the server that is malformed or leads to no group.
-
-    Raises:
-        ConfigurationError: Naming the key.
-    """
-    validate_rule(rule, path)
-    if rule.upstream is not None:
-        raise mistake(f"{path}.upstream", 'a "group"; the rules of that group choose the upstream', got=rule.upstream)
+def check_server_rule(rule: Rule, groups: Collection[str], path: str, found: Findings) -> None:
+    """Refuse a rule of the server that is malformed or leads to no group."""
+    check_rule(rule, path, found)
+    with found:
+        _check_is_asked(rule, path)
+    with found:
+        if rule.upstream is not None:
+            expected = 'a "group"; the rules of that group choose the upstream'
+            raise mistake(f"{path}.upstream", expected, got=rule.upstream)
     if rule.group is None:
-        raise ConfigurationError('missing the required key "group"', key_path=path)
+        # Which is not missing where the other was written in its place.
+        if rule.upstream is None:
+            raise ConfigurationError('missing the required key "group"', key_path=path)
+        return
     if rule.group not in groups:
         raise unknown_name(rule.group, groups, f"{path}.group", kind="group", add="[groups.NAME]")
-    _check_is_asked(rule, path)
 
 
 def _check_is_asked(rule: Rule, path: str) -> None:
@@ -187,67 +195,92 @@ def _check_is_asked(rule: Rule, path: str) -> None:
         raise mistake(f"{path}.protocol", expected, got=rule.protocol)
 
 
-def _check_upstream_rule(rule: Rule, upstreams: Mapping[str, UpstreamSettings], path: str) -> None:
-    validate_rule(rule, path)
-    if rule.group is not None:
-        raise mistake(f"{path}.group", 'an "upstream"; this rule is already inside a group', got=rule.group)
+def _check_upstream_rule(
+    rule: Rule, upstreams: Mapping[str, UpstreamSettings], prefix: str, path: str, found: Findings
+) -> None:
+    check_rule(rule, path, found)
+    with found:
+        if rule.group is not None:
+            raise mistake(f"{path}.group", 'an "upstream"; this rule is already inside a group', got=rule.group)
     if rule.upstream is None:
-        raise ConfigurationError('missing the required key "upstream"', key_path=path)
+        if rule.group is None:
+            raise ConfigurationError('missing the required key "upstream"', key_path=path)
+        return
     if rule.upstream not in upstreams:
         where = f"{path}.upstream"
         raise unknown_name(rule.upstream, upstreams, where, kind="upstream", add="[groups.NAME.upstreams.NAME]")
-    if upstreams[rule.upstream].tcp:
+    if upstreams[rule.upstream].tcp and found.clean(f"{prefix}{key_path('upstreams', rule.upstream)}.targets"):
         expected = 'an upstream that speaks HTTP; those of "tcp://" are for [[ingress.tcp]], which name them'
         raise mistake(f"{path}.upstream", expected, got=rule.upstream)
 
 
-def _check_upstream(upstream: UpstreamSettings, path: str) -> None:
-    if not upstream.targets:
-        raise mistake(f"{path}.targets", 'at least one target such as "http://127.0.0.1:3000"', got=upstream.targets)
-    for index, target in enumerate(upstream.targets):
-        parse_target(target, f"{path}.targets[{index}]")
-        if target in upstream.targets[:index]:
-            raise mistake(f"{path}.targets[{index}]", "a target not listed before; weights give it more", got=target)
-        if is_tcp(target) is not upstream.tcp:
-            expected = 'either "tcp://" for all targets or for none; they have to be interchangeable'
-            raise mistake(f"{path}.targets[{index}]", expected, got=target)
-    if not upstream.tcp:
-        _check_kinds(upstream, path)
-    for target in upstream.weights:
-        if target not in upstream.targets:
-            where = f"{path}.{key_path('weights', target)}"
-            raise unknown_name(target, upstream.targets, where, kind="target")
-    check_balance(path, balance=upstream.balance, weights=upstream.weights, hash_on=upstream.hash_on)
-    check_ejection(upstream.ejection, f"{path}.ejection")
-    check_upstream_tls(upstream.tls, f"{path}.tls")
+def _check_upstream(upstream: UpstreamSettings, path: str, found: Findings) -> None:
+    with found:
+        _check_targets(upstream, f"{path}.targets", found)
+    with found:
+        for target in upstream.weights:
+            with found:
+                if target not in upstream.targets and found.clean(f"{path}.targets"):
+                    where = f"{path}.{key_path('weights', target)}"
+                    raise unknown_name(target, upstream.targets, where, kind="target")
+    with found:
+        check_balance(path, balance=upstream.balance, weights=upstream.weights, hash_on=upstream.hash_on, found=found)
+    # Most upstreams say nothing of these.
+    if upstream.ejection is not _NOTHING_SET.ejection:
+        with found:
+            check_ejection(upstream.ejection, f"{path}.ejection")
+    if upstream.tls is not _NOTHING_SET.tls:
+        with found:
+            check_upstream_tls(upstream.tls, f"{path}.tls", found)
     header = upstream.host_header
-    if header is not None and not _HOST_HEADER.fullmatch(header):
-        raise mistake(f"{path}.host_header", '"target" or a host such as "app.example.test"', got=header)
+    if header is not None:
+        with found:
+            if not _HOST_HEADER.fullmatch(header):
+                raise mistake(f"{path}.host_header", '"target" or a host such as "app.example.test"', got=header)
+    if not found.clean(f"{path}.targets"):
+        return
     if upstream.tcp:
-        _check_tcp_upstream(upstream, path)
+        _check_tcp_upstream(upstream, path, found)
+    else:
+        _check_kinds(upstream, path)
     if all(map(is_in_process, upstream.targets)):
-        _check_in_process_upstream(upstream, path)
+        _check_in_process_upstream(upstream, path, found)
 
 
-def _check_in_process_upstream(upstream: UpstreamSettings, path: str) -> None:
+def _check_targets(upstream: UpstreamSettings, path: str, found: Findings) -> None:
+    if not upstream.targets:
+        raise mistake(path, 'at least one target such as "http://127.0.0.1:3000"', got=upstream.targets)
+    for index, target in enumerate(upstream.targets):
+        with found:
+            parse_target(target, f"{path}[{index}]")
+            if target in upstream.targets[:index]:
+                raise mistake(f"{path}[{index}]", "a target not listed before; weights give it more", got=target)
+            if found.clean(f"{path}[0]") and is_tcp(target) is not upstream.tcp:
+                expected = 'either "tcp://" for all targets or for none; they have to be interchangeable'
+                raise mistake(f"{path}[{index}]", expected, got=target)
+
+
+def _check_in_process_upstream(upstream: UpstreamSettings, path: str, found: Findings) -> None:
     """Refuse what has no meaning where nothing is dialled."""
     for key in _CONNECTED_ONLY:
-        if getattr(upstream, key) != getattr(_NOTHING_SET, key):
-            raise ConfigurationError(
-                "this is of connections, and the targets are applications in the process", key_path=f"{path}.{key}"
-            )
+        with found:
+            if found.clean(f"{path}.{key}") and getattr(upstream, key) != getattr(_NOTHING_SET, key):
+                raise ConfigurationError(
+                    "this is of connections, and the targets are applications in the process", key_path=f"{path}.{key}"
+                )
 
 
-def _check_tcp_upstream(upstream: UpstreamSettings, path: str) -> None:
+def _check_tcp_upstream(upstream: UpstreamSettings, path: str, found: Findings) -> None:
     """Refuse what has no meaning for bytes that nobody looks at."""
     for key in _HTTP_ONLY:
-        if getattr(upstream, key) != getattr(_NOTHING_SET, key):
-            raise ConfigurationError('this is of HTTP, and the targets are "tcp://"', key_path=f"{path}.{key}")
-    if upstream.hash_on != DEFAULT_HASH_ON:
-        raise mistake(
-            f"{path}.hash_on", f'"{DEFAULT_HASH_ON}", all that is known of a TCP visitor', got=upstream.hash_on
-        )
-    if upstream.ejection.statuses:
+        with found:
+            if found.clean(f"{path}.{key}") and getattr(upstream, key) != getattr(_NOTHING_SET, key):
+                raise ConfigurationError('this is of HTTP, and the targets are "tcp://"', key_path=f"{path}.{key}")
+    with found:
+        if found.clean(f"{path}.hash_on") and upstream.hash_on != DEFAULT_HASH_ON:
+            expected = f'"{DEFAULT_HASH_ON}", all that is known of a TCP visitor'
+            raise mistake(f"{path}.hash_on", expected, got=upstream.hash_on)
+    if upstream.ejection.statuses and found.clean(f"{path}.ejection.statuses"):
         raise ConfigurationError(
             'TCP has no statuses, and the targets are "tcp://"', key_path=f"{path}.ejection.statuses"
         )

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from tunnel.domain.configuration.mistakes import key_path, mistake
+from tunnel.domain.findings import Findings
 from tunnel.domain.limits import KIB, MIB, Limits
 
 __all__ = ["LimitsSettings"]
@@ -75,16 +76,11 @@ class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             resume_s=self.resume_s,
         )
 
-    def check(self, path: str) -> None:
-        """Refuse limits that contradict each other.
-
-        Raises:
-            ConfigurationError: Naming the key below ``path``.
-        """
+    def check(self, path: str, found: Findings) -> None:
+        """Refuse limits that contradict each other; each names its key below ``path``."""
         window = self.session_window_bytes
-        if self.session_window_max_bytes < window:
-            where = key_path(path, "session_window_max_bytes")
-            raise mistake(where, f"at least session_window_bytes ({window})", got=self.session_window_max_bytes)
-        if self.tunnel_receive_bytes < window:
-            where = key_path(path, "tunnel_receive_bytes")
-            raise mistake(where, f"at least session_window_bytes ({window})", got=self.tunnel_receive_bytes)
+        for key in ("session_window_max_bytes", "tunnel_receive_bytes"):
+            with found:
+                if getattr(self, key) < window:
+                    expected = f"at least session_window_bytes ({window})"
+                    raise mistake(key_path(path, key), expected, got=getattr(self, key))

@@ -14,6 +14,8 @@ from tunnel.domain.configuration.admin import AdminSettings
 from tunnel.domain.configuration.mistakes import check_name, mistake
 from tunnel.domain.configuration.tcp_ingress import TcpIngressSettings
 from tunnel.domain.configuration.tls import ListenerTlsSettings, check_listener_tls, is_loopback
+from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 from tunnel.domain.limits import GIB, KIB, MIB
 from tunnel.domain.rules.hosts import is_host_name, normal_ipv6
 
@@ -150,68 +152,75 @@ class IngressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 def check_listeners(
-    transports: TransportsSettings, ingress: IngressSettings, admin: AdminSettings | None = None
+    transports: TransportsSettings, ingress: IngressSettings, admin: AdminSettings | None, found: Findings
 ) -> None:
-    """Refuse malformed and doubly used addresses, and a server that no client can reach.
-
-    Raises:
-        ConfigurationError: Naming the key.
-    """
-    if not (transports.grpc or transports.websocket or transports.memory):
-        tables = "[transports.grpc], [transports.websocket] and [transports.memory]"
-        raise mistake("transports", f"at least one of {tables}")
-    if transports.memory:
-        check_name(transports.memory.name, "transports.memory.name", what="a name")
-    check_addresses(_addresses(transports, ingress, admin))
-    if transports.grpc:
-        _check_transport_tls(transports.grpc, (transports.grpc.listen,), "transports.grpc")
-    if transports.websocket:
-        _check_websocket(transports.websocket, ingress.http)
-    if ingress.http:
-        if ingress.http.public_url is not None:
+    """Refuse malformed and doubly used addresses, and a server that no client can reach."""
+    with found:
+        if transports.grpc is None and transports.websocket is None and transports.memory is None:
+            tables = "[transports.grpc], [transports.websocket] and [transports.memory]"
+            raise mistake("transports", f"at least one of {tables}")
+    with found:
+        check_addresses(_addresses(transports, ingress, admin), found)
+    with found:
+        _check_transports(transports, ingress, found)
+    with found:
+        if ingress.http is not None and ingress.http.public_url is not None:
             check_origin(ingress.http.public_url, "ingress.http.public_url")
-        check_http_listener(ingress.http, "ingress.http")
-    if ingress.grpc:
-        check_grpc_listener(ingress.grpc, "ingress.grpc")
-    if admin:
-        admin.check("admin")
+    with found:
+        if ingress.http is not None:
+            check_http_listener(ingress.http, "ingress.http", found)
+    with found:
+        if ingress.grpc is not None:
+            check_grpc_listener(ingress.grpc, "ingress.grpc", found)
+    with found:
+        if admin is not None:
+            admin.check("admin", found)
 
 
-def check_addresses(addresses: Iterable[tuple[str, str]]) -> None:
+def check_addresses(addresses: Iterable[tuple[str, str]], found: Findings) -> None:
     """Refuse malformed and doubly used addresses.
 
     Args:
         addresses: Key paths, and what they say.
-
-    Raises:
-        ConfigurationError: Naming the key.
+        found: Takes the mistakes.
     """
     used: dict[str, str] = {}
     for where, text in addresses:
-        address = parse_listen(text, where)
-        first = used.setdefault(str(address), where)
-        if first != where and address.port:
-            raise mistake(where, f"an address that {first} does not use already", got=text)
+        with found:
+            address = parse_listen(text, where)
+            first = used.setdefault(str(address), where)
+            if first != where and address.port:
+                raise mistake(where, f"an address that {first} does not use already", got=text)
 
 
 def _addresses(
     transports: TransportsSettings, ingress: IngressSettings, admin: AdminSettings | None
 ) -> Iterator[tuple[str, str]]:
-    if transports.grpc:
-        yield "transports.grpc.listen", transports.grpc.listen
-    if transports.websocket and transports.websocket.listen is not None:
-        yield "transports.websocket.listen", transports.websocket.listen
-    if ingress.http:
-        yield "ingress.http.listen", ingress.http.listen
-    if ingress.grpc:
-        yield "ingress.grpc.listen", ingress.grpc.listen
-    for index, tcp in enumerate(ingress.tcp):
-        yield f"ingress.tcp[{index}].listen", tcp.listen
-    if admin:
-        yield "admin.listen", admin.listen
+    for where, table in (
+        ("transports.grpc", transports.grpc),
+        ("transports.websocket", transports.websocket),
+        ("ingress.http", ingress.http),
+        ("ingress.grpc", ingress.grpc),
+        *((f"ingress.tcp[{index}]", tcp) for index, tcp in enumerate(ingress.tcp)),
+        ("admin", admin),
+    ):
+        if table is not None and table.listen is not None:
+            yield f"{where}.listen", table.listen
 
 
-def _check_websocket(websocket: WebSocketTransportSettings, http: HttpIngressSettings | None) -> None:
+def _check_transports(transports: TransportsSettings, ingress: IngressSettings, found: Findings) -> None:
+    with found:
+        if transports.memory is not None:
+            check_name(transports.memory.name, "transports.memory.name", what="a name")
+    with found:
+        if transports.grpc is not None:
+            _check_transport_tls(transports.grpc, (transports.grpc.listen,), "transports.grpc", found)
+    with found:
+        if transports.websocket is not None:
+            _check_websocket(transports.websocket, ingress.http, found)
+
+
+def _check_websocket(websocket: WebSocketTransportSettings, http: HttpIngressSettings | None, found: Findings) -> None:
     where = "transports.websocket"
     if websocket.listen is None:
         if not websocket.on_ingress:
@@ -221,11 +230,14 @@ def _check_websocket(websocket: WebSocketTransportSettings, http: HttpIngressSet
     plain = [websocket.listen] if websocket.listen is not None else []
     if websocket.on_ingress and http is not None and http.tls is None:
         plain.append(http.listen)
-    _check_transport_tls(websocket, tuple(plain), where)
+    _check_transport_tls(websocket, tuple(plain), where, found)
 
 
 def _check_transport_tls(
-    transport: GrpcTransportSettings | WebSocketTransportSettings, listens: tuple[str, ...], where: str
+    transport: GrpcTransportSettings | WebSocketTransportSettings,
+    listens: tuple[str, ...],
+    where: str,
+    found: Findings,
 ) -> None:
     """Refuse plain text that nobody asked for.
 
@@ -233,42 +245,59 @@ def _check_transport_tls(
         transport: Of the listeners.
         listens: Their addresses: of its own, which ``tls`` is for, and of an ingress without TLS.
         where: Key path.
+        found: Takes the mistakes.
     """
     own = transport.listen if transport.tls is not None else None
     if transport.tls is not None:
-        check_listener_tls(transport.tls, f"{where}.tls")
+        with found:
+            check_listener_tls(transport.tls, f"{where}.tls", found)
     plain = [listen for listen in listens if listen != own]
     if own is not None and transport.insecure and not plain:
         raise mistake(f"{where}.insecure", 'false or no such key, as "tls" is given', got=True)
-    if not transport.insecure and not all(is_loopback(parse_listen(listen).host) for listen in plain):
+    if not transport.insecure and not all(map(_stays_here, plain)):
         expected = '"tls", or "insecure = true": tokens would travel in clear, since this address is not loopback'
         raise mistake(f"{where}.insecure", expected)
 
 
-def check_http_listener(http: HttpListenerSettings, path: str) -> None:
+def _stays_here(listen: str) -> bool:
+    try:
+        return is_loopback(parse_listen(listen).host)
+    except ConfigurationError:
+        # What is no address is told where it stands.
+        return True
+
+
+def check_http_listener(http: HttpListenerSettings, path: str, found: Findings) -> None:
     """Refuse what the types of an HTTP listener let pass, its address apart.
 
-    Raises:
-        ConfigurationError: Naming the key below ``path``.
+    Args:
+        http: The table.
+        path: Its key path.
+        found: Takes the mistakes.
     """
-    if http.tls is not None:
-        check_listener_tls(http.tls, f"{path}.tls")
+    with found:
+        if http.tls is not None:
+            check_listener_tls(http.tls, f"{path}.tls", found)
     for index, proxy in enumerate(http.trusted_proxies):
-        try:
-            ip_network(proxy)
-        except ValueError:
-            where = f"{path}.trusted_proxies[{index}]"
-            raise mistake(where, 'an IP address or network such as "10.0.0.0/8"', got=proxy) from None
+        with found:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                where = f"{path}.trusted_proxies[{index}]"
+                raise mistake(where, 'an IP address or network such as "10.0.0.0/8"', got=proxy) from None
 
 
-def check_grpc_listener(grpc: GrpcIngressSettings, path: str) -> None:
+def check_grpc_listener(grpc: GrpcIngressSettings, path: str, found: Findings) -> None:
     """Refuse what the types of a gRPC listener let pass, its address apart.
 
-    Raises:
-        ConfigurationError: Naming the key below ``path``.
+    Args:
+        grpc: The table.
+        path: Its key path.
+        found: Takes the mistakes.
     """
-    if grpc.tls is not None:
-        check_listener_tls(grpc.tls, f"{path}.tls")
+    with found:
+        if grpc.tls is not None:
+            check_listener_tls(grpc.tls, f"{path}.tls", found)
     host = grpc.host
     if host is not None and not is_host_name(host) and normal_ipv6(host) is None:
         raise mistake(f"{path}.host", 'a host name without port, such as "grpc.example.test"', got=host)

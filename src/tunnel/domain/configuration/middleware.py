@@ -9,12 +9,14 @@ from typing import Final
 import msgspec
 
 from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, unknown_name
+from tunnel.domain.findings import Findings
 from tunnel.domain.rules.rule import Rule
 
 __all__ = [
     "MiddlewareSettings",
     "check_middleware",
     "check_rule_middleware",
+    "check_rules_middleware",
     "in_use",
     "middleware_settings",
     "with_proxies",
@@ -67,14 +69,27 @@ def middleware_settings(table: Mapping[str, object], path: str) -> MiddlewareSet
     return MiddlewareSettings(use, {name: value for name, value in table.items() if name != "use"})
 
 
-def check_middleware(tables: Mapping[str, MiddlewareSettings]) -> None:
-    """Refuse names that would break a log line.
-
-    Raises:
-        ConfigurationError: Naming the key.
-    """
+def check_middleware(tables: Mapping[str, MiddlewareSettings], found: Findings) -> None:
+    """Refuse names that would break a log line."""
     for name in tables:
-        check_name(name, key_path("middleware", name), what="a name")
+        with found:
+            check_name(name, key_path("middleware", name), what="a name")
+
+
+def check_rules_middleware(
+    rules: Sequence[Rule], tables: Mapping[str, MiddlewareSettings], path: str, found: Findings
+) -> None:
+    """Refuse rules that name middleware which is not there, or the same twice.
+
+    Args:
+        rules: The rules.
+        tables: By name.
+        path: Key path of the rules.
+        found: Takes the mistakes.
+    """
+    for index, rule in enumerate(rules):
+        with found:
+            check_rule_middleware(rule, tables, f"{path}[{index}]")
 
 
 def check_rule_middleware(rule: Rule, tables: Mapping[str, MiddlewareSettings], path: str) -> None:

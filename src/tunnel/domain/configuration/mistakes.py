@@ -10,10 +10,26 @@ from typing import Final
 
 from tunnel.domain.errors import ConfigurationError
 
-__all__ = ["alternatives", "check_name", "key_path", "mistake", "not_built", "shown", "suggestion", "unknown_name"]
+__all__ = [
+    "alternatives",
+    "check_name",
+    "close_name",
+    "key_path",
+    "mistake",
+    "not_built",
+    "shown",
+    "suggestion",
+    "unknown_name",
+]
 
 _MAX_SHOWN_CHARACTERS: Final = 60
 """Characters of a wrong value that are repeated in a message, so that it stays one line."""
+
+_MAX_NAMES: Final = 20
+"""Names that a message lists of those that could have been meant."""
+
+_MAX_COMPARED: Final = 1000
+"""Names among which a misspelt one is looked for; each takes a microsecond or more."""
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -67,10 +83,16 @@ def alternatives(names: Iterable[str]) -> str:
     return quoted[0] if len(quoted) == 1 else f"one of {', '.join(quoted)}"
 
 
+def close_name(word: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that ``word`` is most likely a misspelling of; None when it looks like none of them."""
+    close = get_close_matches(word, list(names), n=1)
+    return close[0] if close else None
+
+
 def suggestion(word: str, names: Iterable[str]) -> str:
     """``; did you mean "..."?`` when one of ``names`` looks much like ``word``, else nothing."""
-    close = get_close_matches(word, list(names), n=1)
-    return f"; did you mean {json.dumps(close[0], ensure_ascii=False)}?" if close else ""
+    close = close_name(word, names)
+    return "" if close is None else f"; did you mean {json.dumps(close, ensure_ascii=False)}?"
 
 
 def unknown_name(name: str, known: Iterable[str], path: str, *, kind: str, add: str = "") -> ConfigurationError:
@@ -84,8 +106,12 @@ def unknown_name(name: str, known: Iterable[str], path: str, *, kind: str, add: 
         add: Table that would define one, ``[groups.NAME]``; said when there is none yet.
     """
     names = sorted(known)
-    expected = f"expected {alternatives(names)}" if names else f"there is none; add {add}"
-    return ConfigurationError(f"unknown {kind} {shown(name)}; {expected}{suggestion(name, names)}", key_path=path)
+    more = len(names) - _MAX_NAMES
+    expected = f"expected {alternatives(names[:_MAX_NAMES])}" if names else f"there is none; add {add}"
+    if more > 0:
+        expected += f" and {more} more"
+    hint = suggestion(name, names) if len(names) <= _MAX_COMPARED else ""
+    return ConfigurationError(f"unknown {kind} {shown(name)}; {expected}{hint}", key_path=path)
 
 
 def check_name(name: str, path: str, *, what: str) -> None:

@@ -10,9 +10,10 @@ import msgspec
 
 from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.groups import GroupSettings, UpstreamSettings, check_routes
-from tunnel.domain.configuration.middleware import MiddlewareSettings, check_middleware, check_rule_middleware, in_use
+from tunnel.domain.configuration.middleware import MiddlewareSettings, check_middleware, check_rules_middleware, in_use
 from tunnel.domain.configuration.planned import PlannedKeys
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 from tunnel.domain.rules.rule import Rule
 
 __all__ = ["GroupSnapshot"]
@@ -35,7 +36,7 @@ class GroupSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         middleware: Those that the rules name, by name.
 
     Raises:
-        ConfigurationError: Naming the key.
+        ConfigurationError: Naming the keys.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -43,10 +44,11 @@ class GroupSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     middleware: Mapping[str, MiddlewareSettings] = {}
 
     def __post_init__(self) -> None:
-        check_middleware(self.middleware)
-        check_routes(self.rules, self.upstreams, "")
-        for index, rule in enumerate(self.rules):
-            check_rule_middleware(rule, self.middleware, f"rules[{index}]")
+        found = Findings()
+        check_middleware(self.middleware, found)
+        check_routes(self.rules, self.upstreams, "", found)
+        check_rules_middleware(self.rules, self.middleware, "rules", found)
+        found.tell()
 
     @classmethod
     def of(cls, group: GroupSettings, middleware: Mapping[str, MiddlewareSettings] = {}) -> GroupSnapshot:

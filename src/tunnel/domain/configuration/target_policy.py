@@ -78,6 +78,15 @@ class TargetPolicy:
         self._names: Final = tuple(each for each in parsed if isinstance(each, _Name))
         self._literals: Final = frozenset(each for each in parsed if isinstance(each, str))
 
+    @staticmethod
+    def check_pattern(pattern: str, path: str) -> None:
+        """Refuse a malformed pattern.
+
+        Raises:
+            ConfigurationError: Naming ``path``.
+        """
+        _parse(pattern, path)
+
     def permits(self, host: str, port: int, address: str) -> bool:
         """Whether a connection may be made.
 

@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Meta
 
 from tunnel.domain.configuration.groups import GroupSettings
-from tunnel.domain.configuration.mistakes import check_name, mistake, unknown_name
+from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, unknown_name
 from tunnel.domain.configuration.target_url import is_tcp
+from tunnel.domain.findings import Findings
 
 __all__ = ["TcpIngressSettings", "TcpListenerSettings", "check_tcp_ingress", "check_tcp_names"]
 
@@ -46,43 +47,48 @@ class TcpIngressSettings(TcpListenerSettings, frozen=True, kw_only=True, forbid_
     group: str
 
 
-def check_tcp_ingress(ingresses: tuple[TcpIngressSettings, ...], groups: Mapping[str, GroupSettings]) -> None:
-    """Refuse listeners that lead nowhere, to what does not speak TCP, or that have the same name.
-
-    Raises:
-        ConfigurationError: Naming the key.
-    """
+def check_tcp_ingress(
+    ingresses: tuple[TcpIngressSettings, ...], groups: Mapping[str, GroupSettings], found: Findings
+) -> None:
+    """Refuse listeners that lead nowhere, to what does not speak TCP, or that have the same name."""
+    with found:
+        check_tcp_names(ingresses, "ingress.tcp", found)
     for index, ingress in enumerate(ingresses):
-        path = f"ingress.tcp[{index}]"
-        group = groups.get(ingress.group)
-        if group is None:
-            raise unknown_name(ingress.group, groups, f"{path}.group", kind="group", add="[groups.NAME]")
-        upstream = group.upstreams.get(ingress.upstream)
-        if upstream is None:
-            add = "[groups.NAME.upstreams.NAME]"
-            raise unknown_name(ingress.upstream, group.upstreams, f"{path}.upstream", kind="upstream", add=add)
-        if not all(map(is_tcp, upstream.targets)):
-            expected = 'an upstream whose targets are "tcp://HOST:PORT"'
-            raise mistake(f"{path}.upstream", expected, got=ingress.upstream)
-    check_tcp_names(ingresses, "ingress.tcp")
+        with found:
+            _check_upstream(ingress, groups, f"ingress.tcp[{index}]", found)
 
 
-def check_tcp_names(listeners: Sequence[TcpListenerSettings], path: str) -> None:
+def _check_upstream(
+    ingress: TcpIngressSettings, groups: Mapping[str, GroupSettings], path: str, found: Findings
+) -> None:
+    group = groups.get(ingress.group)
+    if group is None:
+        raise unknown_name(ingress.group, groups, f"{path}.group", kind="group", add="[groups.NAME]")
+    upstream = group.upstreams.get(ingress.upstream)
+    if upstream is None:
+        add = "[groups.NAME.upstreams.NAME]"
+        raise unknown_name(ingress.upstream, group.upstreams, f"{path}.upstream", kind="upstream", add=add)
+    targets = f"{key_path('groups', ingress.group, 'upstreams', ingress.upstream)}.targets"
+    if not all(map(is_tcp, upstream.targets)) and found.clean(targets):
+        expected = 'an upstream whose targets are "tcp://HOST:PORT"'
+        raise mistake(f"{path}.upstream", expected, got=ingress.upstream)
+
+
+def check_tcp_names(listeners: Sequence[TcpListenerSettings], path: str, found: Findings) -> None:
     """Refuse names that are malformed, or of two listeners.
 
     Args:
         listeners: In the order of the file.
         path: Key path of the list.
-
-    Raises:
-        ConfigurationError: Naming the key.
+        found: Takes the mistakes.
     """
     names: set[str] = set()
     for index, listener in enumerate(listeners):
-        where = f"{path}[{index}].name"
-        if listener.name is not None:
-            check_name(listener.name, where, what="a name")
-        if listener.entrance in names:
-            expected = "a name that no other TCP listener has; without one it is the upstream's"
-            raise mistake(where, expected, got=listener.name or listener.upstream)
-        names.add(listener.entrance)
+        with found:
+            where = f"{path}[{index}].name"
+            if listener.name is not None:
+                check_name(listener.name, where, what="a name")
+            if listener.entrance in names:
+                expected = "a name that no other TCP listener has; without one it is the upstream's"
+                raise mistake(where, expected, got=listener.name or listener.upstream)
+            names.add(listener.entrance)

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from tunnel.domain.configuration.mistakes import mistake
+from tunnel.domain.findings import Findings
 from tunnel.domain.rules.hosts import is_host_name
 
 __all__ = [
@@ -55,15 +56,18 @@ class ClientTlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     server_name: str | None = None
 
 
-def check_listener_tls(tls: ListenerTlsSettings, path: str) -> None:
+def check_listener_tls(tls: ListenerTlsSettings, path: str, found: Findings) -> None:
     """Refuse what the types let pass; files are not looked at.
 
-    Raises:
-        ConfigurationError: Naming the key below ``path``.
+    Args:
+        tls: The table.
+        path: Its key path.
+        found: Takes the mistakes.
     """
     for key in ("certificate", "key", "client_ca"):
-        if getattr(tls, key) == "":
-            raise mistake(f"{path}.{key}", _FILE, got="")
+        with found:
+            if getattr(tls, key) == "":
+                raise mistake(f"{path}.{key}", _FILE, got="")
 
 
 def check_tls_succession(
@@ -87,18 +91,22 @@ def check_tls_succession(
         raise mistake(f"{path}.client_ca", "it to come or go with another address, or with a restart")
 
 
-def check_client_tls(tls: ClientTlsSettings, path: str) -> None:
+def check_client_tls(tls: ClientTlsSettings, path: str, found: Findings) -> None:
     """Refuse what the types let pass; files are not looked at.
 
-    Raises:
-        ConfigurationError: Naming the key below ``path``.
+    Args:
+        tls: The table.
+        path: Its key path.
+        found: Takes the mistakes.
     """
     for key in ("ca", "certificate", "key"):
-        if getattr(tls, key) == "":
-            raise mistake(f"{path}.{key}", _FILE, got="")
+        with found:
+            if getattr(tls, key) == "":
+                raise mistake(f"{path}.{key}", _FILE, got="")
     for key, other in (("certificate", "key"), ("key", "certificate")):
-        if getattr(tls, key) is not None and getattr(tls, other) is None:
-            raise mistake(f"{path}.{other}", f'{_FILE}, as "{key}" is given')
+        with found:
+            if getattr(tls, key) is not None and getattr(tls, other) is None:
+                raise mistake(f"{path}.{other}", f'{_FILE}, as "{key}" is given')
     if tls.server_name is not None and not is_name(tls.server_name):
         raise mistake(f"{path}.server_name", 'a host name such as "edge.example.test"', got=tls.server_name)
 

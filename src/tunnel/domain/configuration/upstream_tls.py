@@ -11,6 +11,7 @@ import msgspec
 
 from tunnel.domain.configuration.mistakes import mistake
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 
 __all__ = ["UpstreamTlsSettings", "accepts_any_certificate", "check_upstream_tls"]
 
@@ -38,14 +39,17 @@ def accepts_any_certificate(targets: Iterable[str], tls: UpstreamTlsSettings) ->
     return not tls.verify and any(target.startswith("https:") for target in targets)
 
 
-def check_upstream_tls(tls: UpstreamTlsSettings, path: str) -> None:
+def check_upstream_tls(tls: UpstreamTlsSettings, path: str, found: Findings) -> None:
     """Refuse what the types let pass.
 
-    Raises:
-        ConfigurationError: Naming the key below ``path``.
+    Args:
+        tls: The table.
+        path: Its key path.
+        found: Takes the mistakes.
     """
-    if tls.ca is not None:
-        _check_ca(tls.ca, f"{path}.ca")
+    with found:
+        if tls.ca is not None:
+            _check_ca(tls.ca, f"{path}.ca")
     if tls.server_name is not None and not _NAME.fullmatch(tls.server_name):
         raise mistake(f"{path}.server_name", 'a host name such as "app.example.test"', got=tls.server_name)
 

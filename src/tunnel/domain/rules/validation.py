@@ -7,12 +7,13 @@ import re
 from typing import Final
 
 from tunnel.domain.errors import ConfigurationError, SessionError
+from tunnel.domain.findings import Findings
 from tunnel.domain.rules.hosts import MAX_HOST_CHARACTERS, is_host_name, normal_ipv6
 from tunnel.domain.rules.paths import normal_path
 from tunnel.domain.rules.patterns import compile_pattern
 from tunnel.domain.rules.rule import Rule, ValueMatch, ValueMatches
 
-__all__ = ["validate_rule"]
+__all__ = ["check_rule", "validate_rule"]
 
 _PROTOCOLS: Final = ("http", "grpc", "websocket", "tcp")
 _PATH_KEYS: Final = ("path", "path_prefix", "path_regex")
@@ -39,23 +40,45 @@ def validate_rule(rule: Rule, key_path: str) -> None:
         key_path: Where it stands, ``rules[0]``; the errors name the key below it.
 
     Raises:
-        ConfigurationError: A value is malformed, or two values exclude each other.
+        ConfigurationError: Values are malformed, or exclude each other.
+    """
+    found = Findings()
+    check_rule(rule, key_path, found)
+    found.tell()
+
+
+def check_rule(rule: Rule, key_path: str, found: Findings) -> None:
+    """As ``validate_rule``, each predicate by itself.
+
+    Args:
+        rule: The rule.
+        key_path: Where it stands.
+        found: Takes the mistakes.
     """
     prefix = f"{key_path}." if key_path else ""
-    if rule.host is not None and (problem := _host_problem(rule.host)):
-        raise ConfigurationError(problem, key_path=f"{prefix}host")
-    _validate_paths(rule, prefix)
-    if rule.protocol is not None and rule.protocol not in _PROTOCOLS:
-        expected = ", ".join(f'"{protocol}"' for protocol in _PROTOCOLS)
-        raise ConfigurationError(f"expected one of {expected}", key_path=f"{prefix}protocol")
+    if rule.host is not None:
+        with found:
+            if problem := _host_problem(rule.host):
+                raise ConfigurationError(problem, key_path=f"{prefix}host")
+    with found:
+        _validate_paths(rule, prefix)
+    if rule.protocol is not None:
+        with found:
+            if rule.protocol not in _PROTOCOLS:
+                expected = ", ".join(f'"{protocol}"' for protocol in _PROTOCOLS)
+                raise ConfigurationError(f"expected one of {expected}", key_path=f"{prefix}protocol")
     if rule.service is not None or rule.method is not None:
-        _validate_call(rule, prefix)
+        with found:
+            _validate_call(rule, prefix)
     if rule.methods is not None:
-        _validate_methods(rule.methods, f"{prefix}methods")
+        with found:
+            _validate_methods(rule.methods, f"{prefix}methods", found)
     if rule.headers is not None:
-        _validate_headers(rule.headers, f"{prefix}headers")
+        with found:
+            _validate_headers(rule.headers, f"{prefix}headers", found)
     if rule.query is not None:
-        _validate_query(rule.query, f"{prefix}query")
+        with found:
+            _validate_query(rule.query, f"{prefix}query", found)
 
 
 def _validate_paths(rule: Rule, prefix: str) -> None:
@@ -124,33 +147,36 @@ def _validate_call(rule: Rule, prefix: str) -> None:
         raise ConfigurationError("expected a method of a gRPC service, like GetOrder", key_path=f"{prefix}method")
 
 
-def _validate_methods(methods: tuple[str, ...], key_path: str) -> None:
+def _validate_methods(methods: tuple[str, ...], key_path: str, found: Findings) -> None:
     if not methods:
         raise ConfigurationError('expected at least one method, like "GET"', key_path=key_path)
     for index, method in enumerate(methods):
-        if not _TOKEN.fullmatch(method):
-            raise ConfigurationError('expected a request method, like "GET"', key_path=f"{key_path}[{index}]")
+        with found:
+            if not _TOKEN.fullmatch(method):
+                raise ConfigurationError('expected a request method, like "GET"', key_path=f"{key_path}[{index}]")
 
 
-def _validate_headers(headers: ValueMatches, key_path: str) -> None:
+def _validate_headers(headers: ValueMatches, key_path: str, found: Findings) -> None:
     seen: set[str] = set()
     for name, match in headers.items():
-        if not _TOKEN.fullmatch(name):
-            raise ConfigurationError(f"expected names of header fields, got {name[:60]!a}", key_path=key_path)
-        if name.lower() in seen:
-            raise ConfigurationError("given twice; letter case does not count", key_path=_below(key_path, name))
-        seen.add(name.lower())
-        _validate_match(match, _below(key_path, name))
-        if isinstance(match, str) and (match.strip(" \t") != match or _CONTROL.search(match.replace("\t", ""))):
-            expected = "expected a value without control characters, and without blanks around it"
-            raise ConfigurationError(expected, key_path=_below(key_path, name))
+        with found:
+            if not _TOKEN.fullmatch(name):
+                raise ConfigurationError(f"expected names of header fields, got {name[:60]!a}", key_path=key_path)
+            if name.lower() in seen:
+                raise ConfigurationError("given twice; letter case does not count", key_path=_below(key_path, name))
+            seen.add(name.lower())
+            _validate_match(match, _below(key_path, name))
+            if isinstance(match, str) and (match.strip(" \t") != match or _CONTROL.search(match.replace("\t", ""))):
+                expected = "expected a value without control characters, and without blanks around it"
+                raise ConfigurationError(expected, key_path=_below(key_path, name))
 
 
-def _validate_query(query: ValueMatches, key_path: str) -> None:
+def _validate_query(query: ValueMatches, key_path: str, found: Findings) -> None:
     for name, match in query.items():
-        if not name:
-            raise ConfigurationError("expected names of parameters, got an empty one", key_path=key_path)
-        _validate_match(match, _below(key_path, name))
+        with found:
+            if not name:
+                raise ConfigurationError("expected names of parameters, got an empty one", key_path=key_path)
+            _validate_match(match, _below(key_path, name))
 
 
 def _validate_match(match: str | ValueMatch, key_path: str) -> None:

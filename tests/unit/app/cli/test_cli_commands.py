@@ -44,6 +44,27 @@ def test_check_of_a_client_notes_that_the_token_is_elsewhere(directory: Path, ca
     )
 
 
+def test_check_reports_each_mistake_in_a_line_of_its_own(directory: Path, capsys: Captured) -> None:
+    path = directory / "wrong.toml"
+    path.write_text(
+        '[transports.memory]\nnam = "x"\n[[rules]]\ngroup = "web"\npath = "x"\n[middleware.a]\nuse = "heders"\n'
+    )
+
+    assert main(["check", str(path)]) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    # Kinds of middleware that are not known may be known to the container of a server that is embedded.
+    assert main(["server", "--config", str(path)]) == 2
+    assert capsys.readouterr().err.splitlines() == err.splitlines()[:-1]
+    assert [line.partition(": expected")[0].partition(";")[0] for line in err.splitlines()] == [
+        f"tunnel: {path}: transports.memory.nam: unknown key",
+        f'tunnel: {path}: rules[0].group: unknown group "web"',
+        f"tunnel: {path}: rules[0].path",
+        f'tunnel: {path}: middleware.a.use: unknown kind of middleware "heders"',
+    ]
+
+
 def test_check_reports_the_mistake_in_one_line(directory: Path, capsys: Captured) -> None:
     targets = '[groups.web.upstreams.app]\ntargets = ["127.0.0.1:3000"]\n'
     (directory / "server.toml").write_text(SERVER + targets)

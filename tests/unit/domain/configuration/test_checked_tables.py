@@ -14,6 +14,7 @@ from tunnel.domain.configuration.upstream_tls import (
     check_upstream_tls,
 )
 from tunnel.domain.errors import ConfigurationError
+from tunnel.domain.findings import Findings
 
 SERVER: dict[str, Any] = {"transports": {"memory": {"name": "m"}}}
 CLIENT: dict[str, Any] = {"group": "web", "token": "t", "servers": ["memory://m"]}
@@ -192,8 +193,10 @@ def test_who_is_dialled_without_proof_is_told(targets: tuple[str, ...], verify: 
 @pytest.mark.parametrize("body", ["QUJD=QQ=", "QUJ", "="])
 def test_certificates_of_an_upstream_are_whole(body: str) -> None:
     text = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
-    with pytest.raises(ConfigurationError, match=r"^tls\.ca: expected certificates in PEM"):
-        check_upstream_tls(UpstreamTlsSettings(ca=text), "tls")
+    found = Findings()
+    check_upstream_tls(UpstreamTlsSettings(ca=text), "tls", found)
+
+    assert [str(each).startswith("tls.ca: expected certificates in PEM") for each in found.mistakes] == [True]
 
 
 def test_grpc_targets_without_proof_are_refused_as_what_they_are() -> None:

@@ -38,8 +38,14 @@ values = st.recursive(scalars, lambda v: st.lists(v, max_size=2) | st.dictionari
 
 @st.composite
 def spoiled(draw: st.DrawFn, sound: dict[str, Any]) -> dict[str, Any]:
-    """``sound`` with one node replaced, or one key added."""
+    """``sound`` with some nodes replaced, or keys added."""
     table = copy.deepcopy(sound)
+    for _ in range(draw(st.integers(1, 5))):
+        spoil(draw, table)
+    return table
+
+
+def spoil(draw: st.DrawFn, table: dict[str, Any]) -> None:
     node: Any = table
     while True:
         keys = sorted(node) if isinstance(node, dict) else range(len(node))
@@ -50,7 +56,7 @@ def spoiled(draw: st.DrawFn, sound: dict[str, Any]) -> dict[str, Any]:
         if isinstance(node, dict) and draw(st.booleans()):
             key = draw(st.text(max_size=8))
         node[key] = draw(values)
-        return table
+        return
 
 
 def outcome_is_one_line(decode: Any, table: object) -> None:

@@ -77,6 +77,16 @@ def test_unknown_name_lists_what_is_known_or_how_to_add_one() -> None:
     assert str(error) == 'rules[0].group: unknown group "web"; there is none; add [groups.NAME]'
 
 
+def test_unknown_name_lists_twenty_names_and_counts_the_others() -> None:
+    known = [f"g{number:04}" for number in range(1001)]
+
+    assert str(unknown_name("g00021", known[:22], "group", kind="group")).endswith(
+        '"g0019" and 2 more; did you mean "g0021"?'
+    )
+    # To compare a name with ever more takes ever longer.
+    assert str(unknown_name("g00O1", known, "group", kind="group")).endswith('"g0019" and 981 more')
+
+
 @pytest.mark.parametrize("name", ["a", "a b", "é", "x" * 128])
 def test_names_are_printable_and_up_to_128_characters(name: str) -> None:
     check_name(name, "group", what="a name")

@@ -145,7 +145,8 @@ MISTAKES = [
      'transports.grpc.listen does not use already, got "127.0.0.1:7000"'),
     ('"127.0.0.1:8080"', '"127.0.0.1:7001"', "ingress.http.listen: expected an address that "
      'transports.websocket.listen does not use already, got "127.0.0.1:7001"'),
-    ("[ingress.http]", "[ingress]\nhttp = []\n[limits]", "ingress.http: expected a table, got an empty list"),
+    ("[ingress.http]", "[ingress]\nhttp = []\n[middleware.any]\nuse = 'any'",
+     "ingress.http: expected a table, got an empty list"),
     ('"http://127.0.0.1:8080"', '"127.0.0.1:8080"', "ingress.http.public_url: expected a URL such as "
      '"https://edge.example.test", without a path, got "127.0.0.1:8080"'),
     ('"http://127.0.0.1:8080"', '"https://e.test/x"', "ingress.http.public_url: expected a URL such as "

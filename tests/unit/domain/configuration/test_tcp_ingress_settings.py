@@ -108,7 +108,7 @@ def test_mistake_names_its_key(change: tuple[str, str], message: str) -> None:
             "ingress.tcp[1].name: expected a name that no other TCP listener has; without one it is the upstream's",
         ),
         (
-            SECOND.replace("8023", "8022"),
+            SECOND.replace("8023", "8022") + 'name = "other"\n',
             "ingress.tcp[1].listen: expected an address that ingress.tcp[0].listen does not",
         ),
         (
