@@ -76,6 +76,12 @@ def test_no_rule_is_unimplemented(wire: CallWire, method: str) -> None:
     check_failure(wire, call(wire, method), "route_not_found")
 
 
+@pytest.mark.fidelity("G-OTHER-PROTOCOL")
+@pytest.mark.parametrize("service", ["requests", "socket"])
+def test_call_that_is_led_to_a_web_server_is_unimplemented(wire: CallWire, service: str) -> None:
+    check_failure(wire, call(wire, f"/{service}.v1.Any/Unary"), "route_not_found")
+
+
 @pytest.mark.fidelity("G-NO-CLIENT")
 def test_group_without_a_client_is_unavailable(wire: CallWire) -> None:
     check_failure(wire, call(wire, "/late.v1.Any/Unary"), "no_client")
