@@ -36,6 +36,7 @@ from typing import Any, TypeVar
 import grpc.aio
 import msgspec
 from dependency_injector import providers
+from fidelity_settings import SCHEMES
 from support.call_app import CallApp
 from support.held import held
 
@@ -48,7 +49,6 @@ from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream, UpstreamTarget
 from tunnel.testing.relay import Relay
 
-SCHEMES = {"grpc": "grpc", "websocket": "ws", "memory": "memory"}
 SECRET = "10.1.2.3:4567 /etc/secret"
 SMALL_BYTES = 1 << 20
 LARGE_BYTES = 4 << 20

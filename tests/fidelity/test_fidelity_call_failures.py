@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import grpc
 import grpc.aio
 import pytest
-from fidelity_calls import SCHEMES, SECRET, CallWire
+from fidelity_calls import SECRET, CallWire
 from support.call_app import SeenCall, script
 from support.call_observation import Observation, observe, outcome
 
@@ -37,16 +36,9 @@ STATUSES = {
 }
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-def running_wire(request: pytest.FixtureRequest) -> Iterator[CallWire]:
-    with CallWire(request.param) as wire:
-        yield wire
-
-
 @pytest.fixture
-def wire(running_wire: CallWire) -> Iterator[CallWire]:
-    with running_wire.scene():
-        yield running_wire
+def wire(call_wire: CallWire) -> CallWire:
+    return call_wire
 
 
 def check_failure(wire: CallWire, seen: Observation, code: str, *, messages: tuple[bytes, ...] = ()) -> None:
