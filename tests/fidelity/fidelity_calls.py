@@ -11,6 +11,8 @@ answers is decided by the service of a call:
     silent.v1.*          takes connections and says nothing; connect timeout 0.2 s
     unresolved.v1.*      a name that does not resolve
     forbidden.v1.*       a name whose address the client may not dial
+    requests.v1.*        a web server, which answers no calls
+    socket.v1.*          another, at a socket file
     failing.v1.*         a target in the client's process: the method says with which code it fails
     astray.v1.*          the group has no rule for it
     late.v1.*            a group without a client
@@ -34,6 +36,7 @@ from typing import Any, TypeVar
 import grpc.aio
 import msgspec
 from dependency_injector import providers
+from fidelity_settings import SCHEMES
 from support.call_app import CallApp
 from support.held import held
 
@@ -46,7 +49,6 @@ from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream, UpstreamTarget
 from tunnel.testing.relay import Relay
 
-SCHEMES = {"grpc": "grpc", "websocket": "ws", "memory": "memory"}
 SECRET = "10.1.2.3:4567 /etc/secret"
 SMALL_BYTES = 1 << 20
 LARGE_BYTES = 4 << 20
@@ -65,6 +67,8 @@ _SERVICES = (
     "silent",
     "unresolved",
     "forbidden",
+    "requests",
+    "socket",
     "failing",
 )
 
@@ -224,7 +228,9 @@ class CallWire:
             "silent": f"grpc://127.0.0.1:{self._silent.getsockname()[1]}",
             "unresolved": "grpc://upstream.invalid:80",
             "forbidden": "grpc://localhost:9",
-            "failing": "unix:/failing",
+            "requests": f"http://127.0.0.1:{self.app.port}",
+            "socket": "unix:/socket",
+            "failing": "grpcs://127.0.0.1:10",
         }
         more: dict[str, dict[str, object]] = {
             "small": {"max_message_bytes": SMALL_BYTES},
@@ -290,9 +296,15 @@ class CallWire:
     def _client(self, group: str) -> tunnel.Client:
         container = ClientContainer()
         container.clock.override(providers.Singleton(AnyioClock))
-        container.targets.providers["unix"].override(providers.Factory(lambda *_: Failing()))
+        container.targets.providers["grpcs"].override(providers.Factory(lambda *_: Failing()))
         address = self._name if self.transport == "memory" else self.server.addresses[f"transport.{self.transport}"]
-        allowed = [*(f"127.0.0.1:{port}" for port in self.ports), "10.0.0.0/8:9", "*.invalid", "unix:/failing"]
+        allowed = [
+            *(f"127.0.0.1:{port}" for port in self.ports),
+            "10.0.0.0/8:9",
+            "127.0.0.1:10",
+            "*.invalid",
+            "unix:/socket",
+        ]
         settings = decode_client_settings(
             {
                 "client_id": group,

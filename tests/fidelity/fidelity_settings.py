@@ -113,6 +113,7 @@ def server_settings(transport: str, ports: Ports, *, name: str, ingress: Mapping
     targets = {name: f"http://127.0.0.1:{port}" for name, (port, _) in upstreams.items()} | {
         "unresolved": "http://upstream.invalid:80",
         "forbidden": "http://localhost:9",
+        "calls": f"grpc://127.0.0.1:{ports.refused}",
         "failing": "unix:/failing",
     }
     tables = "".join(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import grpc
 import grpc.aio
 import pytest
-from fidelity_calls import SCHEMES, SECRET, CallWire
+from fidelity_calls import SECRET, CallWire
 from support.call_app import SeenCall, script
 from support.call_observation import Observation, observe, outcome
 
@@ -37,16 +36,9 @@ STATUSES = {
 }
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-def running_wire(request: pytest.FixtureRequest) -> Iterator[CallWire]:
-    with CallWire(request.param) as wire:
-        yield wire
-
-
 @pytest.fixture
-def wire(running_wire: CallWire) -> Iterator[CallWire]:
-    with running_wire.scene():
-        yield running_wire
+def wire(call_wire: CallWire) -> CallWire:
+    return call_wire
 
 
 def check_failure(wire: CallWire, seen: Observation, code: str, *, messages: tuple[bytes, ...] = ()) -> None:
@@ -74,6 +66,12 @@ def call(wire: CallWire, method: str, **more: object) -> Observation:
 @pytest.mark.parametrize("method", ["/nobody.v1.Any/Unary", "/astray.v1.Any/Unary", "/no-service", "//Method"])
 def test_no_rule_is_unimplemented(wire: CallWire, method: str) -> None:
     check_failure(wire, call(wire, method), "route_not_found")
+
+
+@pytest.mark.fidelity("G-OTHER-PROTOCOL")
+@pytest.mark.parametrize("service", ["requests", "socket"])
+def test_call_that_is_led_to_a_web_server_is_unimplemented(wire: CallWire, service: str) -> None:
+    check_failure(wire, call(wire, f"/{service}.v1.Any/Unary"), "route_not_found")
 
 
 @pytest.mark.fidelity("G-NO-CLIENT")

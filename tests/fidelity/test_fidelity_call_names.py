@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from fidelity_calls import SCHEMES, CallWire
+from fidelity_calls import CallWire
 from support.call_app import script
 from support.call_observation import Observation, observe
 
@@ -16,16 +16,9 @@ CREATED = re.compile("[0-9a-f]{16}-[0-9a-f]+")
 UNARY = "/test.v1.Any/Unary"
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-def running_wire(request: pytest.FixtureRequest) -> Iterator[CallWire]:
-    with CallWire(request.param) as wire:
-        yield wire
-
-
 @pytest.fixture
-def wire(running_wire: CallWire) -> Iterator[CallWire]:
-    with running_wire.scene():
-        yield running_wire
+def wire(call_wire: CallWire) -> CallWire:
+    return call_wire
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import grpc
 import grpc.aio
 import pytest
-from fidelity_calls import HOST, LARGE_BYTES, SCHEMES, SMALL_BYTES, CallWire
+from fidelity_calls import HOST, LARGE_BYTES, SMALL_BYTES, CallWire
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from support.call_app import script
@@ -19,16 +18,9 @@ OK = grpc.StatusCode.OK
 LIBRARYS = ("user-agent",)
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-def running_wire(request: pytest.FixtureRequest) -> Iterator[CallWire]:
-    with CallWire(request.param) as wire:
-        yield wire
-
-
 @pytest.fixture
-def wire(running_wire: CallWire) -> Iterator[CallWire]:
-    with running_wire.scene():
-        yield running_wire
+def wire(call_wire: CallWire) -> CallWire:
+    return call_wire
 
 
 def same(wire: CallWire, method: str, *messages: bytes, **more: object) -> Observation:

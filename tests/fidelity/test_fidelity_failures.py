@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from http import HTTPStatus
 
 import pytest
@@ -11,6 +12,7 @@ from fidelity_bytes import CHUNKED, asked, chunk, told
 from fidelity_settings import MAX_BODY_BYTES
 from fidelity_sockets import RawSocket
 from fidelity_wire import SECRET, Wire
+from websocket_bytes import opening
 
 POST = b"POST"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -53,6 +55,12 @@ def ports(wire: Wire) -> list[bytes]:
 @pytest.mark.parametrize("host", [b"nobody.test", b"astray.test"])
 def test_no_rule_is_404(wire: Wire, host: bytes) -> None:
     check_problem(wire, wire.visit(asked(host=host)), 404, "route_not_found")
+
+
+@pytest.mark.fidelity("F-OTHER-PROTOCOL")
+@pytest.mark.parametrize("says", [asked, opening], ids=["request", "handshake"])
+def test_what_is_led_to_a_server_of_calls_is_404(wire: Wire, says: Callable[..., bytes]) -> None:
+    check_problem(wire, wire.visit(says(host=b"calls.test")), 404, "route_not_found")
 
 
 @pytest.mark.fidelity("F-NO-CLIENT")

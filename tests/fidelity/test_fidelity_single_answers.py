@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
 
 import grpc
 import grpc.aio
 import pytest
-from fidelity_calls import SCHEMES, CallWire
+from fidelity_calls import CallWire
 from support.call_app import script
 from support.call_observation import observe
 
@@ -23,16 +22,9 @@ WITHIN_S = 1.0
 """Far more than a message is kept for, and far less than a deadline."""
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-def running_wire(request: pytest.FixtureRequest) -> Iterator[CallWire]:
-    with CallWire(request.param) as wire:
-        yield wire
-
-
 @pytest.fixture
-def wire(running_wire: CallWire) -> Iterator[CallWire]:
-    with running_wire.scene():
-        yield running_wire
+def wire(call_wire: CallWire) -> CallWire:
+    return call_wire
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tunnel.app.rule_book import Hop, Route
+from tunnel.app.rule_book import Hop, Route, arrived
 from tunnel.domain.configuration import ForwardRule, ForwardSettings
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import SessionError
@@ -50,8 +50,8 @@ class ForwardBook:
         if rule is None or rule.upstream is None:
             why = "no forward rule names the group" if not self._places else "no forward rule matches for the group"
             return Route(hops=(hop,), group=self._group, reason=f"{why} {self._group}")
-        targets = self._forward.upstreams[rule.upstream].targets
-        return Route(hops=(hop,), group=self._group, upstream=rule.upstream, targets=targets)
+        upstream = self._forward.upstreams[rule.upstream]
+        return arrived(head, upstream, hops=(hop,), group=self._group, name=rule.upstream)
 
     def _placed(self, explanation: Explanation) -> Explanation:
         """``explanation`` with places in the file, instead of places among the group's rules."""

@@ -86,6 +86,15 @@ class Found(Destination):
         """Its name."""
         return self._upstream.name
 
+    def check(self, protocol: str) -> None:
+        """Refuse a conversation that no target answers.
+
+        Raises:
+            SessionError: ``route_not_found``.
+        """
+        if protocol not in self._upstream.protocols:
+            raise self._upstream.foreign.refusal(protocol)
+
     async def handle(self, stream: Stream, attempt: Attempt) -> None:
         """Have the upstream answer the conversation. To be called without waiting for anything before."""
         attempt.begin()

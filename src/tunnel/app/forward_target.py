@@ -45,6 +45,7 @@ class ForwardTarget(AccountedTarget):
         found = self._router.find(head, self._group)
         attempt.rule = found.rule
         attempt.upstream = found.upstream
+        found.check(attempt.protocol)
         return found
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from tunnel.domain.configuration import ServerSettings
+from tunnel.domain.configuration import ServerSettings, UpstreamSettings
 from tunnel.domain.configuration.mistakes import key_path
+from tunnel.domain.configuration.target_protocols import answered
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import SessionError
 from tunnel.domain.rules.engine import RulesEngine
@@ -16,7 +17,7 @@ from tunnel.domain.rules.precedence import rank
 from tunnel.domain.rules.rule import Rule
 from tunnel.ports.inspection import Explained, NearMissView
 
-__all__ = ["Hop", "Route", "RuleBook", "explained", "given", "reason"]
+__all__ = ["Hop", "Route", "RuleBook", "arrived", "explained", "given", "reason"]
 
 
 class Hop(msgspec.Struct, frozen=True):
@@ -97,14 +98,29 @@ class RuleBook:
         rule = hops[-1].explanation.rule
         if rule is None or rule.upstream is None:
             return Route(hops=tuple(hops), group=group, reason=f"no rule of the group {group} matches")
-        targets = self.settings.groups[group].upstreams[rule.upstream].targets
-        return Route(hops=tuple(hops), group=group, upstream=rule.upstream, targets=targets)
+        upstream = self.settings.groups[group].upstreams[rule.upstream]
+        return arrived(head, upstream, hops=tuple(hops), group=group, name=rule.upstream)
 
     def _engine(self, group: str | None) -> RulesEngine:
         engine = self._engines.get(group)
         if engine is None:
             engine = self._engines[group] = RulesEngine(self.rules(group))
         return engine
+
+
+def arrived(head: HttpRequest, upstream: UpstreamSettings, *, hops: tuple[Hop, ...], group: str, name: str) -> Route:
+    """The route of a request whose rules lead to an upstream, if that answers its protocol.
+
+    Args:
+        head: The opening.
+        upstream: Where it arrives.
+        hops: How.
+        group: Of which group.
+        name: Of the upstream.
+    """
+    if head.protocol in upstream.protocols:
+        return Route(hops=hops, group=group, upstream=name, targets=upstream.targets)
+    return Route(hops=hops, group=group, reason=f"the upstream {name} answers {answered(upstream.protocols)} only")
 
 
 def given(rule: Rule) -> dict[str, object]:

@@ -31,6 +31,7 @@ from tunnel.domain.configuration import (
     decode_server_settings,
 )
 from tunnel.domain.configuration.mistakes import key_path
+from tunnel.domain.configuration.target_protocols import dead_ends
 from tunnel.domain.configuration.upstream_tls import accepts_any_certificate
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.findings import Findings
@@ -194,7 +195,7 @@ def _plug_in_schemes(url: str) -> frozenset[str]:
 
 
 def doubts(settings: ServerSettings | ClientSettings) -> list[tuple[str, str]]:
-    """What is permitted and yet rarely meant, of TLS: key paths, and what about them.
+    """What is permitted and yet rarely meant, of TLS and of rules: key paths, and what about them.
 
     Raises:
         ConfigurationError: A file that TLS needs is missing or wrong.
@@ -219,6 +220,7 @@ def doubts(settings: ServerSettings | ClientSettings) -> list[tuple[str, str]]:
             for path, upstream in upstreams.items()
             if accepts_any_certificate(upstream.targets, upstream.tls)
         ),
+        *(dead_ends(settings) if isinstance(settings, ServerSettings) else ()),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tunnel.app.balancer import Balancer
+from tunnel.app.foreign_conversations import ForeignConversations
 from tunnel.app.observed_stream import ObservedStream
 from tunnel.domain.balancing import STRATEGIES
 from tunnel.domain.configuration import UpstreamSettings
@@ -79,7 +80,7 @@ class Upstream(ProxyTarget):
         targets: In the order configured.
         watch: Where their health is kept, also by an upstream that this replaces.
         random: For balancing.
-        telemetry: Told of targets that are ejected and return.
+        telemetry: Told of targets that are ejected and return, and of conversations that none of them answers.
         clock: Time.
     """
 
@@ -98,6 +99,9 @@ class Upstream(ProxyTarget):
         self.settings = settings
         self.targets = targets
         self.watch = watch
+        self.protocols = settings.protocols
+        """What the targets answer. Nothing else is to be handed to ``handle``; its refusal is in ``foreign``."""
+        self.foreign = ForeignConversations(name, self.protocols, telemetry=telemetry, clock=clock)
         self._telemetry = telemetry
         self._balancer: Balancer[BalancedTarget] = Balancer(
             settings,

@@ -11,7 +11,7 @@ from tunnel.app.middlewares import KindProvider, Middlewares
 from tunnel.app.upstream import Upstream
 from tunnel.app.upstreams import TargetFactory, Upstreams
 from tunnel.domain.call_head import as_request
-from tunnel.domain.configuration import GroupSnapshot, TargetPolicy, UpstreamSettings
+from tunnel.domain.configuration import GroupSnapshot, TargetPolicy
 from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, TcpOpen
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.random_source import RandomSource
@@ -82,8 +82,8 @@ class UpstreamRouter(ProxyTarget):
         self._upstreams = self._pool.by_name
         ways = [(rule, self._way(rule)) for rule in snapshot.rules]
         # A rule without ``protocol`` matches all of them, whatever its upstream answers: which is nobody's failure.
-        self._ways = {id(rule): way for rule, way in ways if self._settings_of(rule).requests}
-        self._call_ways = {id(rule): way for rule, way in ways if self._settings_of(rule).calls}
+        self._ways = {id(rule): way for rule, way in ways if "http" in self._upstream_of(rule).protocols}
+        self._call_ways = {id(rule): way for rule, way in ways if "grpc" in self._upstream_of(rule).protocols}
         self._closed = False
 
     async def handle(self, stream: Stream) -> None:
@@ -99,8 +99,7 @@ class UpstreamRouter(ProxyTarget):
             raise SessionError(ErrorCode.ROUTE_NOT_FOUND, "no route matches this request")
         way = ways.get(id(rule))
         if way is None:
-            answered = "gRPC calls" if ways is self._ways else "HTTP and WebSocket"
-            raise SessionError(ErrorCode.ROUTE_NOT_FOUND, f"what is at this route answers {answered} only")
+            raise self._upstream_of(rule).foreign.refusal(head.protocol)
         await way.handle(stream)
 
     async def aclose(self) -> None:
@@ -115,13 +114,12 @@ class UpstreamRouter(ProxyTarget):
                 self._closed = True
                 stack.push_async_callback(self._middleware.aclose)
 
-    def _settings_of(self, rule: Rule) -> UpstreamSettings:
+    def _upstream_of(self, rule: Rule) -> Upstream:
         assert rule.upstream is not None
-        return self._upstreams[rule.upstream].settings
+        return self._upstreams[rule.upstream]
 
     def _way(self, rule: Rule) -> ProxyTarget:
-        assert rule.upstream is not None
-        upstream = self._upstreams[rule.upstream]
+        upstream = self._upstream_of(rule)
         chain = self._middleware.chain(rule)
         return upstream if chain is None else GuardedTarget(upstream, chain)
 

@@ -21,6 +21,7 @@ __all__ = [
     "Listening",
     "MemberEjected",
     "MemberReturned",
+    "ProtocolUnanswered",
     "AccessLogLost",
     "RegistrationDenied",
     "RequestRefused",
@@ -217,6 +218,22 @@ class TargetReturned(msgspec.Struct, frozen=True):
     target: str
 
 
+class ProtocolUnanswered(msgspec.Struct, frozen=True):
+    """Conversations were led to an upstream whose targets do not answer their protocol, and got ``route_not_found``.
+
+    Told at most once a minute for each upstream and protocol, by the side that has the upstream.
+
+    Args:
+        upstream: Which upstream.
+        protocol: ``http``, ``grpc`` or ``websocket``; ``unknown`` for any other.
+        conversations: How many, since it was told last.
+    """
+
+    upstream: str
+    protocol: str
+    conversations: int
+
+
 class SessionFailed(msgspec.Struct, frozen=True):
     """A conversation ended with an error. ``detail`` is for operators only."""
 
@@ -331,6 +348,7 @@ Event: TypeAlias = (
     | MemberReturned
     | TargetEjected
     | TargetReturned
+    | ProtocolUnanswered
     | SessionFailed
     | SessionEnded
     | RequestRefused

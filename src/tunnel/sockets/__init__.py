@@ -1,1 +1,1 @@
-"""What adapters that listen have in common, on asyncio and uvloop. Knows no adapter and nothing above sockets."""
+"""What adapters on asyncio and uvloop have in common: doors, and ends of tasks. Knows no adapter and nothing above."""

@@ -179,6 +179,15 @@ def test_unverified_forward_upstream_is_a_doubt(tmp_path: Path) -> None:
     assert doubts(load_server_settings(path)) == expected
 
 
+def test_rule_that_leads_to_what_answers_another_protocol_is_a_doubt(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    rule = '[[groups.web.rules]]\nservice = "a.B"\nupstream = "app"\n'
+    upstream = '[groups.web.upstreams.app]\ntargets = ["http://localhost:1"]\n'
+    path.write_text(f'[transports.memory]\nname = "edge"\n{rule}{upstream}')
+    expected = "it matches gRPC calls only, and its upstream answers HTTP and WebSocket only"
+    assert doubts(load_server_settings(path)) == [("groups.web.rules[0]", expected)]
+
+
 def test_rules_can_be_read_where_the_certificates_are_not(tmp_path: Path) -> None:
     path = tmp_path / "server.toml"
     path.write_text('[transports.grpc]\nlisten = "0.0.0.0:0"\ntls = { certificate = "none.pem", key = "none.key" }\n')

@@ -1,4 +1,4 @@
-"""Waiting as calls do it: woken by whoever comes first, for rounds of the event loop, for the end of a task."""
+"""Waiting as calls do it: woken by whoever comes first, for rounds of the event loop, and not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["at_once", "cycles", "stop", "wake"]
+__all__ = ["at_once", "cycles", "wake"]
 
 T = TypeVar("T")
 
@@ -31,19 +31,6 @@ def _wake_later(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], c
         loop.call_soon(_wake_later, loop, waiter, count - 1)
     else:
         wake(waiter)
-
-
-async def stop(task: asyncio.Task[None]) -> None:
-    """Cancel ``task`` and return when it has ended, even when cancelled; that is raised afterwards."""
-    task.cancel()
-    interruption: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as exc:
-            interruption = exc
-    if interruption is not None:
-        raise interruption
 
 
 def at_once(answer: Coroutine[Any, Any, T]) -> T:

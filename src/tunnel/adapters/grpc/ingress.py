@@ -43,12 +43,16 @@ _logger: Final = logging.getLogger("tunnel.ingress")
 _CALLS: Final = 20_000
 """Calls under way at once; more are refused with ``RESOURCE_EXHAUSTED`` before anything is kept of them."""
 
-_LAST_CALLS_S: Final = (0.03, 0.3)
-"""How long calls are refused before gRPC stops listening: callers of calls that have just ended begin others, and those
-who try again are not waited for without end."""
+_LAST_CALLS_S: Final = (0.2, 0.3)
+"""How long calls are refused at most before gRPC stops listening, without a grace and with one: those who try again are
+not waited for without end."""
 
-_QUIET_S: Final = 0.01
-"""Without a call, after which none waits; gRPC hands them out one after the other."""
+_QUIET_S: Final = (0.01, 0.05)
+"""Without a call, after which none waits: where nobody is calling, and where somebody is. gRPC hands waiting calls out
+one after the other, on a busy machine with pauses, and callers of calls that have just ended begin others."""
+
+_LOOK_S: Final = 0.01
+"""Between two looks whether calls have come."""
 
 _RELEASE_S: Final = 5.0
 """Seconds that calls have to end after they were told to."""
@@ -178,15 +182,20 @@ class GrpcIngress(Ingress):
     async def _refuse_late_calls(self) -> None:
         """Have calls that are waiting to be handed out refused: a server that stops cancels them.
 
-        A caller would take that for its own doing, and not try again elsewhere.
+        A caller would take that for its own doing, and not try again elsewhere. Without a grace those under way are
+        ended before, so that nobody waits for this.
         """
         time = asyncio.get_running_loop().time
-        least_s, most_s = (min(each, self._grace_s or 0.0) for each in _LAST_CALLS_S)
-        began = time()
-        seen = -1
-        while time() - began < (least_s if seen == self._late_calls else most_s):
-            seen = self._late_calls
-            await asyncio.sleep(_QUIET_S)
+        idle_s, busy_s = _QUIET_S
+        quiet_s = busy_s if self._calls or self._grace_s else idle_s
+        if not self._grace_s:
+            self._end_calls()
+        began = last = time()
+        seen = self._late_calls
+        while (now := time()) - last < quiet_s and now - began < _LAST_CALLS_S[bool(self._grace_s)]:
+            await asyncio.sleep(_LOOK_S)
+            if self._late_calls != seen:
+                seen, last, quiet_s = self._late_calls, time(), busy_s
 
     async def _cut(self, server: StandingServer) -> None:
         """End what is left, and return when all of it was released."""

@@ -20,11 +20,12 @@ import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
 from tunnel.adapters.grpc.call_metadata import block_of
-from tunnel.adapters.grpc.call_waits import at_once, stop, wake
+from tunnel.adapters.grpc.call_waits import at_once, wake
 from tunnel.adapters.grpc.client_stream import BytesCall
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, Headers
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream
+from tunnel.sockets.task_end import end_task
 
 __all__ = ["UpstreamCall", "WholeCall"]
 
@@ -133,9 +134,9 @@ class UpstreamCall:
                 self._timer.cancel()
             call.cancel()  # without effect on a call that has ended
             if upload is not None:
-                await stop(upload)
+                await end_task(upload)
             if self._head is not None:
-                await stop(self._head)
+                await end_task(self._head)
 
     # -- the request
 
@@ -265,7 +266,7 @@ class UpstreamCall:
             try:
                 await head
             finally:
-                await stop(head)
+                await end_task(head)
         unsaid, self._unsaid = self._unsaid, None
         return (unsaid,) if unsaid is not None and unsaid.metadata else ()
 

@@ -9,11 +9,11 @@ from typing import Final
 from tunnel.adapters.http.fields import pairs, strip_hop_by_hop, without
 from tunnel.adapters.http.upstream_connection import UpstreamConnection
 from tunnel.adapters.http.upstream_request import CHUNKED
-from tunnel.adapters.http.upstream_task import end_task
 from tunnel.domain.envelopes import BodyChunk, Headers, HttpRequest, Trailers
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.expectation import awaits_permission
 from tunnel.ports.target import Stream
+from tunnel.sockets.task_end import end_task
 
 __all__ = ["UpstreamUpload", "render_trailers"]
 

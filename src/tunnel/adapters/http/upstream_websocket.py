@@ -20,13 +20,13 @@ from tunnel.adapters.http.upstream_dialer import UpstreamDialer
 from tunnel.adapters.http.upstream_envelopes import ResponseEnvelope
 from tunnel.adapters.http.upstream_handshake import HandshakeConnection, HandshakeReader, render_handshake
 from tunnel.adapters.http.upstream_request import HeadRenderer
-from tunnel.adapters.http.upstream_task import end_task
 from tunnel.adapters.http.upstream_websocket_hop import UpstreamHop
 from tunnel.adapters.http.websocket_handshake import accepted_fields, check_switched, new_key, offered
 from tunnel.adapters.http.websocket_hop import keep_alive
 from tunnel.domain.envelopes import HttpRequest, HttpResponse, WebSocketFrame
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
 from tunnel.ports.target import Stream
+from tunnel.sockets.task_end import end_task
 
 __all__ = ["WebSocketUpstream"]
 

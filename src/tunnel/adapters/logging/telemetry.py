@@ -24,6 +24,7 @@ from tunnel.ports.telemetry import (
     Listening,
     MemberEjected,
     MemberReturned,
+    ProtocolUnanswered,
     RegistrationDenied,
     RequestRefused,
     SessionEnded,
@@ -74,7 +75,7 @@ def _level(event: Event) -> int:
             return logging.WARNING
         case SessionEnded() | RequestRefused():
             return logging.DEBUG
-        case CertificateOutOfDate():
+        case CertificateOutOfDate() | ProtocolUnanswered():
             return logging.WARNING
         case ConfigurationApplied(rejected=rejected) | ClientConfigured(rejected=rejected):
             return logging.WARNING if rejected else logging.INFO
@@ -144,6 +145,8 @@ def _described(event: Event) -> tuple[str, Fields]:
             return "target_ejected", {**where, "reason": reason, "ejection_s": round(ejection_s, 3)}
         case TargetReturned(upstream=upstream, target=target):
             return "target_returned", {"upstream": upstream, "target": target}
+        case ProtocolUnanswered(upstream=upstream, protocol=protocol, conversations=conversations):
+            return "protocol_unanswered", {"upstream": upstream, "protocol": protocol, "conversations": conversations}
         case SessionFailed(code=code, message=message, detail=detail, request_id=request_id):
             named = {"request_id": request_id} if request_id else {}
             return "session_failed", {"code": code, "reason": message, "detail": detail, **named}

@@ -20,8 +20,8 @@ from tunnel.ports.target import ProxyTarget, Stream
 
 __all__ = ["CircuitBreakerMiddleware", "CircuitBreakerOptions"]
 
-_VISITORS_OWN = frozenset({ErrorCode.BAD_REQUEST, ErrorCode.TOO_LARGE, ErrorCode.CANCELLED})
-"""Failures that say nothing of the target."""
+_VISITORS_OWN = frozenset({ErrorCode.BAD_REQUEST, ErrorCode.ROUTE_NOT_FOUND, ErrorCode.TOO_LARGE, ErrorCode.CANCELLED})
+"""Failures that say nothing of the target: whoever asks for what leads nowhere must not close it to the others."""
 
 
 class CircuitBreakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

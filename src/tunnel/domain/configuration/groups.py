@@ -14,7 +14,7 @@ from tunnel.domain.claims.claim import CLAIM_PREFIX
 from tunnel.domain.configuration.balance import DEFAULT_HASH_ON, Weight, check_balance
 from tunnel.domain.configuration.ejection import EjectionSettings, check_ejection
 from tunnel.domain.configuration.mistakes import check_name, key_path, mistake, unknown_name
-from tunnel.domain.configuration.target_url import is_in_process, is_tcp, parse_target
+from tunnel.domain.configuration.target_url import is_in_process, is_tcp, parse_target, protocols_of
 from tunnel.domain.configuration.upstream_tls import UpstreamTlsSettings, check_upstream_tls
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.findings import Findings
@@ -74,14 +74,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return bool(self.targets) and is_tcp(self.targets[0])
 
     @property
-    def calls(self) -> bool:
-        """Whether a target may answer gRPC calls; those of ``http:`` and ``https:`` do not."""
-        return any(not target.startswith(("http:", "https:")) for target in self.targets)
-
-    @property
-    def requests(self) -> bool:
-        """Whether a target may answer requests of HTTP; those of ``grpc:`` and ``grpcs:`` do not."""
-        return any(not target.startswith(("grpc:", "grpcs:")) for target in self.targets)
+    def protocols(self) -> frozenset[str]:
+        """Protocols of the conversations that its targets answer."""
+        return frozenset[str]().union(*map(protocols_of, self.targets))
 
 
 class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from tunnel.domain.configuration.addresses import authority, split_url
 from tunnel.domain.configuration.mistakes import mistake, not_built
 
-__all__ = ["IN_PROCESS_SCHEMES", "TargetUrl", "is_in_process", "is_tcp", "parse_target"]
+__all__ = ["IN_PROCESS_SCHEMES", "TargetUrl", "is_in_process", "is_tcp", "parse_target", "protocols_of"]
 
 _TARGET: Final = 'a URL such as "http://127.0.0.1:3000"'
 _LOWER_CASE: Final = 'a scheme in lower case, such as "http:"'
@@ -21,6 +21,14 @@ IN_PROCESS_SCHEMES: Final = frozenset({*_IMPORTED, _REGISTERED})
 """Of targets that are applications in the process that names them, reached by calling them."""
 _KNOWN_SCHEMES: Final = frozenset({*_DEFAULT_PORTS, *_PORT_REQUIRED, _TCP, "unix", *IN_PROCESS_SCHEMES})
 _PLANNED_SCHEMES: Final = ("ws", "wss")
+_REQUESTS: Final = frozenset({"http", "websocket"})
+_CALLS: Final = frozenset({"grpc"})
+_PROTOCOLS: Final = {
+    **dict.fromkeys((*_DEFAULT_PORTS, "unix", *IN_PROCESS_SCHEMES), _REQUESTS),
+    **dict.fromkeys(_PORT_REQUIRED, _CALLS),
+    _TCP: frozenset({_TCP}),
+}
+"""Applications of WSGI are among those that answer WebSockets: with a refusal."""
 _PREFIX: Final = "unix:"
 _DOTTED: Final = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _APPLICATION: Final = re.compile(rf"{_DOTTED}:{_DOTTED}(?:\(\))?")
@@ -95,6 +103,11 @@ def parse_target(target: str, path: str = "") -> TargetUrl:
 def is_tcp(target: str) -> bool:
     """Whether a target, which ``parse_target`` takes, speaks whatever its visitors do."""
     return target.startswith("tcp:")
+
+
+def protocols_of(target: str) -> frozenset[str]:
+    """Protocols of the conversations that a target answers, which ``parse_target`` takes."""
+    return _PROTOCOLS[target.partition(":")[0]]
 
 
 def is_in_process(target: str) -> bool:

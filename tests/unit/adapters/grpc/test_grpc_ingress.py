@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import grpc.aio
@@ -238,9 +239,12 @@ def test_drain_lets_calls_finish_and_takes_no_more() -> None:
     run(scenario)
 
 
-def test_callers_of_a_server_that_shuts_down_are_not_told_of_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LAST_CALLS_S", (0.2, 5.0))  # no less on a machine that is busy
-    monkeypatch.setattr(module, "_QUIET_S", 0.1)
+@pytest.mark.parametrize("grace_s", [0, 10])
+def test_callers_of_a_server_that_shuts_down_are_not_told_of_a_cancellation(
+    monkeypatch: pytest.MonkeyPatch, grace_s: float
+) -> None:
+    monkeypatch.setattr(module, "_LAST_CALLS_S", (5.0, 5.0))  # no less on a machine that is busy
+    monkeypatch.setattr(module, "_QUIET_S", (0.1, 0.2))
 
     async def handle(stream: Stream) -> None:
         if stream.head.end:  # type: ignore[union-attr]
@@ -248,23 +252,58 @@ def test_callers_of_a_server_that_shuts_down_are_not_told_of_a_cancellation(monk
         else:
             await answered(stream)
 
+    def call_on(address: str) -> grpc.StatusCode:
+        """Call until that fails, by a connection and in a thread of its own; how it failed."""
+        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            begin = channel.stream_stream("/s.S/M")
+            while True:
+                try:
+                    assert list(begin(iter([b"m"]), timeout=10)) == []
+                except grpc.RpcError as exc:
+                    code: grpc.StatusCode = exc.code()
+                    return code
+
     async def scenario() -> None:
-        codes: set[grpc.StatusCode] = set()
+        async with ingress(handle) as (listening, target, _):
+            with ThreadPoolExecutor(30) as pool:
+                loop = asyncio.get_running_loop()
+                callers = [loop.run_in_executor(pool, call_on, listening.address) for _ in range(30)]
+                await eventually(lambda: len(target.streams) > 100)
+                listening.drain(grace_s)
+                assert {*await asyncio.gather(*callers)} == {grpc.StatusCode.UNAVAILABLE}
 
-        async def call_on(channel: grpc.aio.Channel) -> None:
-            code = grpc.StatusCode.OK
-            while code is grpc.StatusCode.OK:
-                call = start(channel)
-                await call.done_writing()
-                code = await call.code()
-            codes.add(code)
+    run(scenario)
 
-        async with ingress(handle) as (listening, target, channel):
-            callers = [asyncio.create_task(call_on(channel)) for _ in range(50)]
-            await eventually(lambda: len(target.streams) > 100)
-            listening.drain(10)
-            await asyncio.gather(*callers)
-            assert codes == {grpc.StatusCode.UNAVAILABLE}
+
+@pytest.mark.parametrize("grace_s", [0, 10])
+def test_callers_who_try_again_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch, grace_s: float) -> None:
+    monkeypatch.setattr(module, "_LAST_CALLS_S", (0.05, 0.05))
+    monkeypatch.setattr(module, "_QUIET_S", (60.0, 60.0))
+
+    async def scenario() -> None:
+        async with ingress(answered) as (listening, target, channel):
+            call = start(channel)
+            await eventually(lambda: bool(target.streams))
+            listening.drain(grace_s)
+            await call.done_writing()
+            assert await call.code() is (grpc.StatusCode.OK if grace_s else grpc.StatusCode.UNAVAILABLE)
+
+    run(scenario)
+
+
+def test_server_that_is_to_stop_at_once_while_it_refuses_the_last_calls_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LAST_CALLS_S", (0.05, 3600.0))
+    monkeypatch.setattr(module, "_QUIET_S", (3600.0, 3600.0))
+
+    async def scenario() -> None:
+        async with ingress(lambda stream: asyncio.Event().wait()) as (listening, target, channel):  # type: ignore[arg-type,return-value]
+            call = start(channel)
+            await eventually(lambda: bool(target.streams))
+            listening.drain(3600)
+            late = start(channel)
+            assert await late.code() is grpc.StatusCode.UNAVAILABLE
+            listening.drain(0)
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
 
     run(scenario)
 

@@ -9,8 +9,8 @@ import grpc
 import grpc.aio
 import pytest
 from call_kit import UNARY, Call, data, ingress, trailer
+from call_upstream_kit import answering, be_patient, once, relayed
 from grpc_kit import eventually, run
-from test_grpc_whole_calls import Service, once, relayed
 
 from tunnel.adapters.grpc import ingress_call, upstream_call
 from tunnel.adapters.grpc.upstream import GrpcUpstream
@@ -25,10 +25,7 @@ NOT_FOUND = (grpc.StatusCode.NOT_FOUND.value[0], "gone")
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is expected comes, however busy the machine is."""
-    monkeypatch.setattr(ingress_call, "_WHOLE_S", 60.0)
-    monkeypatch.setattr(upstream_call, "_HEAD_S", 60.0)
-    monkeypatch.setattr(upstream_call, "_OVER_S", 60.0)
+    be_patient(monkeypatch)
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,19 +154,11 @@ def upstream(
     """Run ``scenario`` with an upstream that answers by ``behaviour`` and knows its method as one that answers once."""
 
     async def running() -> None:
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers((Service(behaviour),))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        target = GrpcUpstream(target=f"grpc://127.0.0.1:{port}", permits=lambda *_: True, **settings)  # type: ignore[arg-type]
-        try:
+        async with answering(behaviour, **settings) as target:
             (usual,) = calls(b"m")
             await target.handle(usual)
             await scenario(target)
             assert not [task for task in asyncio.all_tasks() if "upstream call" in task.get_name()]
-        finally:
-            await target.aclose()
-            await server.stop(0)
 
     run(running)
 

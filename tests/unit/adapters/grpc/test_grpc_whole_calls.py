@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import grpc
 import grpc.aio
 import pytest
 from call_kit import UNARY, Call, answered, data, ingress, trailer
+from call_upstream_kit import answering, be_patient, once, relayed
 from grpc_kit import eventually, run
 
 from tunnel.adapters.grpc import ingress_call, upstream_call
 from tunnel.adapters.grpc.call_habits import CallHabits
-from tunnel.adapters.grpc.upstream import GrpcUpstream
 from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -25,10 +24,7 @@ METADATA = GrpcFrameType.METADATA.value
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is expected comes, however busy the machine is."""
-    monkeypatch.setattr(ingress_call, "_WHOLE_S", 60.0)
-    monkeypatch.setattr(upstream_call, "_HEAD_S", 60.0)
-    monkeypatch.setattr(upstream_call, "_OVER_S", 60.0)
+    be_patient(monkeypatch)
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,14 +43,6 @@ async def reply(stream: Stream) -> None:
     for message in said:
         await stream.send(data(message))
     await stream.send(trailer())
-
-
-async def once(channel: grpc.aio.Channel, *messages: bytes, method: str = "/s.S/M", timeout: float = 30) -> list[bytes]:
-    call = channel.stream_stream(method, None, None)(timeout=timeout)
-    for message in messages:
-        await call.write(message)
-    await call.done_writing()
-    return [message async for message in call]
 
 
 def kinds(streams: list[Stream]) -> list[int]:
@@ -215,38 +203,6 @@ def test_made_up_methods_do_not_fill_the_memory() -> None:
 # -- the upstream
 
 
-class Service(grpc.GenericRpcHandler):
-    """Answers every call by ``behaviour``, and counts the connections' calls."""
-
-    def __init__(self, behaviour: Callable[[object, grpc.aio.ServicerContext], Awaitable[None]]) -> None:
-        self._behaviour = behaviour
-
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        async def behave(messages: object, context: grpc.aio.ServicerContext) -> None:
-            await self._behaviour(messages, context)
-
-        return grpc.stream_stream_rpc_method_handler(behave)
-
-
-def relayed(behaviour: Callable[..., Awaitable[None]], *calls: Call, **settings: object) -> None:
-    """Have an upstream with this behaviour answer each of ``calls``."""
-
-    async def scenario() -> None:
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers((Service(behaviour),))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        upstream = GrpcUpstream(target=f"grpc://127.0.0.1:{port}", permits=lambda *_: True, **settings)  # type: ignore[arg-type]
-        try:
-            for call in calls:
-                await upstream.handle(call)
-        finally:
-            await upstream.aclose()
-            await server.stop(0)
-
-    run(scenario)
-
-
 async def _echo(messages: grpc.aio.ServicerContext, context: grpc.aio.ServicerContext) -> None:
     async for message in messages:
         await context.write(message)
@@ -326,18 +282,12 @@ def test_announcement_that_is_not_taken_ends_with_the_call(monkeypatch: pytest.M
         await asyncio.Event().wait()
 
     async def scenario() -> None:
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers((Service(behave),))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        upstream = GrpcUpstream(target=f"grpc://127.0.0.1:{port}", permits=lambda *_: True)
-        handling = asyncio.create_task(upstream.handle(call))
-        await asyncio.wait_for(call.sending.wait(), 10)
-        handling.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await handling
-        assert not [task for task in asyncio.all_tasks() if "upstream call" in task.get_name()]
-        await upstream.aclose()
-        await server.stop(0)
+        async with answering(behave) as upstream:
+            handling = asyncio.create_task(upstream.handle(call))
+            await asyncio.wait_for(call.sending.wait(), 10)
+            handling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await handling
+            assert not [task for task in asyncio.all_tasks() if "upstream call" in task.get_name()]
 
     run(scenario)

@@ -23,6 +23,7 @@ from tunnel.ports.telemetry import (
     Listening,
     MemberEjected,
     MemberReturned,
+    ProtocolUnanswered,
     RegistrationDenied,
     RequestRefused,
     SessionEnded,
@@ -127,6 +128,11 @@ RECORDS = [
         TargetEjected("app", "http://a:1", "upstream_timeout", 10.0),
         logging.WARNING,
         "target_ejected upstream=app target=http://a:1 reason=upstream_timeout ejection_s=10.0",
+    ),
+    (
+        ProtocolUnanswered("app", "grpc", 3),
+        logging.WARNING,
+        "protocol_unanswered upstream=app protocol=grpc conversations=3",
     ),
     (TargetReturned("app", "http://a:1"), logging.INFO, "target_returned upstream=app target=http://a:1"),
     (

@@ -259,9 +259,10 @@ class TestCircuitBreaker:
         guarded.target.answer = (HttpResponse(200, end=True),)
         assert [(await guarded.ask()).answer.status for _ in range(2)] == [200, 200]
 
-    async def test_error_before_an_answer_is_a_failure_but_not_the_visitors_own(self):
+    @pytest.mark.parametrize("own", [ErrorCode.TOO_LARGE, ErrorCode.ROUTE_NOT_FOUND])
+    async def test_error_before_an_answer_is_a_failure_but_not_the_visitors_own(self, own):
         guarded = Guarded({"c": self.TABLE})
-        for code in [ErrorCode.TOO_LARGE] * 3 + [ErrorCode.UPSTREAM_UNREACHABLE] * 2:
+        for code in [own] * 3 + [ErrorCode.UPSTREAM_UNREACHABLE] * 2:
             guarded.target.answer = (SessionError(code),)
             with pytest.raises(SessionError):
                 await guarded.ask()

@@ -59,11 +59,13 @@ query = { room = "a b" }
 upstream = "app"
 [[groups.web.rules]]
 method = "Get"
-upstream = "api"
+upstream = "calls"
 [groups.web.upstreams.api]
 targets = ["http://127.0.0.1:3000", "http://127.0.0.1:3001"]
 [groups.web.upstreams.app]
 targets = ["unix:/run/app.sock"]
+[groups.web.upstreams.calls]
+targets = ["grpc://127.0.0.1:50051"]
 """
 CLIENT = 'group = "web"\ntoken = "t"\nservers = ["grpc://127.0.0.1:7000"]\n'
 
@@ -190,6 +192,25 @@ def test_no_rule_of_the_server_is_failure(capsys: Captured) -> None:
         "rules[1]  header x-env, header x-debug\n"
         "rules[0]  host\n"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule", "reason"),
+    [
+        (["--group", "canary", "--grpc", "/a.B/C"], "groups.canary.rules[0]", "the upstream app"),
+        (
+            ["--forward", "web", "--grpc", "/a.B/C", "--url", "http://billing.test"],
+            "forward.rules[2]",
+            "the upstream billing",
+        ),
+    ],
+)
+def test_upstream_that_answers_another_protocol_is_failure(
+    capsys: Captured, arguments: list[str], rule: str, reason: str
+) -> None:
+    found = explained(capsys, *arguments, code=1)
+    assert (found["upstream"], found["targets"], found["upstream_rule"]["key"]) == (None, [], rule)
+    assert found["reason"] == f"{reason} answers HTTP and WebSocket only"
 
 
 def test_request_that_the_server_refuses_is_failure(capsys: Captured) -> None:

@@ -94,20 +94,18 @@ def test_applications_in_the_process_take_no_calls_of_grpc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "calls", "requests"),
+    ("targets", "protocols"),
     [
-        (("http://127.0.0.1:3000",), False, True),
-        (("https://127.0.0.1:3000",), False, True),
-        (("grpc://127.0.0.1:50051",), True, False),
-        (("grpcs://127.0.0.1:50051",), True, False),
-        (("http://127.0.0.1:3000", "grpc://127.0.0.1:50051"), True, True),
-        (("asgi:shop.main:app",), True, True),
-        (("unix:/run/app.sock",), True, True),
+        (("http://127.0.0.1:3000",), {"http", "websocket"}),
+        (("https://127.0.0.1:3000",), {"http", "websocket"}),
+        (("grpc://127.0.0.1:50051",), {"grpc"}),
+        (("grpcs://127.0.0.1:50051", "grpc://127.0.0.1:50051"), {"grpc"}),
+        (("http://127.0.0.1:3000", "grpc://127.0.0.1:50051"), {"http", "websocket", "grpc"}),
+        (("asgi:shop.main:app",), {"http", "websocket"}),
+        (("wsgi:shop.main:app", "app:shop"), {"http", "websocket"}),
+        (("unix:/run/app.sock",), {"http", "websocket"}),
+        (("tcp://127.0.0.1:22",), {"tcp"}),
     ],
 )
-def test_targets_tell_whether_calls_and_requests_may_be_answered(
-    targets: tuple[str, ...], *, calls: bool, requests: bool
-) -> None:
-    upstream = UpstreamSettings(targets=targets)
-
-    assert (upstream.calls, upstream.requests) == (calls, requests)
+def test_targets_tell_which_protocols_are_answered(targets: tuple[str, ...], protocols: set[str]) -> None:
+    assert UpstreamSettings(targets=targets).protocols == protocols
