@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from tunnel.app.cli.failures import OK, told
-from tunnel.app.cli.output import write_error
+from tunnel.app.cli.output import results, write_error
 from tunnel.app.logging import LOG_FORMATS, LOG_LEVELS, configure_logging
 from tunnel.app.settings import token_from_environment, token_from_file
 from tunnel.domain.configuration.exposed_target import ExposedTarget, claimed_target
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         RegistrationRefused: The server will not have a claim, or not any more.
         TunnelError: It failed otherwise.
     """
-    terminal = sys.stdout
+    terminal = results()
     # Applications are found from here, as with "python -m".
     sys.path.insert(0, os.getcwd())
     configure_logging(args.log_format, level="error" if args.quiet else args.log_level)
