@@ -107,7 +107,7 @@ def _run(args: argparse.Namespace, terminal: TextIO) -> int:
             run_service(lambda: ExposeService(exposings, report, board, timeout_s=args.timeout, view=view))
         except (TunnelError, OSError, ExceptionGroup) as error:
             with suppress(OSError):
-                report.closed(told(error)[0])
+                report.closed(told(_as_options(error) if isinstance(error, ConfigurationError) else error)[0])
             raise
     except ConfigurationError as error:
         raise _as_options(error) from error
@@ -187,9 +187,13 @@ def _is_live(terminal: TextIO) -> bool:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    expected = f"expected a number of seconds above 0, got {text!r}"
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(expected) from None
     if not 0 < seconds < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(expected)
     return seconds
 
 
