@@ -3,22 +3,23 @@
 Each has a thread of its own with an event loop of its own, from when its context is entered until it is left. So it
 does not matter whether the caller has a running loop, as notebooks do. Every method waits for its result and returns
 it; what fails is raised where it was called. An interrupt (Ctrl-C) while a method waits cancels what it waits for.
-Methods may be called from several threads.
+Methods may be called from several threads. A context that is never left is closed when the interpreter ends; in a child
+that was forked it counts as not entered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
-from importlib.util import find_spec
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import anyio
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 
 from tunnel.app.client import Client as AsyncClient
 from tunnel.app.container import ClientContainer, ServerContainer
+from tunnel.app.loop_thread import LoopThread
 from tunnel.app.server import Server as AsyncServer
 from tunnel.domain.configuration import ClientSettings, ServerSettings
 from tunnel.domain.errors import LinkEnd, LinkError
@@ -28,8 +29,6 @@ __all__ = ["Blocking", "Client", "Server"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_UVLOOP: Final = find_spec("uvloop") is not None
 
 
 class Blocking(Generic[T]):
@@ -44,12 +43,14 @@ class Blocking(Generic[T]):
     def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> None:
         self._make = make
         self._stack = ExitStack()
+        self._thread: LoopThread | None = None
         self._portal: BlockingPortal | None = None
         self._inner: T | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal("asyncio", {"use_uvloop": _UVLOOP}))
+            self._thread = LoopThread()
+            portal = stack.enter_context(self._thread)
             context = _waited(portal, self._made)
             self._inner = stack.enter_context(portal.wrap_async_context_manager(context))
             self._portal = portal
@@ -59,6 +60,9 @@ class Blocking(Generic[T]):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
+        if self._is_elsewhere:
+            # The parent's. What would be waited for runs in a thread that did not come along.
+            self._stack.pop_all()
         try:
             return self._stack.__exit__(exc_type, exc, traceback)
         finally:
@@ -69,8 +73,10 @@ class Blocking(Generic[T]):
         """What entering gave. It belongs to the other thread: have ``call`` use it.
 
         Raises:
-            LinkError: ``CLOSED``: the context is not entered.
+            LinkError: ``CLOSED``: the context is not entered, or was entered before this process was forked.
         """
+        if self._is_elsewhere:
+            raise LinkError(LinkEnd.CLOSED, "the context was entered by the parent of this process")
         if self._portal is None or self._inner is None:
             raise LinkError(LinkEnd.CLOSED, "the context is not entered")
         return self._inner
@@ -102,6 +108,10 @@ class Blocking(Generic[T]):
             return work(inner)
 
         return self.call(looked)
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return self._thread is not None and self._thread.forked
 
     async def _made(self) -> AbstractAsyncContextManager[T]:
         return self._make()

@@ -27,6 +27,7 @@ _KEYS: Final = {
     "servers": "to",
     "claim.host": "host",
     "claim.path_prefix": "path_prefix",
+    "claim.upstream": "app",
     f"upstreams.{_UPSTREAM}.targets[0]": "app",
     f"upstreams.{_UPSTREAM}.host_header": "host_header",
 }

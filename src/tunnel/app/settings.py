@@ -255,12 +255,17 @@ def token_from_environment(variable: str) -> Secret:
     """The token that an environment variable holds.
 
     Raises:
-        ConfigurationError: It is not set, or empty.
+        ConfigurationError: It is not set, or empty, or not UTF-8; never with what it holds.
     """
     token = os.environ.get(variable)
     if not token:
         state = "is not set" if token is None else "is empty"
         raise ConfigurationError(f'the environment variable "{variable}" {state}', key_path="token_env")
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        # The cause would repeat the token.
+        raise ConfigurationError(f'expected "{variable}" to hold UTF-8 text', key_path="token_env") from None
     return Secret(token)
 
 

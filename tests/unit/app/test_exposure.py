@@ -178,7 +178,7 @@ async def test_by_default_every_server_has_its_chance(world: World) -> None:
         ({"app": True}, "app"),
         ({"app": None}, "app"),
         ({"app": "no_such_module:app"}, "app"),
-        ({"app": "tcp://127.0.0.1:22"}, "claim.upstream"),
+        ({"app": "tcp://127.0.0.1:22"}, "app"),
         ({"to": []}, "to"),
         ({"to": "pigeon"}, "to[0]"),
         ({"to": "ws://edge.example.test"}, "to[0]"),

@@ -17,6 +17,10 @@ _MODE: Final = 0o640
 """Of a file that is made: records tell who asked for what, so they are not for everybody."""
 
 
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+"""Without waiting: opening a pipe that nobody reads would wait for a reader that may never come."""
+
+
 class LogFile:
     """Appends to the file that has the given name now, making it if there is none: logs are renamed and removed.
 
@@ -37,10 +41,10 @@ class LogFile:
         """Open the file, unless it is open.
 
         Raises:
-            OSError: It cannot be.
+            OSError: It cannot be; a pipe cannot while nobody reads it.
         """
         if self._fd is None:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+            self._fd = os.open(self._path, _FLAGS, _MODE)
             self._identity = _identity(os.fstat(self._fd))
 
     def write(self, lines: bytes) -> None:

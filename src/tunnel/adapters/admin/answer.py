@@ -15,6 +15,8 @@ __all__ = ["JSON", "PROBLEM", "Answer", "Problem", "ProblemAnswer", "json_answer
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 
+_COMMON: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
 
 class Answer(msgspec.Struct, frozen=True):
     """A whole answer.
@@ -30,6 +32,16 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
     media_type: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """All its header fields."""
+        return [
+            (b"content-type", self.media_type.encode()),
+            (b"content-length", str(len(self.body)).encode()),
+            *_COMMON,
+            *self.headers,
+        ]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from tunnel.adapters.admin.endpoint import Asked, Endpoint
 from tunnel.adapters.admin.query import Query
 from tunnel.domain.configuration import AdminSettings
 
-__all__ = ["AdminApplication"]
+__all__ = ["AdminApplication", "Message", "Receive", "Send"]
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -24,8 +24,6 @@ _logger: Final = logging.getLogger("tunnel.admin")
 
 _AT_ONCE: Final = 4
 """Answers that are made at the same time; others wait. Each looks at everything there is."""
-
-_COMMON: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class AdminApplication:
@@ -54,18 +52,11 @@ class AdminApplication:
         except Exception:
             _logger.exception("%s could not be answered", scope["path"])
             answer = ProblemAnswer(500, "internal", "the request could not be answered").answer
-        headers = [
-            (b"content-type", answer.media_type.encode()),
-            (b"content-length", str(len(answer.body)).encode()),
-            *_COMMON,
-            *answer.headers,
-        ]
-        if _has_body(scope):
-            # It stays unread, and what follows it on the connection could not be told from it.
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        body = b"" if scope["method"] == "HEAD" else answer.body
-        await send({"type": "http.response.body", "body": body})
+        await _send(scope, send, answer)
+
+    async def turn_away(self, scope: Message, send: Send) -> None:
+        """Answer a request without looking at it: there are too many who ask."""
+        await _send(scope, send, ProblemAnswer(503, "overloaded", "too many connections are open").answer)
 
     async def _answer(self, scope: Message) -> Answer:
         endpoint = self._endpoints.get(scope["path"])
@@ -85,6 +76,16 @@ class AdminApplication:
             return await endpoint.answer(asked)
         async with self._turns:
             return await endpoint.answer(asked)
+
+
+async def _send(scope: Message, send: Send, answer: Answer) -> None:
+    headers = answer.fields
+    if _has_body(scope):
+        # It stays unread, and what follows it on the connection could not be told from it.
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else answer.body
+    await send({"type": "http.response.body", "body": body})
 
 
 def _has_body(scope: Message) -> bool:

@@ -71,6 +71,10 @@ def server_endpoints(inspection: ServerInspection, counters: Counters) -> tuple[
         query = asked.query
         url, method, group = query.text("url"), query.text("method"), query.text("group")
         forward = query.text("forward")
+        query.expect_alone("url", "group", "offset", "limit")
+        query.expect_alone("forward", "group")
+        if url is None and method is not None:
+            raise ProblemAnswer(400, "bad_request", "the parameter method goes with url")
         if url is not None:
             try:
                 return json_answer(await inspection.explain(url, method=method, forward=forward))

@@ -15,7 +15,8 @@ import uvicorn
 from anyio import CancelScope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tunnel.adapters.admin.application import AdminApplication
+from tunnel.adapters.admin.answer import ProblemAnswer
+from tunnel.adapters.admin.application import AdminApplication, Message, Receive, Send
 from tunnel.adapters.admin.endpoint import Endpoint
 from tunnel.domain.configuration import AdminSettings
 from tunnel.ports.admin import AdminListener
@@ -96,7 +97,7 @@ class UvicornAdminListener(AdminListener):
 
 
 class _Connection(H11Protocol):
-    """uvicorn's connection, with a deadline for the head of a request."""
+    """uvicorn's connection, with a deadline for the head of a request, and problem documents."""
 
     _head_due: asyncio.TimerHandle | None = None
 
@@ -110,6 +111,13 @@ class _Connection(H11Protocol):
             self._head_came()
         elif self._head_due is None and not self.transport.is_closing():
             self._await_head()
+
+    def send_400_response(self, msg: str) -> None:
+        problem = ProblemAnswer(400, "bad_request", "the request is malformed").answer
+        fields = b"".join(b"%b: %b\r\n" % field for field in (*problem.fields, (b"connection", b"close")))
+        # What was asked before is answered: the parser goes on to a request only then.
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + fields + b"\r\n" + problem.body)
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         self._head_came()
@@ -139,9 +147,10 @@ class _Server(uvicorn.Server):
         self, application: AdminApplication, accepting: Callable[[], None], ssl_context: ssl.SSLContext | None
     ) -> None:
         self._ssl_context = ssl_context
+        self._application = application
         super().__init__(
             uvicorn.Config(
-                cast(Any, application),
+                cast(Any, self._answered),
                 http=_Connection,
                 ws="none",
                 loop="none",
@@ -152,7 +161,6 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                limit_concurrency=_MAX_CONNECTIONS,
                 h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
                 timeout_keep_alive=_KEEPALIVE_S,
             )
@@ -179,6 +187,12 @@ class _Server(uvicorn.Server):
         ]
         self.started = True
         self._accepting()
+
+    async def _answered(self, scope: Message, receive: Receive, send: Send) -> None:
+        if len(self.server_state.connections) > _MAX_CONNECTIONS:
+            await self._application.turn_away(scope, send)
+        else:
+            await self._application(scope, receive, send)
 
     async def main_loop(self) -> None:
         await self._leaving.wait()

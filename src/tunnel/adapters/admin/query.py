@@ -78,6 +78,16 @@ class Query:
             given[name] = value
         return cls(given, by_name)
 
+    def expect_alone(self, name: str, *others: str) -> None:
+        """Refuse what would not count beside ``name``, rather than leave it out of account.
+
+        Raises:
+            ProblemAnswer: 400: ``name`` is given, and one of ``others`` too.
+        """
+        beside = [each for each in others if each in self._given] if name in self._given else []
+        if beside:
+            raise _bad(f"the parameters {name} and {beside[0]} exclude each other")
+
     def text(self, name: str) -> str | None:
         """A text; None when it is not given."""
         return self._given.get(name)

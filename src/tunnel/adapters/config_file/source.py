@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path, PurePath
@@ -51,6 +53,7 @@ class FileConfigSource(ConfigSource[S]):
         self._decode: Final = decode
         self._files: Final = files
         self._watch: Final = FileWatch()
+        self._is_loaded = False
 
     @property
     def name(self) -> str:
@@ -58,17 +61,43 @@ class FileConfigSource(ConfigSource[S]):
 
     def load(self) -> S:
         self._watch.note([self._path])
+        self._expect_readable([self._path])
         table = read_table(self._path)
         pointed_to = [*self._files(table)]
+        self._expect_readable(pointed_to)
         self._watch.note(pointed_to)
         self._watch.keep([self._path, *pointed_to])
         try:
-            return self._decode(table)
+            settings = self._decode(table)
         except ConfigurationError as error:
             raise ConfigurationError.of(error.mistakes, source=self._path) from error
+        self._is_loaded = True
+        return settings
+
+    def _expect_readable(self, names: Iterable[str]) -> None:
+        """Refuse pipes and terminals once settings were loaded.
+
+        They give what they hold once, at the start. Reading them again waits for a writer that may never come, in a
+        thread that nobody can interrupt: no other change would be followed, and the process could not end.
+        """
+        if not self._is_loaded:
+            return
+        for name in names:
+            if _waits_for_a_writer(name):
+                expected = f"expected a regular file, to be read again: {name!r} is a pipe or a device"
+                raise ConfigurationError(expected, source=self._path)
 
     async def changed(self) -> None:
         await self._watch.changed()
+
+
+def _waits_for_a_writer(name: str) -> bool:
+    try:
+        mode = os.stat(name).st_mode
+    except (OSError, ValueError):
+        # Who reads it says better what is wrong with it.
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def read_table(path: str | PathLike[str]) -> Mapping[str, object]:

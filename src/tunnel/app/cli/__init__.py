@@ -14,6 +14,7 @@ from typing import Final, NoReturn, Protocol, cast
 
 from tunnel.app.cli.failures import report
 from tunnel.app.cli.output import settle, write
+from tunnel.app.cli.standard_streams import open_standard_streams
 from tunnel.domain.errors import TunnelError
 
 __all__ = ["main"]
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done; 1 failed, with the reason on standard error; 2 bad configuration or arguments; 3 the server refused the
         client; 130 interrupted before anything was there to shut down.
     """
+    open_standard_streams()
     # gRPC's core writes to standard error by itself, otherwise also about every stranger's failed handshake.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     arguments = list(sys.argv[1:] if argv is None else argv)

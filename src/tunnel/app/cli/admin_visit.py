@@ -41,7 +41,8 @@ class AdminVisit:
             port = parts.port
         except ValueError as exc:
             raise ConfigurationError(expected, key_path="--admin") from exc
-        if parts.scheme not in _CONNECTIONS or not parts.hostname or parts.path not in ("", "/") or "@" in parts.netloc:
+        more = parts.query or parts.fragment or parts.path not in ("", "/") or "@" in parts.netloc
+        if parts.scheme not in _CONNECTIONS or not parts.hostname or more:
             raise ConfigurationError(expected, key_path="--admin")
         self._url = url.rstrip("/")
         self._scheme, self._host, self._port = parts.scheme, parts.hostname, port

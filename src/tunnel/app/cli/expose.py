@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from tunnel.app.cli.failures import OK, told
-from tunnel.app.cli.output import write_error
+from tunnel.app.cli.output import results, write_error
 from tunnel.app.logging import LOG_FORMATS, LOG_LEVELS, configure_logging
 from tunnel.app.settings import token_from_environment, token_from_file
 from tunnel.domain.configuration.exposed_target import ExposedTarget, claimed_target
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         RegistrationRefused: The server will not have a claim, or not any more.
         TunnelError: It failed otherwise.
     """
-    terminal = sys.stdout
+    terminal = results()
     # Applications are found from here, as with "python -m".
     sys.path.insert(0, os.getcwd())
     configure_logging(args.log_format, level="error" if args.quiet else args.log_level)
@@ -107,7 +107,7 @@ def _run(args: argparse.Namespace, terminal: TextIO) -> int:
             run_service(lambda: ExposeService(exposings, report, board, timeout_s=args.timeout, view=view))
         except (TunnelError, OSError, ExceptionGroup) as error:
             with suppress(OSError):
-                report.closed(told(error)[0])
+                report.closed(told(_as_options(error) if isinstance(error, ConfigurationError) else error)[0])
             raise
     except ConfigurationError as error:
         raise _as_options(error) from error
@@ -187,9 +187,13 @@ def _is_live(terminal: TextIO) -> bool:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    expected = f"expected a number of seconds above 0, got {text!r}"
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(expected) from None
     if not 0 < seconds < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(expected)
     return seconds
 
 

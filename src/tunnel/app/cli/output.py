@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
+from typing import TextIO
 
-__all__ = ["settle", "write", "write_error"]
+__all__ = ["results", "settle", "write", "write_error"]
+
+
+def results() -> TextIO:
+    """Standard output.
+
+    Raises:
+        OSError: It was closed when the process started: there is nowhere to write results.
+    """
+    # Python's annotation does not say so, but it is None then.
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise OSError(errno.EBADF, "standard output is closed")
+    return stream
 
 
 def write(line: str) -> None:
-    """Write a line of a command's result."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """Write a line of a command's result.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    stream = results()
+    stream.write(f"{line}\n")
+    stream.flush()
 
 
 def settle() -> None:
@@ -19,15 +40,19 @@ def settle() -> None:
 
     Else the interpreter tries when it ends, and the exit code is not ours.
     """
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        return
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 
 def write_error(line: str) -> None:
-    """Write a line that is not part of the result."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    """Write a line that is not part of the result. Where nobody can read it, the exit code still tells."""
+    with suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -85,11 +85,15 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def serve(make: Callable[[], S], reloader: Callable[[S], Reloader[Any]] | None = None) -> None:
     """Start a service and wait until it fails or a signal comes.
 
-    SIGTERM or SIGINT drains it; a second one closes it at once; after that signals have their usual effect again. With
-    a ``reloader``, SIGHUP has the settings loaded again.
+    SIGTERM or SIGINT drains it; a second one closes it at once; after that signals have their usual effect again. One
+    that comes while the service starts ends that: whatever it waits for may never come. With a ``reloader``, SIGHUP has
+    the settings loaded again.
     """
     with _StopSignals() as signals:
-        async with make() as service:
+        async with AsyncExitStack() as stack:
+            service = make()
+            if not await _starts(service, stack, signals):
+                return
             if reloader is None:
                 await _closed_or_told(service, signals.told)
             else:
@@ -98,6 +102,22 @@ async def serve(make: Callable[[], S], reloader: Callable[[S], Reloader[Any]] | 
                     await _closed_or_told(service, signals.told, following)
             if signals.told.is_set():
                 await _drain(service, signals)
+
+
+async def _starts(service: Service, stack: AsyncExitStack, signals: _StopSignals) -> bool:
+    """Enter the service; False: a signal came first, and it is closed."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as patience:
+            signals.on_told = lambda: patience.reschedule(loop.time())
+            await stack.enter_async_context(service)
+            return True
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        return False
+    finally:
+        signals.on_told = None
 
 
 async def _closed_or_told(service: Service, told: asyncio.Event, following: Reloader[Any] | None = None) -> None:
@@ -150,12 +170,13 @@ async def _drain(service: Service, signals: _StopSignals) -> None:
 class _StopSignals:
     """Listens to SIGTERM and SIGINT while entered.
 
-    ``told`` is set by the first one, ``hurried`` by the second, which also calls ``on_hurry``.
+    ``told`` is set by the first one, which also calls ``on_told``; ``hurried`` by the second, which calls ``on_hurry``.
     """
 
     def __init__(self) -> None:
         self.told: Final = asyncio.Event()
         self.hurried = False
+        self.on_told: Callable[[], None] | None = None
         self.on_hurry: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
@@ -176,6 +197,8 @@ class _StopSignals:
     def _arrived(self) -> None:
         if not self.told.is_set():
             self.told.set()
+            if self.on_told is not None:
+                self.on_told()
             return
         self.hurried = True
         self._restore()

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Print a line ``token ...`` and a line ``sha256 ...``; or, of a password, a line ``password ...``.
 
     Raises:
-        ConfigurationError: The password is empty.
+        ConfigurationError: The password is empty, or not UTF-8.
     """
     if args.action == "password":
         write(f"password {password_hash(_password())}")
@@ -64,10 +64,14 @@ def password_hash(password: str) -> str:
 
 
 def _password() -> str:
-    if sys.stdin.isatty():
-        password = getpass.getpass("password: ")
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+        password.encode()
+    except EOFError:
+        password = ""
+    except UnicodeError as exc:
+        # Browsers send UTF-8. What was not valid is in the error, and part of a secret.
+        raise ConfigurationError("expected a password in UTF-8") from exc
     if not password:
         raise ConfigurationError("expected a password")
     return password

@@ -186,6 +186,13 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigurationError(f"{expected}, got {found}", key_path=given[-1] if given else "")
         if not getattr(self, given[0]):
             raise mistake(given[0], "a value that is not empty")
+        if self.token is not None and not _is_text(self.token.reveal()):
+            raise mistake("token", "text that can be written in UTF-8")
+
+
+def _is_text(token: str) -> bool:
+    """Whether there are no halves of surrogate pairs, as bytes of the environment that are not UTF-8 become."""
+    return not any("\ud800" <= each <= "\udfff" for each in token)
 
 
 def check_client_succession(before: ClientSettings, after: ClientSettings) -> None:

@@ -16,6 +16,7 @@ _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5
 _ATTRIBUTE: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*(?:\(\))?")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*|(?:unix|asgi|wsgi):.*", re.DOTALL)
 _MAX_PORT: Final = 65535
+_SERVED_BY_HOSTS: Final = ("http", "https", "grpc", "grpcs")
 
 
 class ExposedTarget(NamedTuple):
@@ -47,7 +48,8 @@ def target_url(text: str, path: str = "") -> str:
         ConfigurationError: It is none of these.
     """
     if _SCHEME.fullmatch(text):
-        return text.rstrip("/") if text.startswith(("http://", "https://", "grpc://", "grpcs://")) else text
+        scheme, _, rest = text.partition("://")
+        return f"{scheme}://{rest.rstrip('/')}" if scheme in _SERVED_BY_HOSTS else text
     if _PORT.fullmatch(text):
         text = f":{text}"
     if _ADDRESS.fullmatch(text):

@@ -49,3 +49,26 @@ def test_pipe_that_does_not_wait_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
     os.close(writing)
 
     assert b"".join(heard) == lines
+
+
+def test_pipe_that_nobody_reads_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    file = LogFile(str(path))
+    with pytest.raises(OSError, match=r"No such device or address|not configured"):
+        file.open()
+
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file.write(b"first\n")
+    assert os.read(reader, 100) == b"first\n"
+    os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        file.write(b"second\n")
+    with pytest.raises(OSError, match=r"No such device or address|not configured"):
+        file.write(b"third\n")
+
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file.write(b"fourth\n")
+    assert os.read(reader, 100).endswith(b"fourth\n")
+    os.close(reader)
+    file.close()

@@ -147,6 +147,20 @@ async def test_pages_are_bounded_and_asked_for() -> None:
     assert server.asked == [(0, 100), (200, MAX_PAGE), ("web", 0, 1)]
 
 
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("url=http://app.test/&group=web", "the parameters url and group exclude each other"),
+        ("limit=1&url=http://app.test/", "the parameters url and limit exclude each other"),
+        ("forward=web&group=web", "the parameters forward and group exclude each other"),
+        ("method=GET", "the parameter method goes with url"),
+    ],
+)
+async def test_parameters_that_would_not_count_are_refused(query: str, detail: str) -> None:
+    got = await get(server_application(), f"/api/rules?{query}")
+    assert (got.status, got.json["detail"]) == (400, detail)
+
+
 async def test_rules_of_an_unknown_group_are_not_found() -> None:
     assert (await get(server_application(), "/api/rules?group=nobody")).status == 404
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -147,3 +148,23 @@ async def test_a_huge_head_is_refused() -> None:
         writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000)
         # The refusal itself may be lost, since there was more to read.
         assert (await rest(reader))[:10] in (b"", b"HTTP/1.1 4")
+
+
+async def test_what_is_no_request_is_answered_with_a_problem() -> None:
+    async with running(made()) as url, connected(url) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nno field\r\n\r\n")
+        head, _, body = (await rest(reader)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["code"] == "bad_request"
+
+
+async def test_connections_beyond_the_last_are_turned_away_with_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener_module, "_MAX_CONNECTIONS", 1)
+    async with running(made()) as url, httpx.AsyncClient(trust_env=False) as first:
+        assert (await first.get(f"{url}/healthz")).status_code == 200
+        async with httpx.AsyncClient(trust_env=False) as second:
+            refused = await second.get(f"{url}/healthz")
+        assert (await first.get(f"{url}/healthz")).status_code == 200
+    assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+    assert refused.headers["content-type"] == "application/problem+json"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -125,3 +129,42 @@ def test_source_reads_afresh_each_time(tmp_path: Path) -> None:
     assert source.load() == 1
     path.write_text("a = 2")
     assert source.load() == 2
+
+
+@contextmanager
+def pipe(path: Path, content: str) -> Iterator[None]:
+    """A named pipe, and somebody who writes to it once as soon as it is read."""
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(content,))
+    writer.start()
+    try:
+        yield
+    finally:
+        # Lets the writer in, whoever else did not.
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        writer.join()
+        os.close(reader)
+
+
+def test_source_is_read_from_a_pipe_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    source = FileConfigSource(path, lambda table: table["a"])
+    with pipe(path, "a = 1"):
+        assert source.load() == 1
+    path.unlink()
+    with pipe(path, "a = 2"), pytest.raises(ConfigurationError) as caught:
+        source.load()
+    assert (
+        str(caught.value) == f"{path}: expected a regular file, to be read again: {str(path)!r} is a pipe or a device"
+    )
+
+
+def test_pipe_that_settings_point_to_is_not_read_again(tmp_path: Path) -> None:
+    path = written(tmp_path, "c.toml", "a = 1")
+    secret = tmp_path / "token"
+    source = FileConfigSource(path, lambda _: secret.read_text(), files=lambda _: [str(secret)])
+    with pipe(secret, "t"):
+        assert source.load() == "t"
+    secret.unlink()
+    with pipe(secret, "t"), pytest.raises(ConfigurationError, match=r"is a pipe or a device$"):
+        source.load()

@@ -60,6 +60,34 @@ def test_second_signal_closes_at_once() -> None:
     assert service.seen == ["start", None, 0, "exit"]
 
 
+class SlowService(FakeService):
+    """Waits in its start for what never comes."""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.seen.append("not started")
+        return self
+
+
+def test_signal_during_a_start_that_never_ends_ends_it() -> None:
+    service = SlowService(signals=1)
+    run_service(lambda: service)
+    assert service.seen == ["start", "not started"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_deadline_of_the_service_itself_is_its_failure() -> None:
+    class LateService(FakeService):
+        async def __aenter__(self) -> Self:
+            raise TimeoutError("nothing came")
+
+    with pytest.raises(TimeoutError, match="nothing came"):
+        run_service(LateService)
+
+
 def test_failure_comes_out_after_clean_up() -> None:
     service = FakeService(failure=RegistrationRefused(ErrorCode.UNAUTHENTICATED, "unknown token"))
     with pytest.raises(RegistrationRefused):

@@ -177,7 +177,9 @@ def test_other_answers_are_reasons(port: Port, capsys: Captured, status: int, sh
     assert capsys.readouterr().err == f"tunnel: {port.url} {reason}\n"
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8090", "ftp://a", "http://", "http://a/b", "http://u:p@a", "http://a:x"])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8090", "ftp://a", "http://", "http://a/b", "http://u:p@a", "http://a:x", "http://a?b"]
+)
 def test_what_is_no_url_is_bad_usage(url: str, capsys: Captured) -> None:
     assert main(["status", "--admin", url]) == 2
     assert "http://127.0.0.1:8090" in capsys.readouterr().err

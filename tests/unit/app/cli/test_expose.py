@@ -80,13 +80,19 @@ def test_claim_that_could_be_meant_twice_is_refused(arguments: Sequence[str], op
 )
 def test_bad_options_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["expose", *arguments]) == 2
-    assert "usage: tunnel" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "usage: tunnel" in printed
+    assert "_seconds" not in printed
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nonsense"], "TARGET: expected a port such as"),
+        (["http://"], "TARGET: expected a URL such as"),
+        (["tcp://127.0.0.1:22"], "TARGET: expected an upstream of HTTP or gRPC"),
+        (["3000", "--token", "\udcff"], "--token: expected text that can be written in UTF-8"),
+        (["3000", "--token-env", "BROKEN_TOKEN"], '--token-env: expected "BROKEN_TOKEN" to hold UTF-8 text'),
         (["no_such_module:app"], 'TARGET: there is no module "no_such_module"'),
         (["3000", "--host", "*.test"], "--host: expected a host name"),
         (["3000", "--path-prefix", "x"], "--path-prefix: "),
@@ -101,12 +107,19 @@ def test_mistake_names_the_option(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUNNEL_TOKEN", "token")
+    monkeypatch.setenv("BROKEN_TOKEN", "\udcff")  # as a byte that is no UTF-8 arrives
     monkeypatch.setattr("sys.path", [*sys.path])
     server = [] if "--server" in arguments else ["--server", SERVER]
     assert main(["expose", *arguments, *server]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.splitlines()[-1].startswith(f"tunnel: {message}")
+
+
+def test_programs_are_told_the_mistake_as_it_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["expose", "tcp://127.0.0.1:22", "--server", SERVER, "--token", "t", "--json"]) == 2
+    closed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert closed["reason"].startswith("TARGET: expected an upstream")
 
 
 def test_token_is_never_repeated(capsys: pytest.CaptureFixture[str]) -> None:
