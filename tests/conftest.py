@@ -82,9 +82,15 @@ def _place(path: str) -> int:
     return next((place for place, long in enumerate(LONG_FIRST) if path.startswith(long)), len(LONG_FIRST))
 
 
-def pytest_collection_finish() -> None:
-    # All tests live until the last has ended. The collector need not look at them again each time.
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    # All tests live until the last has ended. The collector need not look at them again each time, nor meanwhile.
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture

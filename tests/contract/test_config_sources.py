@@ -8,9 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from support.fake_source import FakeSource
 from support.virtual_loop import VirtualLoop
 
 from tunnel.adapters.config_file import FileConfigSource
+from tunnel.domain.errors import ConfigurationError
 from tunnel.testing.config_source import ConfigSourceContract, ConfigSourceHarness
 from tunnel.testing.event_loops import VIRTUAL
 
@@ -36,6 +38,30 @@ class FileHarness(ConfigSourceHarness):
         shutil.rmtree(self._folder)
 
 
+class FakeHarness(ConfigSourceHarness):
+    def __init__(self) -> None:
+        self._kept: int | ConfigurationError = 0
+        self._sources: list[FakeSource[int]] = []
+
+    def _keep(self, value: int | ConfigurationError) -> None:
+        self._kept = value
+        for source in self._sources:
+            source.put(value)
+
+    def write(self, value: int) -> None:
+        self._keep(value)
+
+    def spoil(self) -> None:
+        self._keep(ConfigurationError("expected a number", source="settings.toml"))
+
+    def remove(self) -> None:
+        self._keep(ConfigurationError("expected a file that can be read", source="settings.toml"))
+
+    def source(self) -> FakeSource[int]:
+        self._sources.append(FakeSource(self._kept))
+        return self._sources[-1]
+
+
 class TestFileConfigSource(ConfigSourceContract):
     harness = FileHarness
     event_loop = ("asyncio", {"loop_factory": VirtualLoop})
@@ -43,4 +69,9 @@ class TestFileConfigSource(ConfigSourceContract):
 
 class TestFileConfigSourceOnTrio(ConfigSourceContract):
     harness = FileHarness
+    event_loop = VIRTUAL
+
+
+class TestFakeSource(ConfigSourceContract):
+    harness = FakeHarness
     event_loop = VIRTUAL

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contract.door_visitor import DoorVisitor
 from contract.visitors import GrpcVisitor, HttpVisitor, TcpVisitor, connection
+from support.door import Door
 
 from tunnel.adapters.grpc.ingress import GrpcIngress
 from tunnel.adapters.http.ingress_uvicorn import UvicornIngress
 from tunnel.adapters.tcp.ingress import TcpIngress
-from tunnel.domain.configuration import GrpcIngressSettings
-from tunnel.domain.limits import MIB
+from tunnel.domain.configuration import GrpcIngressSettings, HttpIngressSettings
+from tunnel.domain.limits import KIB, MIB
+from tunnel.testing.event_loops import VIRTUAL
 from tunnel.testing.ingress import IngressContract, IngressHarness
 from tunnel.testing.target import GRPC, HTTP, TCP
 
@@ -50,6 +53,22 @@ class GrpcHarness(IngressHarness):
         return GrpcVisitor(address)
 
 
+class DoorHarness(IngressHarness):
+    dialect = HTTP
+    buffered_bytes = 256 * KIB
+
+    def __init__(self) -> None:
+        self._doors: dict[str, Door] = {}
+        self._made = 0
+
+    def ingress(self, address: str | None = None) -> Door:
+        self._made += 1
+        return Door(HttpIngressSettings(listen=address or f"127.0.0.1:{self._made}"), self._doors)
+
+    async def visit(self, address: str) -> DoorVisitor:
+        return DoorVisitor(self._doors[address])
+
+
 class TestTcpIngress(IngressContract):
     harness = TcpHarness
 
@@ -65,3 +84,12 @@ class TestUvicornIngressOnUvloop(IngressContract):
 
 class TestGrpcIngress(IngressContract):
     harness = GrpcHarness
+
+
+class TestDoor(IngressContract):
+    harness = DoorHarness
+
+
+class TestDoorInVirtualTime(IngressContract):
+    harness = DoorHarness
+    event_loop = VIRTUAL

@@ -1,4 +1,4 @@
-"""All built-in kinds of middleware under their contract, and that of the example."""
+"""All built-in kinds of middleware under their contract, and those of the example and of tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
+from support.signing import Signing
 
 from tunnel.adapters.clock import AnyioClock
 from tunnel.adapters.middleware.basic_auth import BasicAuthMiddleware
@@ -60,6 +61,12 @@ class HeadersHarness(MiddlewareHarness):
 def without(fields: tuple[bytes, ...], name: bytes) -> tuple[bytes, ...]:
     pairs = zip(fields[::2], fields[1::2], strict=True)
     return tuple(part for pair in pairs if pair[0].lower() != name for part in pair)
+
+
+class SigningHarness(MiddlewareHarness):
+    kind = Signing
+    options: ClassVar = {"by": "kit"}
+    wrong = (({"by": 1}, "by"),)
 
 
 class StripPrefixHarness(MiddlewareHarness):
@@ -259,11 +266,15 @@ class TestGzipOnTrio(MiddlewareContract):
     event_loop = "trio"
 
 
+class TestSigning(MiddlewareContract):
+    harness = SigningHarness
+
+
 class TestMaintenanceOfTheExample(MiddlewareContract):
     harness = MaintenanceHarness
 
 
 def test_every_built_in_kind_is_under_the_contract() -> None:
-    made = {type(harness().make()) for harness in MiddlewareHarness.__subclasses__()} - {Maintenance}
+    made = {type(harness().make()) for harness in MiddlewareHarness.__subclasses__()} - {Maintenance, Signing}
 
     assert len(made) == len(ServerContainer().middleware.providers)

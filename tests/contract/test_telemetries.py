@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from support.app_kit import Recorder
+
 from tunnel.adapters.clock import MonotonicClock
 from tunnel.adapters.logging import LoggingTelemetry
+from tunnel.app.cli.expose_board import Board
+from tunnel.app.cli.expose_report import JsonReport, PlainReport, Report
+from tunnel.app.cli.expose_watch import Watch
 from tunnel.app.ledger import Ledger
+from tunnel.domain.limits import MIB
 from tunnel.domain.metrics import Counters
-from tunnel.ports.telemetry import Event, Telemetry
 from tunnel.testing.telemetry import TelemetryContract, TelemetryHarness
 
 
@@ -65,21 +70,62 @@ class LedgerHarness(LoggingHarness):
         return Ledger(super().telemetry(), Counters(), MonotonicClock())
 
 
-class Nobody(Telemetry):
-    """Is told, and forgets."""
+class RecorderHarness(TelemetryHarness):
+    kept_bytes = 4 * MIB
 
-    def record(self, event: Event) -> None:
-        pass
-
-
-class LedgerOfNobodyHarness(TelemetryHarness):
-    """Counts, and passes on to nobody."""
-
-    def telemetry(self) -> Ledger:
-        return Ledger(Nobody(), Counters(), MonotonicClock())
+    def telemetry(self) -> Recorder:
+        return Recorder()
 
     def hamper(self) -> None:
         """Nothing to do."""
+
+
+class LedgerOfRecorderHarness(RecorderHarness):
+    """Counts, and passes on to what passes nothing on."""
+
+    def telemetry(self) -> Ledger:  # type: ignore[override]
+        return Ledger(super().telemetry(), Counters(), MonotonicClock())
+
+
+class _Broken:
+    """Takes lines until it is broken."""
+
+    broken = False
+    failures = 0
+
+    def write(self, line: str) -> None:
+        del line
+        if self.broken:
+            self.failures += 1
+            raise OSError(28, "No space left on device")
+
+
+class WatchHarness(LoggingHarness):
+    """Passes on to the log, shows one target on a board, and writes a line when that changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = _Broken()
+
+    def report(self) -> Report:
+        return PlainReport(self._lines.write)
+
+    def telemetry(self) -> Watch:  # type: ignore[override]
+        board = Board(("3000",), 0.0)
+        return Watch(board.expositions[0], board, self.report(), lambda: None, lambda _: None)
+
+
+class JsonWatchHarness(WatchHarness):
+    """Writes every change as a line."""
+
+    def report(self) -> Report:
+        return JsonReport(self._lines.write, lambda: 0.0)
+
+    def hamper(self) -> Callable[[], int] | None:
+        logged = super().hamper()
+        assert logged is not None
+        self._lines.broken = True
+        return lambda: min(logged(), self._lines.failures)
 
 
 class TestLoggingTelemetry(TelemetryContract):
@@ -90,5 +136,17 @@ class TestLedger(TelemetryContract):
     harness = LedgerHarness
 
 
-class TestLedgerOfNobody(TelemetryContract):
-    harness = LedgerOfNobodyHarness
+class TestLedgerOfRecorder(TelemetryContract):
+    harness = LedgerOfRecorderHarness
+
+
+class TestRecorder(TelemetryContract):
+    harness = RecorderHarness
+
+
+class TestWatch(TelemetryContract):
+    harness = WatchHarness
+
+
+class TestWatchInJson(TelemetryContract):
+    harness = JsonWatchHarness

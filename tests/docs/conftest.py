@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.distribution import ROOT, built, environment_without
+from support.frameworks import without_frameworks
 from support.pages.terminal import Terminal, reader_environment
 
 
@@ -15,10 +16,11 @@ from support.pages.terminal import Terminal, reader_environment
 def terminal_in(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Terminal]:
     """A terminal with the environment that the tests run in, or one that has yet to install the package.
 
-    ``CHECKOUT`` is this tree, for what a page has its reader do there.
+    The texts of a page say whether it needs a web framework. ``CHECKOUT`` is this tree, for what a page has its reader
+    do there.
     """
 
-    def terminal(directory: Path, *, installs: bool = False) -> Terminal:
+    def terminal(directory: Path, *sources: str, installs: bool = False) -> Terminal:
         if installs:
             environment = reader_environment(environment_without(tmp_path / "environment")) | {
                 # What pip is asked for is to be found here: the wheel that is released, and what others need of it.
@@ -33,7 +35,8 @@ def terminal_in(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
             environment.pop("PYTHONPATH", None)
         else:
             environment = reader_environment(Path(sys.executable).parent)
-        return Terminal(directory, environment | {"CHECKOUT": str(ROOT)}, tmp_path / "state")
+        environment = without_frameworks(environment, sources) | {"CHECKOUT": str(ROOT)}
+        return Terminal(directory, environment, tmp_path / "state")
 
     return terminal
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.distribution import packages_besides
+from support.frameworks import without_frameworks
 from support.pages.terminal import Terminal, reader_environment
 from support.pages.walk import walk
 from support.pages.walked import NEWCOMERS
@@ -60,6 +61,7 @@ def strangers_environment(directory: Path) -> dict[str, str]:
             # Which means that there is none.
             "PIP_NO_BUILD_ISOLATION": "0",
         }
+        environment = without_frameworks(environment, [(ROOT / page).read_text() for page in NEWCOMERS])
     return environment
 
 

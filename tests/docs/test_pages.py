@@ -28,8 +28,9 @@ def test_page_does_what_it_shows(
 ) -> None:
     directory = tmp_path / "reader"
     directory.mkdir()
+    page = (ROOT / name).read_text()
     installs = any("pip install" in block.text for block in blocks_of(ROOT / name, name))
-    terminal = terminal_in(directory, installs=installs)
+    terminal = terminal_in(directory, page, installs=installs)
     walk(ROOT / name, name, terminal, scratch, full=FULL, told=measured)
 
 

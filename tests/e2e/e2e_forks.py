@@ -13,21 +13,31 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from support.frameworks import without_frameworks
+
 __all__ = ["Fork", "can_fork"]
 
 START_S = 60.0
 """The first start has to import everything, on a machine that may be busy."""
 
 SERVER = Path(__file__).with_name("e2e_fork_server.py")
-# Read when an interpreter starts, and decides what there is to import.
+# Read when an interpreter starts, and decides what there is to import: a server of forks has one of these.
 PATH = os.environ.get("PYTHONPATH")
+PATHS = (PATH, without_frameworks(os.environ)["PYTHONPATH"])
 FULL = os.environ.get("TUNNEL_FULL") == "1"
 
 
 class ForkServer:
-    """The process that forks. It ends with the one that started it."""
+    """The process that forks. It ends with the one that started it.
 
-    def __init__(self) -> None:
+    Args:
+        path: Where it and all that it forks look for modules; None: where interpreters do by themselves.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        if path is not None:
+            environment["PYTHONPATH"] = path
         self.control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             self._popen = subprocess.Popen(
@@ -35,7 +45,7 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[its.fileno()],
                 # gRPC's core may read its variable when it is imported; the command sets it to this.
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "GRPC_VERBOSITY": "ERROR"},
+                env={**environment, "PYTHONUNBUFFERED": "1", "GRPC_VERBOSITY": "ERROR"},
             )
         atexit.register(self.close)
 
@@ -45,14 +55,14 @@ class ForkServer:
 
 
 @functools.cache
-def fork_server() -> ForkServer:
-    """The one of this process."""
-    return ForkServer()
+def fork_server(path: str | None) -> ForkServer:
+    """The one of this process for programs that look for modules there."""
+    return ForkServer(path)
 
 
 def can_fork(environment: Mapping[str, str]) -> bool:
     """Whether a fork is like a new interpreter. The long variants start programs as users do, all of them."""
-    return sys.platform == "linux" and not FULL and environment.get("PYTHONPATH") == PATH
+    return sys.platform == "linux" and not FULL and environment.get("PYTHONPATH") in PATHS
 
 
 class Fork:
@@ -70,7 +80,9 @@ class Fork:
         self_output, output = os.pipe()
         self_status, status = os.pipe()
         asked = {"arguments": arguments, "directory": os.getcwd(), "environment": dict(environment)}
-        socket.send_fds(fork_server().control, [json.dumps(asked).encode()], [stdin, output, status])
+        socket.send_fds(
+            fork_server(environment.get("PYTHONPATH")).control, [json.dumps(asked).encode()], [stdin, output, status]
+        )
         for each in (stdin, output, status):
             os.close(each)
         self.stdin = os.fdopen(self_stdin, "w")

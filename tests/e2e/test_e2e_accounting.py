@@ -81,14 +81,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-class Watcher(Recorder):
-    wants_sessions = True
-
-
 class World:
     """A server with every listener, a client, and an application behind each."""
 
-    def __init__(self, server: tunnel.Server, told: Watcher, log: Path) -> None:
+    def __init__(self, server: tunnel.Server, told: Recorder, log: Path) -> None:
         self.server = server
         self.told = told
         self.log = log
@@ -152,7 +148,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     def answer(connection: ServerConnection, request: Request) -> Response | None:
         return connection.respond(403, "no\n") if request.path == "/no" else None
 
-    told, log = Watcher(), tmp_path / "access.log"
+    told, log = Recorder(wants_sessions=True), tmp_path / "access.log"
     container = ServerContainer()
     container.telemetry.override(providers.Object(told))
     calls = CallApp()

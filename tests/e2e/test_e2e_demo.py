@@ -11,6 +11,7 @@ import pytest
 from e2e_processes import Process, address_of
 from e2e_topologies import TRANSPORTS
 from e2e_visitor import fetch, run
+from support.frameworks import without_frameworks
 
 ROWS = 22
 DEMO_S = 90.0
@@ -29,6 +30,8 @@ ROW = r"^  (\S.*?)  +\d+  +\d*  +(ok|FAILED: expected .*, got .*)$"
 def demo(spawn, tmp_path, monkeypatch):
     """Start the demo with its temporary files where the test can see them."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    # For the five interpreters that a demo starts.
+    monkeypatch.setenv("PYTHONPATH", without_frameworks(os.environ)["PYTHONPATH"])
     return lambda *arguments: spawn("demo", "-m", "tunnel", "demo", *arguments)
 
 

@@ -16,6 +16,7 @@ import pytest
 from e2e_processes import Process, address_of
 from e2e_topologies import INGRESS_LINE, SCHEMES, TOKEN
 from e2e_visitor import Address, fetch, run
+from support.frameworks import without_frameworks
 from support.ports import unused_port
 
 import tunnel
@@ -136,7 +137,7 @@ class Exposing:
         with self.errors.open("w") as errors:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", "tunnel", "expose", *arguments],
-                env=os.environ | {"TUNNEL_TOKEN": token},
+                env=without_frameworks(os.environ) | {"TUNNEL_TOKEN": token},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import os
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from e2e_processes import Process
+from support.frameworks import without_frameworks
 from support.ports import unused_port
 from websockets.sync.client import connect
 
@@ -269,7 +271,9 @@ def test_command_finds_modules_in_its_working_directory(tmp_path: Path, monkeypa
 )
 def test_application_that_cannot_be_had_is_exit_2(tmp_path: Path, target: str, reason: str) -> None:
     command = [sys.executable, "-m", "tunnel", "client", "--config", client_file(tmp_path, target)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, cwd=tmp_path)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=20, cwd=tmp_path, env=without_frameworks(os.environ)
+    )
     assert done.returncode == 2, done.stderr
     assert reason in done.stderr
 

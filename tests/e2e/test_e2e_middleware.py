@@ -14,6 +14,7 @@ import pytest
 from e2e_topologies import Plan, Topology, make_topology, running
 from e2e_visitor import Address, Visitor, assert_problem, fetch, run
 from support.call_app import CallApp
+from support.frameworks import without_frameworks
 from support.ports import unused_port
 
 pytestmark = pytest.mark.usefixtures("requires_tunnel")
@@ -98,7 +99,7 @@ def guarded(transport: str, upstream: Address, tmp_path_factory: pytest.TempPath
     directory = tmp_path_factory.mktemp(f"guarded-{transport}")
     with pytest.MonkeyPatch.context() as patch:
         places = [installed(directory / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
-        patch.setenv("PYTHONPATH", os.pathsep.join(places))
+        patch.setenv("PYTHONPATH", without_frameworks({"PYTHONPATH": os.pathsep.join(places)})["PYTHONPATH"])
         topology = make_topology(transport, Plan(upstream, calls_port=unused_port(), more=TABLES), directory)
         with running(topology):
             yield topology

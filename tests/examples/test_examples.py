@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.distribution import ROOT
+from support.frameworks import without_frameworks
 from support.pages.ports import PagePorts
 from support.pages.terminal import Terminal, reader_environment
 from support.pages.walk import walk
@@ -42,6 +43,8 @@ def test_example_does_what_its_page_says(name: str, tmp_path: Path, programs: Pa
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     environment.pop("PYTHONPATH", None)
+    sources = [path.read_text() for path in place.rglob("*") if path.suffix in (".md", ".py", ".toml")]
+    environment = without_frameworks(environment, sources)
     page = ROOT / "examples" / name / "README.md"
     walk(
         page, f"examples/{name}/README.md", Terminal(place, environment, tmp_path / "state"), scratch, ports, full=FULL

@@ -38,6 +38,7 @@ import msgspec
 from dependency_injector import providers
 from fidelity_settings import SCHEMES
 from support.call_app import CallApp
+from support.fake_upstream import FakeTarget
 from support.held import held
 
 import tunnel
@@ -46,7 +47,7 @@ from tunnel.app.container import ClientContainer, ServerContainer
 from tunnel.domain.configuration import decode_client_settings, decode_server_settings
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.ports.target import Stream, UpstreamTarget
+from tunnel.ports.target import Stream
 from tunnel.testing.relay import Relay
 
 SECRET = "10.1.2.3:4567 /etc/secret"
@@ -77,19 +78,14 @@ _names = (f"calls-{number}" for number in itertools.count())
 T = TypeVar("T")
 
 
-class Failing(UpstreamTarget):
+async def fail(stream: Stream) -> None:
     """The method ``CODE`` fails with that code, ``CODE_begun`` after the first message of an answer."""
-
-    async def handle(self, stream: Stream) -> None:
-        assert isinstance(stream.head, GrpcFrame)
-        code, begun, _ = stream.head.method.partition("__")
-        if begun:
-            await stream.send(GrpcFrame(GrpcFrameType.METADATA, metadata=(b"a", b"1")))
-            await stream.send(GrpcFrame(GrpcFrameType.DATA, data=b"begun"))
-        raise SessionError(ErrorCode(code), "it failed", detail=SECRET)
-
-    async def aclose(self) -> None:
-        pass
+    assert isinstance(stream.head, GrpcFrame)
+    code, begun, _ = stream.head.method.partition("__")
+    if begun:
+        await stream.send(GrpcFrame(GrpcFrameType.METADATA, metadata=(b"a", b"1")))
+        await stream.send(GrpcFrame(GrpcFrameType.DATA, data=b"begun"))
+    raise SessionError(ErrorCode(code), "it failed", detail=SECRET)
 
 
 class CallWire:
@@ -296,7 +292,8 @@ class CallWire:
     def _client(self, group: str) -> tunnel.Client:
         container = ClientContainer()
         container.clock.override(providers.Singleton(AnyioClock))
-        container.targets.providers["grpcs"].override(providers.Factory(lambda *_: Failing()))
+        failing = FakeTarget(fail, protocols=frozenset({"grpc"}))
+        container.targets.providers["grpcs"].override(providers.Callable(lambda *_: failing.another()))
         address = self._name if self.transport == "memory" else self.server.addresses[f"transport.{self.transport}"]
         allowed = [
             *(f"127.0.0.1:{port}" for port in self.ports),

@@ -21,6 +21,7 @@ from fidelity_entry import Entry
 from fidelity_process import Process
 from fidelity_settings import Ports, client_settings, server_settings
 from fidelity_sockets import DEADLINE_S, RawSocket, RawUpstream
+from support.fake_upstream import FakeTarget
 from support.held import held
 
 import tunnel
@@ -28,7 +29,7 @@ from tunnel.adapters.clock import AnyioClock
 from tunnel.app.container import ClientContainer, ServerContainer
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.ports.target import Stream, UpstreamTarget
+from tunnel.ports.target import Stream
 
 SECRET = "10.1.2.3:4567 /etc/secret"
 """Detail of every failure of ``failing.test``, for operators only."""
@@ -41,21 +42,16 @@ _names = (f"fidelity-{number}" for number in itertools.count())
 T = TypeVar("T")
 
 
-class Failing(UpstreamTarget):
+async def fail(stream: Stream) -> None:
     """``/CODE`` fails with that code, ``/CODE/begun`` after the first bytes of a response, or after acceptance."""
-
-    async def handle(self, stream: Stream) -> None:
-        assert isinstance(stream.head, HttpRequest)
-        _, code, *begun = stream.head.path.decode().split("/")
-        if begun and stream.head.protocol == "websocket":
-            await stream.send(HttpResponse(101))
-        elif begun:
-            await stream.send(HttpResponse(200, (b"content-type", b"text/plain")))
-            await stream.send(BodyChunk(b"begun", False))
-        raise SessionError(ErrorCode(code), "it failed", detail=SECRET)
-
-    async def aclose(self) -> None:
-        pass
+    assert isinstance(stream.head, HttpRequest)
+    _, code, *begun = stream.head.path.decode().split("/")
+    if begun and stream.head.protocol == "websocket":
+        await stream.send(HttpResponse(101))
+    elif begun:
+        await stream.send(HttpResponse(200, (b"content-type", b"text/plain")))
+        await stream.send(BodyChunk(b"begun", False))
+    raise SessionError(ErrorCode(code), "it failed", detail=SECRET)
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -303,7 +299,7 @@ class Wire:
     def _client(self, group: str) -> tunnel.Client:
         container = ClientContainer()
         container.clock.override(providers.Singleton(AnyioClock))
-        container.targets.providers["unix"].override(providers.Factory(lambda *_: Failing()))
+        container.targets.providers["unix"].override(providers.Factory(lambda *_: FakeTarget(fail)))
         address = self._server.addresses[f"transport.{self.transport}"]
         settings = client_settings(self.transport, address, group=group, ports=self.ports)
         applications = {"process": self.process} if group == "web" else {}

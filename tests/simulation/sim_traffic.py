@@ -14,7 +14,7 @@ from sim_plan import Kind, Request
 
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.ports.target import Stream, UpstreamTarget
+from tunnel.ports.target import Stream
 
 __all__ = ["SimUpstream", "SimVisitor", "Upstreams", "content"]
 
@@ -77,7 +77,7 @@ class Upstreams:
         self.finished: Counter[int] = Counter()
 
 
-class SimUpstream(UpstreamTarget):
+class SimUpstream:
     """Answers requests as each was planned.
 
     Args:
@@ -87,10 +87,7 @@ class SimUpstream(UpstreamTarget):
     def __init__(self, upstreams: Upstreams) -> None:
         self._all = upstreams
 
-    async def aclose(self) -> None:
-        await anyio.lowlevel.checkpoint()
-
-    async def handle(self, stream: Stream) -> None:
+    async def answer(self, stream: Stream) -> None:
         head = stream.head
         assert isinstance(head, HttpRequest)
         request = self._all.requests[int(head.path.rpartition(b"/")[2])]

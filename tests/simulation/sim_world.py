@@ -12,6 +12,7 @@ import msgspec
 from dependency_injector import providers
 from sim_plan import Plan, Request
 from sim_traffic import SimUpstream, Upstreams
+from support.fake_upstream import FakeTarget
 
 from tunnel.adapters.clock import AnyioClock
 from tunnel.adapters.memory.link import MemoryLink, MemoryPair
@@ -197,7 +198,9 @@ class SimWorld:
         """The server's process, until it is killed."""
         container = ServerContainer()
         self._override(container)
-        container.targets.providers["http"].override(providers.Callable(lambda *_: SimUpstream(self.upstreams)))
+        container.targets.providers["http"].override(
+            providers.Callable(lambda *_: FakeTarget(SimUpstream(self.upstreams).answer))
+        )
         self._server_gone = anyio.Event()
         with anyio.CancelScope() as self._server_scope:
             async with Server(self.settings, container=container) as self.server:
@@ -238,7 +241,9 @@ class SimWorld:
         container = ClientContainer()
         self._override(container)
         container.transports.providers["memory"].override(providers.Factory(_SimTransport, self, process))
-        container.targets.providers["http"].override(providers.Callable(lambda *_: SimUpstream(self.upstreams)))
+        container.targets.providers["http"].override(
+            providers.Callable(lambda *_: FakeTarget(SimUpstream(self.upstreams).answer))
+        )
         settings = ClientSettings(
             group="web",
             servers=("memory://edge",),

@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 from dependency_injector import providers
+from support.fake_upstream import FakeUpstream, Handler, echo
 
 from tunnel.adapters.clock import AnyioClock
 from tunnel.adapters.memory.link import MemoryLink
@@ -47,7 +48,7 @@ from tunnel.domain.envelopes import (
 from tunnel.domain.errors import SessionError
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.rules.rule import Rule
-from tunnel.ports.target import Stream, UpstreamTarget
+from tunnel.ports.target import Stream
 from tunnel.ports.telemetry import Event, Telemetry
 from tunnel.ports.transport import Link, LinkService
 
@@ -76,17 +77,29 @@ OTHER_TOKEN = "another token"
 EDGE = "memory://edge"
 
 E = TypeVar("E")
-Handler = Callable[[Stream], Awaitable[None]]
+_KEPT_EVENTS = 2000
+"""More than any test makes, and less than memory is to hold of events without end."""
 
 
 class Recorder(Telemetry):
-    """Keeps what it is told."""
+    """Keeps what it is told, as long as that can be kept.
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
+    Args:
+        wants_sessions: Whether it is to be told of each conversation.
+    """
+
+    def __init__(self, *, wants_sessions: bool = False) -> None:
+        self.wants_sessions = wants_sessions
+        self._events: deque[Event] = deque(maxlen=_KEPT_EVENTS)
 
     def record(self, event: Event) -> None:
-        self.events.append(event)
+        self._events.append(event)
+
+    @property
+    def events(self) -> list[Event]:
+        """All there were."""
+        assert len(self._events) < _KEPT_EVENTS, "more events than are kept"
+        return list(self._events)
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -166,44 +179,6 @@ def _data(payload: SessionPayload) -> bytes:
             return b""
 
 
-async def echo(stream: Stream) -> None:
-    """Answers 200 with the request's body, chunk by chunk."""
-    head = stream.head
-    assert isinstance(head, HttpRequest)
-    await stream.send(HttpResponse(200, head.headers, head.body, end=head.end))
-    ended = head.end
-    while not ended:
-        payload = await stream.receive()
-        await stream.send(payload)
-        ended = payload.end
-
-
-class FakeUpstream(UpstreamTarget):
-    """Handles conversations with a function; one that is cancelled, and ``aclose``, are noted."""
-
-    def __init__(self, handler: Handler = echo) -> None:
-        self.handler = handler
-        self.heads: list[HttpRequest] = []
-        self.running = 0
-        self.cancelled = 0
-        self.closed = 0
-
-    async def handle(self, stream: Stream) -> None:
-        assert isinstance(stream.head, HttpRequest)
-        self.heads.append(stream.head)
-        self.running += 1
-        try:
-            await self.handler(stream)
-        except anyio.get_cancelled_exc_class():
-            self.cancelled += 1
-            raise
-        finally:
-            self.running -= 1
-
-    async def aclose(self) -> None:
-        self.closed += 1
-
-
 def group(**settings: Any) -> GroupSettings:
     """A group whose only rule leads to the upstream ``app``."""
     return msgspec.structs.replace(
@@ -240,7 +215,7 @@ class World:
         self._override(container, telemetry)
         if upstream is not None:
             self._upstreams.append(upstream)
-            container.targets.providers["http"].override(providers.Callable(lambda *_: upstream))
+            container.targets.providers["http"].override(providers.Callable(lambda *_: upstream.another()))
         return container
 
     def _override(self, container: Any, telemetry: Recorder | None) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from dependency_injector import providers
 from support.app_kit import World, group, until
 from support.claims_kit import claiming, granting
+from support.fake_upstream import FakeTarget, Handler
 
 from tunnel.app.client import Client
 from tunnel.app.entry_target import EntryTarget
@@ -20,7 +21,8 @@ from tunnel.domain.configuration import ForwardRule, ForwardSettings, UpstreamSe
 from tunnel.domain.envelopes import Frame, Opening, SessionPayload, TcpOpen
 from tunnel.domain.errors import SessionError
 from tunnel.domain.rules.rule import Rule
-from tunnel.ports.target import ProxyTarget, Stream, UpstreamTarget
+from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.testing.target.dialects import DIALECTS
 
 __all__ = ["ActingUpstream", "Heard", "Line", "Pause", "Scene", "Stage", "Visitor"]
 
@@ -84,26 +86,23 @@ class Visitor(Stream):
         self.error = self.error or error
 
 
-Handler = Callable[[Stream], Awaitable[None]]
-
-
-class ActingUpstream(UpstreamTarget):
+class ActingUpstream(FakeTarget):
     """Handles every conversation with ``handler``, and keeps what it is given."""
 
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
+    def __init__(self, handler: Handler, *, protocols: frozenset[str] = frozenset(DIALECTS)) -> None:
+        super().__init__(handler, protocols=protocols)
         self.heard: list[list[SessionPayload]] = []
         self.errors: list[str | None] = []
         self.running = 0
 
-    async def handle(self, stream: Stream) -> None:
+    async def take(self, stream: Stream) -> None:
         heard: list[SessionPayload] = [stream.head]
         number = len(self.heard)
         self.heard.append(heard)
         self.errors.append(None)
         self.running += 1
         try:
-            await self._handler(_Listening(stream, heard))
+            await self.handler(_Listening(stream, heard))
         except SessionError as exc:
             self.errors[number] = exc.code.value
             raise
@@ -112,9 +111,6 @@ class ActingUpstream(UpstreamTarget):
             raise
         finally:
             self.running -= 1
-
-    async def aclose(self) -> None:
-        return None
 
 
 class _Listening(Stream):
@@ -224,7 +220,7 @@ class Scene(msgspec.Struct, frozen=True):
 
     def _answer(self, container: Any, upstream: ActingUpstream) -> None:
         scheme = self.target.partition(":")[0]
-        container.targets.providers[scheme].override(providers.Callable(lambda *_: upstream))
+        container.targets.providers[scheme].override(providers.Callable(lambda *_: upstream.another()))
 
     async def visit(self, stage: Stage) -> None:
         """The visitors' part."""

@@ -38,10 +38,6 @@ GET = HttpRequest("GET", b"/a%20b", b"token=secret", b"app.test", HEADERS, end=T
 POST = msgspec.structs.replace(GET, method="POST", end=False)
 
 
-class Watcher(Recorder):
-    wants_sessions = True
-
-
 def labels(server: Server) -> list[tuple[str, ...]]:
     counters: Counters = server.container.counters()
     return [tuple(each.labels) for each in counters.sessions() for _ in range(each.ended)]
@@ -72,7 +68,7 @@ async def test_record_of_a_request_tells_all_but_secrets(world: World) -> None:
         await anyio.sleep(2)
         await stream.send(BodyChunk(b"345", end=True))
 
-    watcher = Watcher()
+    watcher = Recorder(wants_sessions=True)
     stream = FakeStream(POST, [BodyChunk(b"hello"), BodyChunk(b"!", end=True)])
     stream.peer = "192.0.2.7"
     async with world.server(telemetry=watcher) as server, world.client(FakeUpstream(answer)) as client:
@@ -117,7 +113,7 @@ async def test_nobody_is_told_who_does_not_want_to_be_and_all_is_counted(world: 
 
 
 async def test_long_paths_and_hosts_are_cut(world: World) -> None:
-    watcher = Watcher()
+    watcher = Recorder(wants_sessions=True)
     async with world.server(telemetry=watcher) as server, world.client() as client:
         await client.ready()
         head = msgspec.structs.replace(GET, path=b"/" + b"a" * 5000, host=b"b" * 5000)
@@ -139,7 +135,7 @@ async def test_failure_before_the_answer_is_told_with_the_status_of_its_code(
     async def fail(stream: Stream) -> None:
         raise SessionError(code, "it failed", detail="why")
 
-    watcher = Watcher()
+    watcher = Recorder(wants_sessions=True)
     async with world.server(telemetry=watcher) as server, world.client(FakeUpstream(fail)) as client:
         await client.ready()
         with pytest.raises(SessionError):
@@ -157,7 +153,7 @@ async def test_answer_that_is_aborted_keeps_its_status_and_tells_why(world: Worl
         await stream.send(BodyChunk(b"half"))
         raise SessionError(ErrorCode.UPSTREAM_UNREACHABLE, "gone")
 
-    watcher = Watcher()
+    watcher = Recorder(wants_sessions=True)
     async with world.server(telemetry=watcher) as server, world.client(FakeUpstream(abort)) as client:
         await client.ready()
         with pytest.raises(SessionError):
@@ -168,7 +164,7 @@ async def test_answer_that_is_aborted_keeps_its_status_and_tells_why(world: Worl
 
 @pytest.mark.parametrize(("rules", "code"), [((), "route_not_found"), (None, "no_client")])
 async def test_request_that_no_client_was_asked_about_is_told_of_too(world: World, rules: Any, code: str) -> None:
-    watcher = Watcher()
+    watcher = Recorder(wants_sessions=True)
     async with world.server(telemetry=watcher, rules=rules) as server:
         answer = await ask(server)
     (record,) = watcher.of(SessionEnded)
@@ -183,7 +179,7 @@ async def test_request_that_no_client_was_asked_about_is_told_of_too(world: Worl
 async def test_cancelled_conversation_tells_whether_the_visitor_left_or_was_cut_off(
     world: World, cut_off: SessionError | None, outcome: str, status: int
 ) -> None:
-    watcher = Watcher()
+    watcher = Recorder(wants_sessions=True)
     upstream = FakeUpstream(lambda stream: anyio.sleep_forever())
     async with world.server(telemetry=watcher) as server, world.client(upstream) as client:
         await client.ready()
@@ -204,7 +200,7 @@ async def test_mistake_of_ours_is_told_as_internal(world: World) -> None:
         async def send(self, payload: Any) -> None:
             raise KeyError("a bug")
 
-    watcher = Watcher()
+    watcher = Recorder(wants_sessions=True)
     async with world.server(telemetry=watcher) as server, world.client() as client:
         await client.ready()
         with pytest.raises(KeyError):
@@ -216,7 +212,7 @@ async def test_retries_are_counted_and_the_last_client_is_told(world: World) -> 
     async def refuse(stream: Stream) -> None:
         raise SessionError(ErrorCode.REFUSED, "not now")
 
-    watcher = Watcher()
+    watcher = Recorder(wants_sessions=True)
     refusing, serving = FakeUpstream(refuse), FakeUpstream(echo)
     groups = {"web": group(balance="round_robin")}
     async with (

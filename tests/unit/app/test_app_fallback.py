@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from anyio.abc import TaskGroup
 from dependency_injector import providers
 from support.app_kit import EDGE, TOKEN, FakeStream, FakeUpstream, Recorder, World, echo, until
+from support.door import Door
 
 from tunnel.app.client import Client
 from tunnel.app.server import Server
@@ -31,8 +31,7 @@ from tunnel.domain.configuration import (
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.route import Route
-from tunnel.ports.ingress import Ingress
-from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.ports.target import Stream
 from tunnel.ports.telemetry import SessionEnded, TunnelResumed
 
 pytestmark = pytest.mark.anyio
@@ -49,43 +48,14 @@ PERIOD_S = 20.0
 MAX_BACKOFF_S = 30.0
 
 
-class FakeIngress(Ingress):
-    """Listens nowhere; the test hands it conversations."""
-
-    name = "http"
-    address = "127.0.0.1:9080"
-
-    def __init__(self) -> None:
-        self.target: ProxyTarget | None = None
-        self._left = anyio.Event()
-
-    def bind(self) -> None:
-        pass
-
-    async def serve(self, target: ProxyTarget, started: Callable[[], None]) -> None:
-        self.target = target
-        started()
-        await self._left.wait()
-
-    def follow(self, successor: Any) -> None:
-        pass
-
-    def drain(self, grace_s: float) -> None:
-        self._left.set()
-
-
-class Records(Recorder):
-    wants_sessions = True
-
-
 class Site:
     """A client with an entry, and a server that can be started and stopped; the same service on both ways."""
 
     def __init__(self, world: World, tasks: TaskGroup) -> None:
         self.world = world
         self.near, self.far = FakeUpstream(), FakeUpstream()
-        self.ingress = FakeIngress()
-        self.records = Records()
+        self.ingress = Door(HttpEntrySettings(listen="127.0.0.1:9080"))
+        self.records = Recorder(wants_sessions=True)
         self.server: Server | None = None
         self.tasks = tasks
         self._drain_s = 0.0
@@ -108,7 +78,7 @@ class Site:
 
     async def start_server(self) -> None:
         container = self.world.server_container()
-        container.targets.providers["http"].override(providers.Callable(lambda *_: self.far))
+        container.targets.providers["http"].override(providers.Callable(lambda *_: self.far.another()))
         settings = msgspec.structs.replace(self.world.server(container=container).settings, forward=FORWARD)
         self.server = Server(settings, container=container)
         started, self._stopped = anyio.Event(), anyio.Event()
@@ -135,8 +105,7 @@ class Site:
 
     async def ask(self, stream: FakeStream) -> str:
         """Which way it went."""
-        assert self.ingress.target is not None
-        await self.ingress.target.handle(stream)
+        await self.ingress.visit(stream)
         assert stream.answer is not None
         [route] = [
             value
@@ -274,8 +243,7 @@ async def test_without_a_direct_way_it_waits_for_the_tunnel_as_configured(world:
         await here.client.reload(Site.settings(FallbackSettings(), wait_for_server_s=60))
         stream = FakeStream(GET)
         async with anyio.create_task_group() as tasks:
-            assert here.ingress.target is not None
-            tasks.start_soon(here.ingress.target.handle, stream)
+            tasks.start_soon(here.ingress.visit, stream)
             await anyio.sleep(1)
             assert not stream.ended
             await here.start_server()

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from dependency_injector import providers
 from support.app_kit import OTHER_TOKEN, FakeStream, Recorder, World, group
+from support.fake_upstream import FakeTarget
 from support.shop import Shop
 
 from tunnel.adapters.clock import AnyioClock
@@ -32,8 +33,9 @@ from tunnel.domain.envelopes import HttpRequest, HttpResponse, Opening, TcpOpen
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.metrics import Counters
 from tunnel.domain.rules.rule import Rule
-from tunnel.ports.target import Stream, UpstreamTarget
+from tunnel.ports.target import Stream
 from tunnel.ports.telemetry import MemberEjected, ProtocolUnanswered, SessionFailed, TargetEjected
+from tunnel.testing.target.dialects import DIALECTS
 
 pytestmark = pytest.mark.anyio
 
@@ -59,18 +61,14 @@ KNOWN = [cell for cell in MATRIX if cell not in FOREIGN]
 AT_ONCE = EjectionSettings(after_failures=1)
 
 
-class Anything(UpstreamTarget):
+def anything(heads: list[Opening]) -> FakeTarget:
     """Answers whatever it is given, and keeps that."""
 
-    def __init__(self, heads: list[Opening]) -> None:
-        self.heads = heads
-
-    async def handle(self, stream: Stream) -> None:
-        self.heads.append(stream.head)
+    async def answer(stream: Stream) -> None:
+        heads.append(stream.head)
         await stream.send(HttpResponse(200, end=True))
 
-    async def aclose(self) -> None:
-        pass
+    return FakeTarget(answer, protocols=frozenset(DIALECTS))
 
 
 def opening(protocol: str, kind: str) -> Opening:
@@ -109,7 +107,7 @@ class Stage:
     def _client(self, name: str, **settings: str) -> Client:
         container = self.world.client_container(telemetry=self.told_clients)
         for kind in TARGETS:
-            container.targets.providers[kind].override(providers.Callable(lambda *_: Anything(self.heads)))
+            container.targets.providers[kind].override(providers.Callable(lambda *_: anything(self.heads)))
         literal = tuple(url for urls in TARGETS.values() for url in urls if "//" not in url)
         allowed = ("127.0.0.0/8", *literal)
         plain = self.world.client(client_id=name, container=container, allow_targets=allowed, **settings)
@@ -165,7 +163,7 @@ async def test_what_a_client_opens_is_refused_likewise_and_its_rule_is_noted(
     told, heads, counters = Recorder(), list[Opening](), Counters()
     container, clock = ServerContainer(), AnyioClock()
     router = ForwardRouter(
-        lambda *_: Anything(heads),
+        lambda *_: anything(heads),
         container.random(),
         telemetry=told,
         clock=clock,

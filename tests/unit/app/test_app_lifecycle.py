@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
 
 import anyio
 import pytest
@@ -19,14 +18,14 @@ from support.app_kit import (
     group,
     until,
 )
+from support.door import Door
 
 from tunnel.adapters.memory.network import MemoryNetwork
 from tunnel.app.server import Server
 from tunnel.domain.configuration import HttpIngressSettings, IngressSettings, ServerSettings
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse
 from tunnel.domain.errors import ErrorCode, LinkEnd, LinkError, ListenError, SessionError
-from tunnel.ports.ingress import Ingress
-from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.ports.target import Stream
 from tunnel.ports.telemetry import LinkLost, Listening, TunnelReady
 from tunnel.ports.transport import Link, LinkService, Listener
 
@@ -35,74 +34,12 @@ pytestmark = pytest.mark.anyio
 GET = HttpRequest("GET", b"/", host=b"app.test", end=True)
 
 
-class FakeIngress(Ingress):
+def door(**failing: Exception) -> Door:
     """An ingress without visitors. Fails where it is told to."""
-
-    def __init__(self, *, bind: Exception | None = None, start: Exception | None = None) -> None:
-        self._bind_failure = bind
-        self._start_failure = start
-        self.bound = False
-        self.crash = anyio.Event()
-        self.drains: list[float] = []
-        self._drained = anyio.Event()
-        self.stuck = False
-
-    @property
-    def name(self) -> str:
-        return "http"
-
-    @property
-    def address(self) -> str:
-        return "127.0.0.1:8080"
-
-    def bind(self) -> None:
-        if self._bind_failure is not None:
-            raise self._bind_failure
-        self.bound = True
-
-    async def serve(self, target: ProxyTarget, started: Callable[[], None]) -> None:
-        if self._start_failure is not None:
-            raise self._start_failure
-        started()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._until_drained, tasks.cancel_scope)
-            await self.crash.wait()
-            raise OSError("too many open files")
-
-    async def _until_drained(self, scope: anyio.CancelScope) -> None:
-        await self._drained.wait()
-        if not self.stuck:
-            scope.cancel()
-
-    def follow(self, successor: Self) -> None:
-        pass
-
-    def drain(self, grace_s: float) -> None:
-        self.bound = False
-        self.drains.append(grace_s)
-        self._drained.set()
+    return Door(HttpIngressSettings(listen="127.0.0.1:8080"), failing=failing)
 
 
-class FailingListener(Listener):
-    def __init__(self, failure: Exception | None) -> None:
-        self._failure = failure
-
-    @property
-    def address(self) -> str:
-        return "nowhere"
-
-    def bind(self) -> None:
-        pass
-
-    async def serve(self, service: LinkService, started: Callable[[], None]) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def stop(self) -> None:
-        pass
-
-
-def with_ingress(world: World, ingress: FakeIngress, telemetry: Recorder | None = None) -> Server:
+def with_ingress(world: World, ingress: Door, telemetry: Recorder | None = None) -> Server:
     container = world.server_container(telemetry)
     container.ingresses.providers["http"].override(providers.Callable(lambda *_: ingress))
     settings = world.server().settings
@@ -133,7 +70,7 @@ def is_free(network: MemoryNetwork, name: str = "edge") -> bool:
 
 async def test_listeners_tell_where_they_are_once_all_are_up(world: World) -> None:
     served = Recorder()
-    async with with_ingress(world, FakeIngress(), served) as server:
+    async with with_ingress(world, door(), served) as server:
         assert server.addresses == {"transport.memory": "edge", "ingress.http": "127.0.0.1:8080"}
         assert [(each.kind, each.name) for each in served.of(Listening)] == [
             ("transport", "memory"),
@@ -151,7 +88,7 @@ async def test_listener_that_cannot_be_bound_leaves_nothing_running(world: World
 
 async def test_ingress_that_cannot_be_bound_gives_the_transports_back(world: World) -> None:
     with pytest.raises(ListenError):
-        async with with_ingress(world, FakeIngress(bind=ListenError("127.0.0.1:8080", "in use"))):
+        async with with_ingress(world, door(bind=ListenError("127.0.0.1:8080", "in use"))):
             pytest.fail("entered")
     assert is_free(world.network)
     async with world.server():
@@ -159,7 +96,7 @@ async def test_ingress_that_cannot_be_bound_gives_the_transports_back(world: Wor
 
 
 async def test_ingress_that_fails_to_start_raises_as_it_is_and_leaves_nothing_running(world: World) -> None:
-    ingress = FakeIngress(start=ListenError("127.0.0.1:8080", "taken meanwhile"))
+    ingress = door(start=ListenError("127.0.0.1:8080", "taken meanwhile"))
     with pytest.raises(ListenError, match="taken meanwhile"):
         async with with_ingress(world, ingress):
             pytest.fail("entered")
@@ -170,8 +107,23 @@ async def test_ingress_that_fails_to_start_raises_as_it_is_and_leaves_nothing_ru
 async def test_transport_that_fails_to_start_or_returns_at_once_does_not_hang(
     world: World, failure: ListenError | None
 ) -> None:
+    class FailingListener(Listener):
+        @property
+        def address(self) -> str:
+            return "nowhere"
+
+        def bind(self) -> None:
+            pass
+
+        async def serve(self, service: LinkService, started: Callable[[], None]) -> None:
+            if failure is not None:
+                raise failure
+
+        def stop(self) -> None:
+            pass
+
     container = world.server_container()
-    container.listeners.providers["memory"].override(providers.Callable(lambda *_, **__: FailingListener(failure)))
+    container.listeners.providers["memory"].override(providers.Callable(lambda *_, **__: FailingListener()))
     with anyio.fail_after(1):
         if failure is None:
             async with world.server(container=container):
@@ -183,7 +135,7 @@ async def test_transport_that_fails_to_start_or_returns_at_once_does_not_hang(
 
 
 async def test_ingress_that_crashes_ends_the_server_and_says_why(world: World) -> None:
-    ingress = FakeIngress()
+    ingress = door()
     cancelled = False
     with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
         async with with_ingress(world, ingress) as server:
@@ -366,7 +318,7 @@ async def test_draining_server_finishes_what_it_has(world: World) -> None:
         await anyio.sleep(3)
         await stream.send(BodyChunk(b"done", end=True))
 
-    ingress = FakeIngress()
+    ingress = door()
     async with with_ingress(world, ingress) as server, world.client(FakeUpstream(slowly)) as client:
         await client.ready()
         stream = FakeStream(GET)
@@ -408,7 +360,7 @@ async def test_server_that_closed_is_dialled_again_when_it_is_back(world: World)
 
 
 async def test_ingress_that_does_not_drain_does_not_hold_the_server_for_ever(world: World) -> None:
-    ingress = FakeIngress()
+    ingress = door()
     ingress.stuck = True
     async with with_ingress(world, ingress) as server:
         before = anyio.current_time()

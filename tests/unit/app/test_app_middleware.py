@@ -5,6 +5,7 @@ import msgspec
 import pytest
 from dependency_injector import providers
 from support.app_kit import FakeUpstream, Recorder, ask, group, until
+from support.signing import Signing
 
 from tunnel.app.prepared import prepare, trusting
 from tunnel.app.redaction import redacted, redacted_rule
@@ -15,48 +16,12 @@ from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.middleware.header_edits import first_field
 from tunnel.domain.refusal import Refusal
 from tunnel.domain.rules.rule import Rule
-from tunnel.ports.middleware import Middleware
 from tunnel.ports.telemetry import SessionEnded, SessionFailed
 
 pytestmark = pytest.mark.anyio
 
 SET_A = MiddlewareSettings("headers", {"request": {"set": {"x-a": "1"}}, "response": {"set": {"x-r": "1"}}})
 LIMIT = MiddlewareSettings("rate_limit", {"requests": 1, "per_s": 1000, "by": "all"})
-
-
-class Watcher(Recorder):
-    wants_sessions = True
-
-
-class SignOptions(msgspec.Struct, frozen=True):
-    """What a package might bring."""
-
-    by: str = "nobody"
-
-
-class Signing(Middleware):
-    """Somebody else's."""
-
-    Options = SignOptions
-    protocols = frozenset({"http"})
-    made: list["Signing"]
-
-    def __init__(self, options):
-        self.by = options.by
-        self.closed = 0
-        self.hold = anyio.Event()
-        self.hold.set()
-        self.running = 0
-        type(self).made.append(self)
-
-    async def handle(self, stream, target):
-        self.running += 1
-        await self.hold.wait()
-        await target.handle(stream)
-        self.running -= 1
-
-    async def aclose(self):
-        self.closed += 1
 
 
 @pytest.fixture
@@ -100,7 +65,7 @@ async def test_rule_of_either_hop_goes_through_its_middleware(world, place):
 
 @pytest.mark.parametrize("place", ["rule", "group_rule"])
 async def test_refusal_is_answered_and_counted_with_its_rule(world, place):
-    telemetry = Watcher()
+    telemetry = Recorder(wants_sessions=True)
     upstream = FakeUpstream()
     async with (
         server_of(world, with_middleware(world, **{place: ("l",)}, l=LIMIT), telemetry) as server,
@@ -126,7 +91,7 @@ async def test_account_tells_what_the_visitor_got(world):
     async def long(stream):
         await stream.send(HttpResponse(200, (b"content-type", b"text/plain"), b"x" * 10_000, end=True))
 
-    telemetry = Watcher()
+    telemetry = Recorder(wants_sessions=True)
     tables = {"c": MiddlewareSettings("compression")}
     async with (
         server_of(world, with_middleware(world, rule=("c",), **tables), telemetry) as server,
@@ -238,7 +203,7 @@ async def test_error_of_somebody_elses_middleware_is_internal(world, signing):
             raise LookupError
 
     given = with_middleware(world, rule=("s",), s=MiddlewareSettings("sign"))
-    telemetry = Watcher()
+    telemetry = Recorder(wants_sessions=True)
     async with server_of(world, given, telemetry, {"sign": providers.Object(Broken)}) as server:
         answer = await ask(server)
     assert answer.status == 500
@@ -251,7 +216,7 @@ async def test_refusal_of_ones_own_has_status_and_fields_of_ones_own(world, sign
             raise Refusal(ErrorCode.FORBIDDEN, "closed", status=451, headers=(b"link", b"</law>"))
 
     given = with_middleware(world, rule=("s",), s=MiddlewareSettings("sign"))
-    telemetry = Watcher()
+    telemetry = Recorder(wants_sessions=True)
     async with server_of(world, given, telemetry, {"sign": providers.Object(Closing)}) as server:
         answer = await ask(server)
     assert (answer.status, field(answer, b"link")) == (451, b"</law>")
@@ -313,7 +278,7 @@ async def test_answer_that_breaks_off_behind_middleware_is_no_whole_one(world):
         raise SessionError(ErrorCode.UPSTREAM_UNREACHABLE, "lost")
 
     tables = {"c": MiddlewareSettings("compression"), "a": SET_A}
-    telemetry = Watcher()
+    telemetry = Recorder(wants_sessions=True)
     async with (
         server_of(world, with_middleware(world, rule=("a", "c"), **tables), telemetry) as server,
         world.client(FakeUpstream(breaking)) as client,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -25,6 +25,7 @@ from support.app_kit import (
     uncounted,
     until,
 )
+from support.door import Door
 
 from tunnel.app import prepared
 from tunnel.app.server import Server
@@ -54,8 +55,7 @@ from tunnel.domain.errors import (
 from tunnel.domain.identity import PeerInfo, Principal
 from tunnel.domain.rules.rule import Rule
 from tunnel.ports.authenticator import Authenticator
-from tunnel.ports.ingress import Ingress
-from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.ports.target import Stream
 from tunnel.ports.telemetry import ConfigurationApplied, LinkLost, Listening, TunnelReady
 
 pytestmark = pytest.mark.anyio
@@ -438,61 +438,21 @@ async def test_new_limit_of_links_holds_for_a_client_that_is_there(world: World)
 # -- listeners
 
 
-class CountedIngress(Ingress):
-    """An ingress without visitors, which notes what is done with it."""
-
-    def __init__(self, settings: HttpIngressSettings, *, failing: frozenset[str]) -> None:
-        self.settings = settings
-        self.seen: list[str] = []
-        self._failing = failing
-        self._drained = anyio.Event()
-        self.stuck = anyio.Event()
-
-    @property
-    def name(self) -> str:
-        return "http"
-
-    @property
-    def address(self) -> str:
-        return self.settings.listen
-
-    def bind(self) -> None:
-        if "bind" in self._failing:
-            raise ListenError(self.address, "in use")
-        self.seen.append("bind")
-
-    async def serve(self, target: ProxyTarget, started: Callable[[], None]) -> None:
-        if "start" in self._failing:
-            raise ListenError(self.address, "taken meanwhile")
-        if "stuck" in self._failing:
-            await self.stuck.wait()
-        started()
-        self.seen.append("start")
-        await self._drained.wait()
-        self.seen.append("end")
-
-    def follow(self, successor: Self) -> None:
-        self.settings = successor.settings
-        self.seen.append("follow")
-
-    def drain(self, grace_s: float) -> None:
-        self.seen.append(f"drain {grace_s:g}")
-        self._drained.set()
-        self.stuck.set()
-
-
 class IngressWorld:
     """A server whose ingresses are noted, by address."""
 
     def __init__(self, world: World, telemetry: Recorder | None = None) -> None:
-        self.made: dict[str, CountedIngress] = {}
+        self.made: dict[str, Door] = {}
         self.failing: frozenset[str] = frozenset()
         container = world.server_container(telemetry)
         container.ingresses.providers["http"].override(providers.Callable(self._make))
         self.server = Server(self.listening(world.server().settings, "127.0.0.1:1"), container=container)
 
-    def _make(self, settings: HttpIngressSettings, _: LimitsSettings) -> CountedIngress:
-        ingress = CountedIngress(settings, failing=self.failing)
+    def _make(self, settings: HttpIngressSettings, _: LimitsSettings) -> Door:
+        failing = {at: ListenError(settings.listen, "taken") for at in self.failing if at in ("bind", "start")}
+        ingress = Door(settings, failing=failing)
+        if "stuck" in self.failing:
+            ingress.slow = anyio.Event()
         self.made.setdefault(settings.listen, ingress)
         return ingress
 
@@ -575,9 +535,7 @@ async def test_mounted_ingress_is_the_same_and_follows_the_new_settings(world: W
         mounted = server.ingress
         settings = IngressWorld.listening(server.settings, "127.0.0.1:0", max_body_bytes=3)
         container = server.container
-        container.ingresses.providers["http"].override(
-            providers.Callable(lambda table, _: CountedIngress(table, failing=frozenset()))
-        )
+        container.ingresses.providers["http"].override(providers.Callable(lambda table, _: Door(table)))
         assert (await ask(server, body=b"four")).status == 200
         await server.reload(settings)
         assert server.ingress is mounted
@@ -685,7 +643,7 @@ async def test_closing_while_listeners_start_gives_them_back(world: World) -> No
         tasks.start_soon(reload, server)
         await anyio.sleep(1)
         await server.aclose(drain_s=0)
-        ingresses.made["127.0.0.1:2"].stuck.set()
+        ingresses.made["127.0.0.1:2"].slow.set()
         await until(lambda: ends, within_s=0.1)
         assert ends == [LinkEnd.CLOSED]
         assert "end" in ingresses.made["127.0.0.1:2"].seen

@@ -11,10 +11,10 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from support.app_kit import Recorder, until
+from support.fake_source import FakeSource
 
 from tunnel.app.reload import Reloader
 from tunnel.domain.errors import ConfigurationError, ErrorCode, LinkEnd, LinkError, ListenError, RegistrationRefused
-from tunnel.ports.config_source import ConfigSource
 from tunnel.ports.telemetry import ConfigurationReloaded
 
 pytestmark = pytest.mark.anyio
@@ -29,33 +29,6 @@ def threads_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
         return work()
 
     monkeypatch.setattr(anyio.to_thread, "run_sync", run_here)
-
-
-class FakeSource(ConfigSource[str]):
-    """Settings are one word; ``put`` changes them."""
-
-    def __init__(self) -> None:
-        self.loads = 0
-        self._word: str | Exception = "first"
-        self._news = anyio.Event()
-
-    @property
-    def name(self) -> str:
-        return "settings.toml"
-
-    def put(self, word: str | Exception) -> None:
-        self._word = word
-        self._news.set()
-
-    def load(self) -> str:
-        self.loads += 1
-        if isinstance(self._word, Exception):
-            raise self._word
-        return self._word
-
-    async def changed(self) -> None:
-        await self._news.wait()
-        self._news = anyio.Event()
 
 
 class Follower:
@@ -77,7 +50,7 @@ class Follower:
 
 class Followed:
     def __init__(self) -> None:
-        self.source = FakeSource()
+        self.source = FakeSource("first")
         self.follower = Follower()
         self.telemetry = Recorder()
         self.reloader = Reloader(self.source, self.follower.follow, self.telemetry)

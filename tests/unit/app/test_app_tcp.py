@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from dependency_injector import providers
 from support.app_kit import Recorder
+from support.fake_upstream import FakeTarget
 from support.ports import unused_port
 
 from tunnel.app.client import Client
@@ -23,7 +24,7 @@ from tunnel.domain.balancing import HashKey
 from tunnel.domain.configuration import ServerSettings, decode_client_settings, decode_server_settings
 from tunnel.domain.envelopes import BodyChunk, GrpcFrame, TcpOpen
 from tunnel.domain.errors import ErrorCode, ListenError, SessionError
-from tunnel.ports.target import Stream, UpstreamTarget
+from tunnel.ports.target import Stream
 from tunnel.ports.telemetry import Listening, SessionFailed
 
 DEADLINE_S = 10.0
@@ -203,26 +204,25 @@ def test_other_conversations_have_no_key_yet() -> None:
     assert HashKey.parse("address").of(GrpcFrame(1)) == b""
 
 
-class Refusing(UpstreamTarget):
+class Refusing:
     """Lets the visitor say something, and refuses the conversation then."""
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
 
-    async def handle(self, stream: Stream) -> None:
+    async def answer(self, stream: Stream) -> None:
         payload = await stream.receive()
         assert isinstance(payload, BodyChunk)
         self.heard.append(payload.data)
         raise SessionError(ErrorCode.REFUSED, "not here")
 
-    async def aclose(self) -> None:
-        pass
-
 
 async def test_client_that_refuses_costs_nothing_and_what_was_said_is_said_to_another(world: World) -> None:
     refusing = Refusing()
     container = ClientContainer()
-    container.targets.providers["tcp"].override(providers.Factory(lambda *_: refusing))
+    container.targets.providers["tcp"].override(
+        providers.Factory(lambda *_: FakeTarget(refusing.answer, protocols=frozenset({"tcp"})))
+    )
     async with world.running({}):
         told = {"group": "web", "client_id": "second", "token": "t", "servers": [f"memory://{world._name}"]}
         async with Client(decode_client_settings(told), container=container) as second:

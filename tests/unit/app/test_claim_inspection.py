@@ -23,12 +23,6 @@ RULES = (
 )
 
 
-class Sessions(Recorder):
-    """Wants to be told of each conversation."""
-
-    wants_sessions = True
-
-
 def granting_beside_rules(world: World, telemetry: Recorder | None = None) -> Server:
     return granting(world, telemetry, rules=RULES, groups={"web": group()})
 
@@ -114,7 +108,7 @@ async def test_status_counts_claims_and_tells_the_client_its_group(world: World)
 
 
 async def test_labels_are_the_same_for_all_claims_and_the_log_names_each(world: World) -> None:
-    telemetry = Sessions()
+    telemetry = Recorder(wants_sessions=True)
     async with (
         granting_beside_rules(world, telemetry) as server,
         claiming(world, HOST, upstream=says(b"one")) as one,

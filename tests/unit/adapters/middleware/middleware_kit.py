@@ -12,23 +12,10 @@ from tunnel.app.middlewares import Middlewares
 from tunnel.domain.configuration import MiddlewareSettings
 from tunnel.domain.envelopes import HttpRequest, HttpResponse, Opening
 from tunnel.domain.rules.rule import Rule
-from tunnel.ports.clock import Clock
 from tunnel.ports.target import ProxyTarget, Stream
+from tunnel.testing.manual_clock import ManualClock
 
 GET = HttpRequest("GET", b"/", host=b"app.test", headers=(b"host", b"app.test"), end=True)
-
-
-class StoppedClock(Clock):
-    """Goes when told to."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, delay_s: float) -> None:
-        raise NotImplementedError
 
 
 class Answering(ProxyTarget):
@@ -56,7 +43,7 @@ class Guarded:
     """
 
     def __init__(self, tables: dict[str, dict[str, Any]], target: Answering | None = None, **rule: Any) -> None:
-        self.clock = StoppedClock()
+        self.clock = ManualClock(1000.0)
         container = ServerContainer()
         container.clock.override(providers.Object(self.clock))
         settings = {

@@ -214,7 +214,7 @@ class TestRateLimit:
         assert statuses == [200, 200, 429]
         assert problem_of(stream)["code"] == "overloaded"
         assert first_field(stream.answer.headers, b"retry-after") == b"5"
-        guarded.clock.time += 5
+        await guarded.clock.advance(5)
         assert (await guarded.ask(get())).answer.status == 200
 
     @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ class TestCircuitBreaker:
         assert statuses == [503] * 3
         assert problem_of(refused)["code"] == "overloaded"
         assert first_field(refused.answer.headers, b"retry-after") == b"10"
-        guarded.clock.time += 10
+        await guarded.clock.advance(10)
         guarded.target.answer = (HttpResponse(200, end=True),)
         assert [(await guarded.ask()).answer.status for _ in range(2)] == [200, 200]
 

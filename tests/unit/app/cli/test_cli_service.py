@@ -8,13 +8,14 @@ import signal
 from typing import Self
 
 import pytest
+from support.app_kit import Recorder
+from support.fake_source import FakeSource
 
 from tunnel.app.cli import service as service_module
 from tunnel.app.cli.service import hangups_ignored, run_service, serve
 from tunnel.app.reload import Reloader
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
-from tunnel.ports.config_source import ConfigSource
-from tunnel.ports.telemetry import ConfigurationReloaded, Event, Telemetry
+from tunnel.ports.telemetry import ConfigurationReloaded
 
 
 class FakeService:
@@ -107,20 +108,6 @@ def test_handlers_are_restored() -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-class FakeSource(ConfigSource[str]):
-    """Never changes by itself."""
-
-    @property
-    def name(self) -> str:
-        return "settings.toml"
-
-    def load(self) -> str:
-        return "settings"
-
-    async def changed(self) -> None:
-        await asyncio.Event().wait()
-
-
 class FollowingService(FakeService):
     """Hangs up on itself when it starts, and stops once it has followed."""
 
@@ -134,18 +121,10 @@ class FollowingService(FakeService):
         return 2
 
 
-class Reports(Telemetry):
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def record(self, event: Event) -> None:
-        self.events.append(event)
-
-
 def test_hangup_reloads() -> None:
-    service, reports = FollowingService(), Reports()
+    service, reports = FollowingService(), Recorder()
     before = signal.getsignal(signal.SIGHUP)
-    run_service(lambda: service, lambda service: Reloader(FakeSource(), service.reload, reports))
+    run_service(lambda: service, lambda service: Reloader(FakeSource("settings"), service.reload, reports))
     assert service.seen == ["start", "settings", None, "exit"]
     assert reports.events == [ConfigurationReloaded("settings.toml", 2)]
     assert signal.getsignal(signal.SIGHUP) == before
@@ -166,7 +145,7 @@ def test_hangup_while_the_service_drains_passes_without_effect() -> None:
 
     service = HungUpService()
     with hangups_ignored():
-        run_service(lambda: service, lambda service: Reloader(FakeSource(), service.reload, Reports()))
+        run_service(lambda: service, lambda service: Reloader(FakeSource("settings"), service.reload, Recorder()))
     assert service.seen == ["start", "settings", None, "exit"]
 
 
@@ -174,5 +153,6 @@ def test_there_need_be_no_hangup_signal(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(service_module, "_HANGUP", None)
     with hangups_ignored():
         run_service(
-            lambda: FakeService(signals=1), lambda _: Reloader(FakeSource(), lambda _: asyncio.sleep(0, 2), Reports())
+            lambda: FakeService(signals=1),
+            lambda _: Reloader(FakeSource("settings"), lambda _: asyncio.sleep(0, 2), Recorder()),
         )
