@@ -28,6 +28,7 @@ from tunnel.app.own_entries import OwnEntries
 from tunnel.app.server_route import ServerRoute
 from tunnel.app.settings import default_client_id
 from tunnel.app.upstreams import by_scheme
+from tunnel.app.way_back import WayBack
 from tunnel.domain.claims.grant import Grant
 from tunnel.domain.configuration import ClientSettings
 from tunnel.domain.configuration.client import check_client_succession
@@ -85,6 +86,13 @@ class Client:
         self._applications = self.container.applications(applications or {})
         maker = LineMaker(self.container, applications=self._applications, start=self._start, on_change=self._changed)
         self._lines = ClientLines(self.settings, maker=maker, background=self._background, on_change=self._changed)
+        self._way_back = WayBack(
+            self._lines,
+            turn=self._turn,
+            clock=self.container.clock(),
+            random=self.container.random(),
+            telemetry=self.container.ledger(),
+        )
         self._entrances = Entrances(self._background, self.container.ledger())
         self._route = ServerRoute(self.settings.entry, self._visit, self.container.clock())
         self._own_entries = OwnEntries(self._entry_addresses, self.container.is_local())
@@ -123,6 +131,7 @@ class Client:
             stack.pop_all()
         self._running = True
         self._lines.run()
+        self._start(self._way_back.run)
         return self
 
     async def __aexit__(
@@ -170,6 +179,7 @@ class Client:
             drain_s: Seconds for that; None for the configured ``drain_s``, 0 for none.
         """
         self._running, self._left = False, True
+        self._way_back.stop()
         grace_s = self.settings.limits.drain_s if drain_s is None else drain_s
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._leave_entries, grace_s)
@@ -311,6 +321,7 @@ class Client:
         news, self._news = self._news, anyio.Event()
         news.set()
         self._route.arrived()
+        self._way_back.changed()
 
     def _close(self) -> None:
         self._closed.set()

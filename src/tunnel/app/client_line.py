@@ -41,6 +41,18 @@ class ClientLine:
         self.refusal: RegistrationRefused | None = None
         """Why it has, when that was the server's doing."""
 
+    @property
+    def better(self) -> tuple[str, ...]:
+        """Servers preferred to the one that sends conversations here; none while none does."""
+        visit = self.dialer.visit
+        servers = self.settings.servers
+        return servers[: servers.index(visit.url)] if self.ready and visit is not None else ()
+
+    def serves(self, servers: tuple[str, ...]) -> bool:
+        """Whether one of ``servers`` sends conversations here."""
+        visit = self.dialer.visit
+        return self.ready and visit is not None and visit.url in servers
+
     def on_ready(self, ready: bool) -> None:
         """What the dialer calls."""
         self.ready = ready

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import anyio
 import msgspec
@@ -14,6 +16,9 @@ from tunnel.domain.configuration import ClientSettings
 from tunnel.domain.errors import ConfigurationError, LinkEnd, LinkError
 
 __all__ = ["ClientLines"]
+
+_MAX_LINES: Final = 4
+"""From which on no better server is looked for: each line but one waits for conversations that go on and on."""
 
 
 class ClientLines:
@@ -61,6 +66,26 @@ class ClientLines:
         for line in self:
             await line.aclose()
 
+    @property
+    def better(self) -> tuple[str, ...]:
+        """Servers preferred to the one in use; none while there is none, or while too many lines are being seen off."""
+        return self.current.better if len(self._all) < _MAX_LINES else ()
+
+    async def improve(self) -> None:
+        """Go on with a better server: with another line, once that is ready.
+
+        The former has its conversations finish, however long they take. An error, or being cancelled, leaves everything
+        as it was.
+
+        Raises:
+            ConfigurationError: The configuration that the server has sent is refused.
+            RegistrationRefused: The server will not have this client.
+            LinkError: ``UNREACHABLE``: there was no tunnel to a better one in time; ``CLOSED``: the other line ended
+                otherwise.
+        """
+        if better := self.better:
+            await self._change_over(self.current.settings, better=better, grace_s=math.inf)
+
     async def follow(self, settings: ClientSettings) -> None:
         """Go on by other settings: with the line there is if that can, else with another, once that is ready.
 
@@ -76,7 +101,7 @@ class ClientLines:
         if self._in_place(settings):
             self._follow(settings)
         else:
-            await self._change_over(settings)
+            await self._change_over(settings, grace_s=self.current.settings.limits.drain_s)
 
     def _in_place(self, settings: ClientSettings) -> bool:
         """Whether the line there is can go on under ``settings``."""
@@ -109,21 +134,25 @@ class ClientLines:
         except ConfigurationError as exc:
             raise refused_snapshot(exc) from exc
 
-    async def _change_over(self, settings: ClientSettings) -> None:
-        """Replace the line by another, once that is ready."""
+    async def _change_over(
+        self, settings: ClientSettings, *, grace_s: float, better: tuple[str, ...] | None = None
+    ) -> None:
+        """Replace the line by another, once that is ready; with ``better`` only by one to these servers."""
         line = self._maker.make(settings, self.current)
         self._all.add(line)
         self._changing = True
         self._background.tasks.start_soon(line.run)
         try:
             await self._establish(line)
+            if better is not None and not line.serves(better):
+                raise LinkError(LinkEnd.UNREACHABLE, "it can be reached, and no tunnel to it came up")
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._see_off(line, 0)
             raise
         else:
             before, self.current = self.current, line
-            self._background.tasks.start_soon(self._see_off, before, before.settings.limits.drain_s)
+            self._background.tasks.start_soon(self._see_off, before, grace_s)
         finally:
             self._changing = False
             self._on_change()

@@ -79,6 +79,11 @@ class ClientVisit(TunnelOwner):
         """As the server named it."""
         return self._ticket.tunnel_id
 
+    @property
+    def url(self) -> str:
+        """Which server was dialled for the last link."""
+        return self._url
+
     def next_attempt(self, *, only: bool) -> ResumeRequest:
         """What to say in the next registration, in order to go on with this tunnel, and with ``only`` no other."""
         return self._ticket.next_attempt(self.tunnel.mux.received, only=only)

@@ -95,6 +95,18 @@ class Dialer:
         """Use these for links from now on; that there is goes on."""
         self._transports = transports
 
+    async def reaches(self, url: str) -> bool:
+        """Whether the server at ``url`` takes a link, which is closed at once."""
+        try:
+            link = await self._connect(url)
+        except LinkError:
+            return False
+        try:
+            await _close(link)
+        finally:
+            link.abort()
+        return True
+
     @property
     def visit(self) -> ClientVisit | None:
         """The tunnel there is, with a link or without; None while there is none."""
@@ -190,7 +202,7 @@ class Dialer:
             if not self._wanted:
                 return failed
             try:
-                link = await self._transports[url.partition(":")[0]].connect(url, timeout_s=self._limits.connect_s)
+                link = await self._connect(url)
             except LinkError as exc:
                 if exc.end is LinkEnd.REFUSED:
                     raise RegistrationRefused(ErrorCode.FORBIDDEN, exc.reason) from exc
@@ -203,6 +215,9 @@ class Dialer:
             if failed is None:
                 return None
         return failed
+
+    async def _connect(self, url: str) -> Link:
+        return await self._transports[url.partition(":")[0]].connect(url, timeout_s=self._limits.connect_s)
 
     async def _use(self, link: Link, url: str) -> tuple[str, str] | None:
         life = LinkLife()

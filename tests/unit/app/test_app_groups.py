@@ -153,6 +153,30 @@ async def test_requests_beyond_max_waiting_are_overloaded_at_once(world: World) 
         assert codes[-3:] == [ErrorCode.NO_CLIENT] * 3
 
 
+async def test_request_for_clients_that_take_no_more_is_not_told_that_there_are_none(world: World) -> None:
+    release = anyio.Event()
+
+    async def wait(stream: Stream) -> None:
+        await release.wait()
+        await echo(stream)
+
+    async with (
+        world.server(groups={"web": group(wait_for_client_s=2)}) as server,
+        world.client(FakeUpstream(wait), max_sessions=1) as client,
+    ):
+        await client.ready()
+        busy = FakeStream(GET)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server._target.handle, busy)
+            await anyio.sleep(0.01)
+            with pytest.raises(SessionError) as caught:
+                await server._target.handle(FakeStream(GET))
+            assert caught.value.code is ErrorCode.OVERLOADED
+            release.set()
+        assert busy.ended
+        assert (await ask(server)).status == 200
+
+
 async def test_visitor_that_leaves_the_queue_makes_room_in_it(world: World) -> None:
     async with world.server(groups={"web": group(wait_for_client_s=5, max_waiting=1)}) as server:
         for _ in range(3):

@@ -170,6 +170,9 @@ class UpstreamConnection(UpstreamWire):
             or self._failure is not None
         ):
             return False
+        if response.size_bytes:
+            # All of it came before somebody wanted no more: nobody's now, and least of all the next one's.
+            response.take_body()
         self.idle_limit_s = response.idle_limit_s
         self._inflight_bytes = 0
         if self._reading_paused:

@@ -108,6 +108,7 @@ class ResponseReader:
 
     def begin(self, *, head_request: bool) -> None:
         """Start on the next response; all of the one before was taken. ``head_request``: this one answers HEAD."""
+        assert not self._parts, "what is left of one response would begin the next"
         self._head_request = head_request
         self._other_bytes = 0
         self._left_bytes: int | None = None

@@ -117,8 +117,8 @@ class Multiplexer:
             cost: Of ``head``, where the caller knows it already.
 
         Raises:
-            SessionError: ``refused`` when no session may be opened any more or as many are open as the peer takes,
-                ``overloaded`` when the receive budget is used up or too many sessions were reset of late, ``too_large``
+            SessionError: ``refused`` when no session may be opened any more, ``overloaded`` when as many are open as
+                the peer takes, the receive budget is used up or too many sessions were reset of late, ``too_large``
                 when no frame holds so many header fields. Nothing was sent.
         """
         if self.state is not _ATTACHED:

@@ -104,12 +104,12 @@ class SessionTable(SessionHost):
         """A session of ours, waiting to be opened by ``head`` of ``cost``.
 
         Raises:
-            SessionError: ``refused``: the peer takes no more at once; ``overloaded``: no window is left for the answer,
-                or too many were reset of late; ``too_large``: no frame holds so many fields. Nothing was sent.
+            SessionError: ``overloaded``: the peer takes no more at once, no window is left for the answer, or too many
+                were reset of late; ``too_large``: no frame holds so many fields. Nothing was sent.
         """
         ours = len(self._sessions) + len(self._unopened) - self._peer_sessions
         if ours >= self._remote.max_sessions:
-            raise SessionError(ErrorCode.REFUSED, "as many conversations are open as the peer takes")
+            raise SessionError(ErrorCode.OVERLOADED, "as many conversations are open as the peer takes")
         if self._resets.count and not self._resets.bears_another(ours, now):
             raise SessionError(ErrorCode.OVERLOADED, "too many conversations are given up")
         if not self._budget.reserve(self._local.session_window_bytes):

@@ -792,6 +792,22 @@ async def test_visitor_that_leaves_after_the_exchange_leaves_the_connection_to_o
         await ask(upstream, lambda: visit.answer(OK))
 
 
+async def test_what_a_visitor_that_left_had_not_taken_is_not_given_to_the_next():
+    # With trailers the head goes first, though all has come.
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nsecret\r\n0\r\nX-Checksum: 1\r\n\r\n"
+    async with pair() as (upstream, server):
+        stream = FakeStream(request())
+        stream.gate.clear()
+        async with handling(upstream, stream) as task:
+            visit = await server.visit()
+            await visit.answer(answer)
+            await stream.until(lambda: stream.waiting is not None)
+            task.cancel()
+        assert upstream.idle_connections == 1
+        other = await ask(upstream, lambda: visit.answer(OK))
+        assert other.sent == [HttpResponse(200, (b"Content-Length", b"2"), b"ok", True)]
+
+
 async def test_connection_serves_another_while_the_end_of_its_last_response_waits():
     async with pair() as (upstream, server):
         slow = FakeStream(request())

@@ -144,8 +144,10 @@ class Conversations:
         # A session whose last envelope still waits counts though its handler is done.
         sessions = [*mux._sessions._sessions.values(), *mux._sessions._unopened]
         mine = sum(session.opened_here for session in sessions)
-        if mux.state is not TunnelState.ATTACHED or mine >= self.limits.max_sessions:
+        if mux.state is not TunnelState.ATTACHED:
             return ErrorCode.REFUSED
+        if mine >= self.limits.max_sessions:
+            return ErrorCode.OVERLOADED
         window = self.limits.session_window_bytes
         if mux.reserved_bytes + window > self.limits.tunnel_receive_bytes:
             return ErrorCode.OVERLOADED

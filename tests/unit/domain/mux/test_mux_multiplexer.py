@@ -245,7 +245,7 @@ def test_no_more_are_opened_than_the_peer_takes() -> None:
     ends.client.open(GET, ends.now)
     with pytest.raises(SessionError) as caught:
         ends.client.open(GET, ends.now)
-    assert caught.value.code is ErrorCode.REFUSED
+    assert caught.value.code is ErrorCode.OVERLOADED
     first.finish()
     ends.client.open(GET, ends.now)
 
