@@ -57,7 +57,7 @@ GOOD_CLIENT = client_toml("laptop", Plan(("127.0.0.1", 9)), group="web", token=T
     ("role", "text", "named"),
     [
         ("server", GOOD_SERVER.replace("[ingress.http]", "[ingress.http]\nlisen = 1"), "ingress.http"),
-        ("server", GOOD_SERVER.replace("wait_for_client_s = 0", 'wait_for_client_s = "x"'), "wait_for_client_s"),
+        ("server", GOOD_SERVER.replace("wait_for_client_s = 0", 'wait_for_client_s = "x"', 1), "wait_for_client_s"),
         ("server", GOOD_SERVER.replace('group = "late"', 'group = "typo"', 1), "typo"),
         ("server", GOOD_SERVER + "[[[", "server.toml"),
         ("server", None, "server.toml"),

@@ -146,6 +146,8 @@ class _Calls:
 
     async def _proxy(self, _: object, context: BytesContext) -> None:
         await context.send_initial_metadata((TRANSPORT_METADATA,))
+        # Of a stream that ends at once, a client may be shown the end alone.
+        context.set_trailing_metadata((TRANSPORT_METADATA,))
         if self._dropping:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
         stream = ServerStream(context)

@@ -26,7 +26,8 @@ CONFIG_SYNC: Final = "ConfigSync"
 PROXY: Final = "Proxy"
 
 TRANSPORT_METADATA: Final = ("tunnel-transport", "v1")
-"""In the server's initial metadata: tells a stream that was accepted from a refusal whose status is still to come."""
+"""In the server's metadata, initial and trailing: tells a stream that was accepted from a refusal whose status is still
+to come, also when nothing is shown any more but its end."""
 
 FAREWELL: Final = b"\xf8\x7f\x01"
 """A client's last message before it closes its half in order: a ``TunnelFrame`` of nothing but field 2047, which who

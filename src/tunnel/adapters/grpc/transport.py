@@ -86,14 +86,15 @@ class GrpcTransport(Transport):
 
 
 async def _accepted(call: BytesCall) -> None:
-    # Of a link that was accepted and has ended since, the link itself will tell.
     if TRANSPORT_METADATA in tuple(await call.initial_metadata()):
         return
     if not call.done():
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         call.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
         await asyncio.wait([ended], timeout=_STATUS_GRACE_S)
-    if call.done():
+    # Of a link that was accepted and has ended since, the link itself will tell. grpc.aio learns of the beginning and of
+    # the end one after the other, and may show nothing of the first then.
+    if call.done() and TRANSPORT_METADATA not in tuple(await call.trailing_metadata() or ()):
         raise unusable(await call.code(), await call.details())
 
 

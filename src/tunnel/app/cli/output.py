@@ -36,19 +36,19 @@ def write(line: str) -> None:
 
 
 def settle() -> None:
-    """Have what is left of standard output written, or thrown away where nobody reads it any more.
+    """Have what is left of the standard streams written, or thrown away where it cannot be.
 
     Else the interpreter tries when it ends, and the exit code is not ours.
     """
-    stream: TextIO | None = sys.stdout
-    if stream is None:
-        return
-    try:
-        stream.flush()
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+    streams: tuple[TextIO | None, ...] = (sys.stdout, sys.stderr)
+    for stream in streams:
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def write_error(line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import grpc
 import grpc.aio
 import pytest
 from grpc_kit import Service, connect, end_of, listening, raw_server, run
@@ -20,6 +21,34 @@ def test_server_marks_the_link_as_usable_before_anything_is_said() -> None:
             call = channel.stream_stream(f"/{SERVICE}/Proxy")()
             assert ("tunnel-transport", "v1") in list(await call.initial_metadata())
             call.cancel()
+
+    run(scenario)
+
+
+@pytest.mark.rule("W4")
+def test_end_of_a_link_that_nothing_else_is_shown_of_tells_that_there_was_one() -> None:
+    # As gRPC's client has it when it learns of the beginning and of the end at once.
+    async def scenario() -> None:
+        async def proxy(_: Any, context: Any) -> None:
+            context.set_trailing_metadata((("tunnel-transport", "v1"),))
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "aborted by this side")
+
+        async with raw_server(proxy) as address:
+            link = await connect(address)
+            assert await end_of(link.receive()) is LinkEnd.BROKEN
+            await link.aclose()
+
+    run(scenario)
+
+
+@pytest.mark.rule("W4")
+def test_server_marks_the_end_of_a_link_as_well() -> None:
+    async def scenario() -> None:
+        service = Service()
+        async with listening(service) as listener, grpc.aio.insecure_channel(listener.address) as channel:
+            call = channel.stream_stream(f"/{SERVICE}/Proxy")()
+            (await service.links.get()).abort()
+            assert ("tunnel-transport", "v1") in list(await call.trailing_metadata())
 
     run(scenario)
 

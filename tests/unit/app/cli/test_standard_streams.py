@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -18,7 +19,11 @@ NEEDS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no devic
 
 def _run(arguments: str, redirection: str, directory: Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = f"exec {shlex.quote(sys.executable)} -m tunnel {arguments} {redirection}"
-    return subprocess.run(["/bin/sh", "-c", command], cwd=directory, input=given, capture_output=True, timeout=30)
+    # What is not buffered is not left for the interpreter to write.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        ["/bin/sh", "-c", command], cwd=directory, env=environment, input=given, capture_output=True, timeout=30
+    )
 
 
 @pytest.fixture(autouse=True)
