@@ -92,8 +92,8 @@ async def _accepted(call: BytesCall) -> None:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         call.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
         await asyncio.wait([ended], timeout=_STATUS_GRACE_S)
-    # Of a link that was accepted and has ended since, the link itself will tell. grpc.aio learns of beginning and end one
-    # after the other, and may show nothing of the first then.
+    # Of a link that was accepted and has ended since, the link itself will tell. grpc.aio learns of both one after the
+    # other, and may show nothing of the first then.
     if call.done() and TRANSPORT_METADATA not in tuple(await call.trailing_metadata() or ()):
         raise unusable(await call.code(), await call.details())
 
