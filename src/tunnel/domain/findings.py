@@ -93,15 +93,13 @@ class Findings:
             case mistakes:
                 raise ConfigurationError.of(mistakes)
 
-    def __enter__(self) -> Findings:
-        return self
+    def __enter__(self) -> None:
+        """Begin to look for one mistake."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         """Gather the mistake that ends the block."""
-        if error is None:
-            return False
         if isinstance(error, ConfigurationError):
             self.add(error)
             return True

@@ -62,6 +62,17 @@ def test_only_mistake_is_raised_as_it_was() -> None:
     assert raised.value is only
 
 
+def test_several_mistakes_are_raised_as_one_error() -> None:
+    found = Findings()
+    for key in ("a", "b"):
+        found.add(error(key))
+
+    with pytest.raises(ConfigurationError) as raised:
+        found.tell()
+
+    assert [each.key_path for each in raised.value.mistakes] == ["a", "b"]
+
+
 def test_tables_around_a_mistake_are_not_clean() -> None:
     found = Findings()
     found.add(error("groups.web.rules[10].host"))
@@ -147,12 +158,37 @@ def test_search_ends_after_so_many_mistakes() -> None:
     with pytest.raises(ConfigurationError) as raised:
         search()
 
-    assert looked == MAX_FOUND
+    assert looked == MAX_FOUND == 1000
     assert len(raised.value.mistakes) == MAX_FOUND + 1
     assert raised.value.mistakes[-1].expected == "more mistakes are not looked for"
     with pytest.raises(ConfigurationError) as again:
         Findings().add(raised.value)
     assert len(again.value.mistakes) == MAX_FOUND + 1
+
+
+def test_search_that_ended_has_ended_for_all_blocks_around_it() -> None:
+    found = Findings()
+    ended: list[ConfigurationError] = []
+    for place in range(MAX_FOUND - 1):
+        found.add(error(f"a[{place}]"))
+    with pytest.raises(ConfigurationError) as raised:
+        found.add(error("b"))
+
+    for _ in range(2):
+        with pytest.raises(ConfigurationError) as again, found:
+            raise raised.value
+        ended.append(again.value)
+
+    assert ended == [raised.value, raised.value]
+
+
+def test_mistakes_beside_what_could_not_be_read_are_told() -> None:
+    found = Findings()
+    found.unjudged("a")
+
+    found.add(ConfigurationError.of([error("a"), error("b")]))
+
+    assert [each.key_path for each in found.mistakes] == ["b"]
 
 
 def test_nothing_more_is_found_where_nothing_could_be_read() -> None:

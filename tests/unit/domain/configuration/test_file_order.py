@@ -40,3 +40,9 @@ def test_part_of_a_file_is_placed_by_whole_key_paths() -> None:
     keys = ['middleware."my own".b[1]', 'middleware."my own".b', 'middleware."my own".a', 'middleware."my own"']
 
     assert sorted(keys, key=order.place) == keys[::-1]
+
+
+def test_key_of_a_table_that_is_missing_is_not_looked_for_around_it() -> None:
+    order = FileOrder({"b": 1, "host": 2})
+
+    assert order.place("a.host") == order.place("")

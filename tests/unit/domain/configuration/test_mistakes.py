@@ -87,6 +87,19 @@ def test_unknown_name_lists_twenty_names_and_counts_the_others() -> None:
     assert str(unknown_name("g00O1", known, "group", kind="group")).endswith('"g0019" and 981 more')
 
 
+def test_twenty_names_are_all_there_are_to_list() -> None:
+    known = [f"g{number:04}" for number in range(20)]
+
+    assert str(unknown_name("x", known, "group", kind="group")).endswith('"g0018", "g0019"')
+    assert str(unknown_name("x", [*known, "g0020"], "group", kind="group")).endswith('"g0019" and 1 more')
+
+
+def test_misspelt_name_is_looked_for_among_a_thousand() -> None:
+    known = ["production", *(f"g{number:04}" for number in range(999))]
+
+    assert str(unknown_name("producton", known, "group", kind="group")).endswith('; did you mean "production"?')
+
+
 @pytest.mark.parametrize("name", ["a", "a b", "é", "x" * 128])
 def test_names_are_printable_and_up_to_128_characters(name: str) -> None:
     check_name(name, "group", what="a name")
