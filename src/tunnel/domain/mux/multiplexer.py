@@ -388,8 +388,11 @@ class Multiplexer:
 
     @property
     def worth_a_frame(self) -> bool:
-        """Whether so much waits that ``next_frame`` had better be called now than when everybody has spoken."""
-        return self._out.worth_a_frame
+        """Whether ``next_frame`` had better be called now than when everybody has spoken.
+
+        A large chunk is worth one while there is nobody else, who would find the link full of such chunks.
+        """
+        return self._out.crowded or (self._out.bulky and self.session_count == 1)
 
     def next_frame(self, now: float) -> Frame | None:
         """The frame to hand to the link next, None when nothing may go now.

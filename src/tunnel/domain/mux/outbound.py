@@ -56,8 +56,8 @@ _MANY_SESSIONS = 24
 one frame, all conversations move together: while this process works the peer has nothing to do, and while the peer
 works this one has not. Smaller frames cost more than the overlap brings (docs/performance.md)."""
 _LARGE_COST = MAX_CHUNK_COST // 2
-"""Of a chunk that is worth a frame: what a frame costs by itself is little beside so many bytes, and less than making
-those who send them wait in between."""
+"""Of a chunk that is worth a frame: what a frame costs by itself is little beside so many bytes, and less than to have
+who sends them wait in between."""
 _CONTROL_COST = COST_OVERHEAD_BYTES
 _MAX_SESSION_CONTROL_COST = 3 * _CONTROL_COST + 3 * 4 * MAX_TEXT_CHARS
 """What one session says at most in one frame."""
@@ -182,12 +182,15 @@ class Outbound:
         )
 
     @property
-    def worth_a_frame(self) -> bool:
-        """Whether so much may be framed that waiting for more would save nothing."""
+    def crowded(self) -> bool:
+        """Whether as many sessions may be framed as are worth a frame."""
+        return len(self._ring) + len(self._openings) >= _MANY_SESSIONS
+
+    @property
+    def bulky(self) -> bool:
+        """Whether the session that had something to say last has enough of it for a frame."""
         ring = self._ring
-        return len(ring) + len(self._openings) >= _MANY_SESSIONS or (
-            bool(ring) and ring[-1].pending_cost >= _LARGE_COST
-        )
+        return bool(ring) and ring[-1].pending_cost >= _LARGE_COST
 
     @property
     def queued(self) -> int:

@@ -425,13 +425,22 @@ def test_openings_count_as_sessions_worth_a_frame() -> None:
 @pytest.mark.parametrize(("cost", "worth"), [(MAX_CHUNK_COST // 2 - 1, False), (MAX_CHUNK_COST // 2, True)])
 def test_large_chunk_is_worth_a_frame(cost: int, worth: bool) -> None:
     ends = Ends(WIDE)
-    (small, _), (large, _) = streams(ends, 2)
-    small.offer(CHUNK)
-    assert not ends.client.worth_a_frame
-    large.offer(BodyChunk(bytes(cost - COST_OVERHEAD_BYTES)))
+    ((session, _),) = streams(ends, 1)
+    session.offer(BodyChunk(bytes(cost - COST_OVERHEAD_BYTES)))
     assert ends.client.worth_a_frame is worth
     ends.client.next_frame(ends.now)
     assert not ends.client.worth_a_frame
+
+
+def test_large_chunk_waits_for_its_turn_where_there_are_others() -> None:
+    ends = Ends(WIDE)
+    (session, _), (other, peer) = streams(ends, 2)
+    session.offer(BodyChunk(bytes(MAX_CHUNK_COST - COST_OVERHEAD_BYTES)))
+    assert not ends.client.worth_a_frame
+    for each in (other, peer):
+        each.reset(ENOUGH)
+        each.finish()
+    assert ends.client.worth_a_frame
 
 
 def test_session_whose_envelope_was_framed_is_told() -> None:
