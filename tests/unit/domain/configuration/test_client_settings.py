@@ -154,3 +154,25 @@ def test_errors_elsewhere_do_not_show_the_token(wrong: str) -> None:
     lines = {"group": 'group = "web"', "servers": 'servers = ["memory://m"]', "token": 'token = "tnl_hush"'}
     lines[wrong.partition(" ")[0]] = wrong
     assert "hush" not in mistake_in("\n".join(lines.values()))
+
+
+def mistakes_in(text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        decode_client_settings(tomllib.loads(text))
+    return [each.key_path for each in caught.value.mistakes]
+
+
+def test_proxy_is_judged_by_every_server_that_is_one() -> None:
+    servers = '["grpc://edge.test:7000", "grpcs://edge.test:7000"]'
+
+    assert mistakes_in(f'group = "web"\ntoken = "t"\nproxy = "socks5://proxy.test"\nservers = {servers}') == [
+        "proxy",
+        "servers[0]",
+    ]
+
+
+def test_token_that_is_no_text_is_a_mistake() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        decode_client_settings({"group": "web", "token": "\udcff", "servers": ["grpc://127.0.0.1:7000"]})
+
+    assert str(caught.value) == "token: expected text that can be written in UTF-8"

@@ -29,6 +29,23 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
                 raise mistake("name", "another name")
 
 
+class Inner(msgspec.Struct, frozen=True, kw_only=True):
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise mistake("inner.size", "a size")
+
+
+class Outer(msgspec.Struct, frozen=True, kw_only=True):
+    inner: Inner = Inner()
+
+    def check(self, found: Findings) -> None:
+        with found:
+            if self.inner.size > 9:
+                raise mistake("inner.size", "a smaller size")
+
+
 class Whole(Draft, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         found = Findings()
@@ -78,3 +95,10 @@ def test_judges_are_asked_whatever_was_found_before() -> None:
     assert told({"high": 13}) == ["high"]
     assert told({"low": 14, "high": 13}) == ["low", "high"]
     assert told({"name": 1, "high": 13}) == ["name", "high"]
+
+
+def test_table_with_what_could_not_be_read_is_looked_at_by_nobody() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        decode_settings({"inner": {"size": "x"}}, Outer, Outer, PLANNED)
+
+    assert [each.key_path for each in raised.value.mistakes] == ["inner.size"]

@@ -81,3 +81,10 @@ def test_direct_is_permitted_by_its_own_host_and_port() -> None:
     assert direct_pattern("grpc://10.0.0.9:50051") == "10.0.0.9:50051"
     assert direct_pattern("http://[::1]") == "[::1]:80"
     assert direct_pattern("unix:/run/app.sock") == "unix:/run/app.sock"
+
+
+def test_direct_beside_an_address_that_is_none_is_no_further_mistake() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        decode(HTTP.replace("127.0.0.1:9080", "nonsense") + 'direct = "http://10.0.0.7:80"\n')
+
+    assert [each.key_path for each in caught.value.mistakes] == ["entry.http.listen"]
