@@ -17,6 +17,9 @@ from tunnel.testing.target import Peer
 
 RESET = struct.pack("ii", 1, 0)
 
+FIXED_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024 * 1024))
+"""Options of gRPC's ends, whose windows would grow with what the machine is busy with."""
+
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
 
 
@@ -168,7 +171,7 @@ async def grpc_server(peer: Peer) -> AsyncIterator[str]:
         def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
             return grpc.stream_stream_rpc_method_handler(talk)
 
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=FIXED_WINDOW)
     server.add_generic_rpc_handlers((AnyMethod(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -44,7 +44,7 @@ class HttpHarness(IngressHarness):
 
 class GrpcHarness(IngressHarness):
     dialect = GRPC
-    buffered_bytes = 16 * MIB
+    buffered_bytes = 4 * MIB
 
     def ingress(self, address: str | None = None) -> GrpcIngress:
         return GrpcIngress(GrpcIngressSettings(listen=address or ANYWHERE))

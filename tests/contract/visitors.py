@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import grpc
 import grpc.aio
-from contract.peers import RESET
+from contract.peers import FIXED_WINDOW, RESET
 
 from tunnel.testing.ingress import VisitFailed, Visitor
 
@@ -82,7 +82,7 @@ class GrpcVisitor(Visitor):
     """A call that streams both ways, on a channel of its own."""
 
     def __init__(self, address: str) -> None:
-        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), *FIXED_WINDOW)
         self._channel = grpc.aio.insecure_channel(address, options=options)
         self._call = self._channel.stream_stream("/kit.Kit/Talk", None, None)()
 

@@ -94,6 +94,10 @@ connections on which they are asked more often than every five minutes."""
 _TARGET_ANSWER_MS: Final = 20_000
 """How long a target may take for that, and, on Linux, to acknowledge what it was sent."""
 
+_CALL_WINDOW_BYTES: Final = 1024 * 1024
+"""How much of a call gRPC takes in that nobody has asked for; more only to complete a message that was asked for. What
+gRPC would choose by itself follows its estimate of the connection, which on a busy machine becomes 16 MiB and more."""
+
 _IDLE_AT_LEAST_MS: Final = 1000
 """gRPC keeps idle connections for no less."""
 
@@ -146,4 +150,6 @@ def _limits(max_message_bytes: int, max_header_bytes: int) -> Options:
         # Between the two, metadata would be refused at random.
         ("grpc.max_metadata_size", max_header_bytes),
         ("grpc.absolute_max_metadata_size", max_header_bytes),
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _CALL_WINDOW_BYTES),
     )
