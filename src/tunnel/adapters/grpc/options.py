@@ -114,6 +114,9 @@ def ingress_options(*, max_message_bytes: int, max_header_bytes: int) -> Options
         ("grpc.server_handshake_timeout_ms", 10_000),
         ("grpc.keepalive_time_ms", _VISITOR_SILENT_MS),
         ("grpc.keepalive_timeout_ms", _VISITOR_ANSWER_MS),
+        # Visitors may ask in their turn, as often as they like. How often is too often is for their application to
+        # say, which cannot be asked; gRPC would end their calls for asking more than every five minutes.
+        ("grpc.http2.max_ping_strikes", 0),
     )
 
 

@@ -21,6 +21,7 @@ from tunnel.domain.errors import LinkEnd, LinkError
 from tunnel.domain.identity import PeerInfo
 from tunnel.domain.tls_material import TlsMaterial
 from tunnel.ports.transport import Transport
+from tunnel.sockets.task_end import end_task
 
 __all__ = ["GrpcTransport"]
 
@@ -30,11 +31,16 @@ _STATUS_GRACE_S: Final = 0.05
 """A refusal's empty initial metadata may come just before its status; a server that does not mark its own is given
 this long."""
 
+_SILENT_S: Final = 1.0
+"""After this long without metadata on a connection that is up, the link is taken for usable. Something on the way may
+hold them back until more follows, as nginx does over TLS; more follows when the client has registered."""
+
 
 class GrpcTransport(Transport):
     """Opens links to ``grpc://host:port``, or with TLS to ``grpcs://host:port``, each over a connection of its own.
 
-    A link is returned once the server has accepted the stream. Nothing of an attempt that failed or was cancelled
+    A link is returned once the server has accepted the stream, or is connected and has refused nothing for a second:
+    then the link itself tells how it ends. Nothing of an attempt that failed or was cancelled
     stays behind. Needs asyncio.
 
     Args:
@@ -61,7 +67,8 @@ class GrpcTransport(Transport):
         stream = ClientStream(channel, f"/{SERVICE}/{PROXY}")
         try:
             async with asyncio.timeout(timeout_s):
-                await _accepted(stream.call)
+                if await _answered(stream.call, channel):
+                    await _accepted(stream.call)
         except BaseException as error:
             # Who is cancelled by anyio is cancelled again at every await, and the channel would stay open.
             with anyio.CancelScope(shield=True):
@@ -83,6 +90,22 @@ class GrpcTransport(Transport):
         if server_name is not None:
             options = (*options, ("grpc.ssl_target_name_override", server_name))
         return grpc.aio.secure_channel(dialled, self._credentials, options=options)
+
+
+async def _answered(call: BytesCall, channel: grpc.aio.Channel) -> bool:
+    """Wait for initial metadata, or the end; whether they came, and are not just held back on the way."""
+
+    async def answered() -> None:
+        await call.initial_metadata()
+
+    answer = asyncio.create_task(answered(), name="tunnel grpc link answer")
+    try:
+        while not (await asyncio.wait([answer], timeout=_SILENT_S))[0]:
+            if channel.get_state() is grpc.ChannelConnectivity.READY:
+                return False
+    finally:
+        await end_task(answer)
+    return True
 
 
 async def _accepted(call: BytesCall) -> None:

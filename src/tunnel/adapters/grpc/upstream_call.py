@@ -4,8 +4,9 @@ The task of whoever handles the conversation reads the answer, another writes th
 reader finds out: it alone says how the call ended.
 
 Two habits of grpc.aio shape this module. A write that fails makes up the status INTERNAL, even when the target's own
-has come already; so every status is noted as it comes, and a made-up one is passed over. And a call that was cancelled
-raises ``CancelledError``, as if the task had been.
+has come already; so the status is noted as it comes, and a made-up one is passed over. It tells of the first only: the
+one that takes the place of a made-up one has to be looked for. And a call that was cancelled raises ``CancelledError``,
+as if the task had been.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ _CANCELLED_HERE: Final = "Locally cancelled by application!"
 
 _STATUS_S: Final = 1.0
 """How long the real status may lag behind a made-up one; both come from one queue of events."""
+
+_LOOK_S: Final = 0.001
+"""Between two looks whether the real status has taken the place of a made-up one, which gRPC tells nobody."""
 
 _HEAD_S: Final = 0.01
 """How long the news that an answer has begun may wait for its first message, which says as much. They often come
@@ -104,6 +108,8 @@ class UpstreamCall:
         """Whether the status was expected at once, and did not come."""
         self._failure: SessionError | None = None
         self._status: _Status | None = None
+        self._made_up = False
+        """Whether gRPC has made up a status, behind which it says nothing of the real one."""
         self._settled: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = False
@@ -234,8 +240,8 @@ class UpstreamCall:
         raise failure
 
     async def _over_soon(self) -> bool:
-        """Whether the status comes before long."""
-        if self._status is None:
+        """Whether the status comes before long. One in the place of a made-up one comes behind all messages."""
+        if self._status is None and not self._made_up:
             loop = asyncio.get_running_loop()
             settled = self._settled = loop.create_future()
             if self._timer is None or self._head is not None:
@@ -244,8 +250,8 @@ class UpstreamCall:
                 await settled
             finally:
                 self._settled = None
-        self.lagged = self._status is None
-        return not self.lagged
+        self.lagged = self._status is None and not self._made_up
+        return self._status is not None
 
     def _late(self) -> None:
         """Say that the answer has begun; unless its message is here, which is given its own time."""
@@ -287,25 +293,34 @@ class UpstreamCall:
     # -- statuses
 
     def _on_status(self, call: BytesCall | WholeCall) -> None:
-        """Note the first status that is not made up. gRPC calls this with each, and then has it at hand."""
+        """Note the first status that is not made up. gRPC calls this with the first of all, and has it at hand then."""
         if self._status is not None:
             return
         code, details = at_once(call.code()), at_once(call.details()) or ""
         if code is grpc.StatusCode.INTERNAL and details == _MADE_UP:
+            self._made_up = True
+            wake(self._settled)
             return
         self._status = _Status(code, details, block_of(at_once(call.trailing_metadata()) or ()))
         wake(self._settled)
 
     async def _final_status(self) -> _Status:
-        if self._status is None:
-            self._settled = asyncio.get_running_loop().create_future()
-            try:
-                async with asyncio.timeout(_STATUS_S):
-                    await self._settled
-            except TimeoutError as exc:
-                raise self._broken("the call failed without a status") from exc
-        assert self._status is not None
+        try:
+            async with asyncio.timeout(_STATUS_S):
+                while self._status is None:
+                    await self._further_status()
+        except TimeoutError as exc:
+            raise self._broken("the call failed without a status") from exc
         return self._status
+
+    async def _further_status(self) -> None:
+        """Wait for the status, or for a moment: whoever waits has to look again."""
+        if self._made_up:
+            await asyncio.sleep(_LOOK_S)
+            self._on_status(self._call)
+            return
+        settled = self._settled = asyncio.get_running_loop().create_future()
+        await settled
 
 
 def _this_task_is_cancelled() -> bool:

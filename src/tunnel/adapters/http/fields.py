@@ -10,7 +10,7 @@ from typing import Final
 
 from tunnel.domain.envelopes import Headers
 
-__all__ = ["pairs", "strip_hop_by_hop", "tokens", "trailer_fields", "values", "without"]
+__all__ = ["pairs", "strip_hop_by_hop", "takes_trailers", "tokens", "trailer_fields", "values", "without"]
 
 _CONNECTION: Final = b"connection"
 
@@ -105,6 +105,14 @@ def strip_hop_by_hop(headers: Headers) -> Headers:
         if not _PLAIN_OPTIONS.issuperset(options):
             removed = removed | (tokens(options) - _END_TO_END)
     return _leave_out(headers, names, removed)
+
+
+def takes_trailers(headers: Headers) -> bool:
+    """Whether TE says that trailers of the response are wanted. Some servers send none unless it does.
+
+    Source: RFC 9110 sections 6.5.1 and 10.1.4.
+    """
+    return b"trailers" in tokens(values(headers, b"te"))
 
 
 def trailer_fields(headers: Headers) -> Headers:

@@ -20,6 +20,7 @@ __all__ = [
     "MALFORMED",
     "MAX_FIELDS",
     "NAMED",
+    "TE",
     "TRAILER",
     "UPGRADE",
     "census",
@@ -48,6 +49,8 @@ UPGRADE: Final = 1 << 7 * _LANE_BITS
 """Upgrade, which counts as ``HOP`` besides."""
 MALFORMED: Final = 1 << 8 * _LANE_BITS
 """What is no field name."""
+TE: Final = 1 << 9 * _LANE_BITS
+"""TE, which counts as ``HOP`` besides. The last kind: a census that is no less has one."""
 
 _TOKEN_BYTES: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What a field name consists of (RFC 9110 section 5.6.2)."""
@@ -60,7 +63,7 @@ _KINDS: Final = {
     b"proxy-connection": HOP,
     b"proxy-authenticate": HOP,
     b"proxy-authorization": HOP,
-    b"te": HOP,
+    b"te": HOP + TE,
     b"transfer-encoding": HOP + CODING,
     b"upgrade": HOP + UPGRADE,
     b"expect": EXPECT,

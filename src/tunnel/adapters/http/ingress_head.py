@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tunnel.adapters.http.fields import strip_hop_by_hop, tokens, values, without
+from tunnel.adapters.http.fields import strip_hop_by_hop, takes_trailers, tokens, values, without
 from tunnel.adapters.http.ingress_census import (
     CODING,
     EXPECT,
@@ -16,6 +16,7 @@ from tunnel.adapters.http.ingress_census import (
     LENGTH,
     MAX_FIELDS,
     NAMED,
+    TE,
     UPGRADE,
     census,
     tally,
@@ -40,6 +41,9 @@ __all__ = [
 
 _AT_ONCE_BYTES: Final = 32 * 1024
 """A declared body up to this size is taken to follow its head directly, so that both make one envelope."""
+
+_TRAILERS: Final = (b"te", b"trailers")
+"""What is left of a TE that asks for trailers: this hop takes them, and says so to whoever comes behind it."""
 
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
 """Methods whose requests seldom have content. Over HTTP/2, where nothing need announce a body, they are asked."""
@@ -165,7 +169,8 @@ def read_head(
         _check_host(kinds, version)
         upload = _upload(headers, kinds, method=method, version=version, limit=settings.max_body_bytes)
         if tally(kinds, HOP):
-            headers = strip_hop_by_hop(headers)
+            trailers = _TRAILERS if kinds >= TE and takes_trailers(headers) else ()
+            headers = strip_hop_by_hop(headers) + trailers
         if upload is not _ON_DEMAND and tally(kinds, EXPECT):
             headers = without(headers, EXPECT_FIELD)
     if target.authority is not None:

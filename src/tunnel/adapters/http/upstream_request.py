@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tunnel.adapters.http.fields import pairs, strip_hop_by_hop, values, without
+from tunnel.adapters.http.fields import pairs, strip_hop_by_hop, takes_trailers, values, without
 from tunnel.domain.envelopes import Headers, HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.expectation import awaits_permission
@@ -56,6 +56,12 @@ _LEFT_OUT: Final = frozenset(
 
 _EXPECT: Final = frozenset({b"expect"})
 
+_TAKES_TRAILERS: Final = (b"Connection", b"TE", b"TE", b"trailers")
+"""RFC 9110 section 10.1.4 wants TE to be named by Connection."""
+
+_NOT_KEPT: Final = frozenset({b"connection", b"expect", b"te"})
+"""Names of no plan that is kept: whether they are written does not depend on names alone."""
+
 _MAX_PLANS: Final = 512
 _MAX_PLAN_BYTES: Final = 2048
 """Visitors choose field names, so plans are limited in number and size: a megabyte or two in all."""
@@ -89,7 +95,7 @@ class HeadRenderer:
     def render(self, head: HttpRequest) -> tuple[bytes, int]:
         """The head on the wire, and the length of the body that follows it.
 
-        Hop-by-hop fields are left out, and Expect is unless the body awaits permission.
+        Hop-by-hop fields are left out, but for what asks for trailers, and Expect is unless the body awaits permission.
 
         Returns:
             Everything up to and with the empty line; bytes of body announced, or ``CHUNKED``.
@@ -128,18 +134,20 @@ class HeadRenderer:
             elif lower == b"expect" and permission:
                 fields += (name, b"100-continue")
                 permission = False
+        if takes_trailers(head.headers):
+            fields += _TAKES_TRAILERS
         return tuple(fields)
 
     def _plan(self, names: Headers) -> _Plan:
         """The plan for ``names``, which hold a Host and nothing that is left out, kept if it is small.
 
-        Names that ask for permission are not kept: whether they are written depends on the body.
+        Names that ask for permission, or for trailers, are not kept: whether they are written depends on more.
         """
         plan = self._plans.get(names)
         if plan is not None:
             return plan
         plan = _judge(names)
-        if len(plan.template) <= _MAX_PLAN_BYTES and not any(name.lower() == b"expect" for name in names):
+        if len(plan.template) <= _MAX_PLAN_BYTES and _NOT_KEPT.isdisjoint(map(bytes.lower, names)):
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             self._plans[names] = plan

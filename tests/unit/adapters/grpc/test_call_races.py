@@ -9,12 +9,13 @@ import grpc
 import grpc.aio
 import pytest
 from call_kit import CLOSE, UNARY, Call, data, ingress, trailer
+from call_upstream_kit import answering
 from grpc_kit import eventually, run
 
 from tunnel.adapters.grpc.ingress_call import IngressCall
 from tunnel.adapters.grpc.upstream_call import UpstreamCall
 from tunnel.domain.call_head import CallHead
-from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
+from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream
 
@@ -84,7 +85,10 @@ def test_deadline_is_told_as_of_now_and_made_once_a_moment() -> None:
 
 
 class FakeCall:
-    """A call whose write fails while its status comes: ``statuses`` in this order, each of which replaces the last."""
+    """A call whose write fails while its status comes: ``statuses`` in this order, each of which replaces the last.
+
+    As gRPC does, it tells of the first alone.
+    """
 
     def __init__(self, *statuses: tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]) -> None:
         self._statuses = statuses
@@ -110,7 +114,8 @@ class FakeCall:
                 self._over.set()
                 await asyncio.sleep(0)
             self._status = status
-            for callback in self._callbacks:
+            callbacks, self._callbacks = self._callbacks, []
+            for callback in callbacks:
                 callback(self)
         self._over.set()
         raise asyncio.InvalidStateError
@@ -142,6 +147,38 @@ def test_status_of_the_target_is_told_from_one_that_grpc_made_up(statuses: tuple
             GrpcFrame(GrpcFrameType.METADATA, metadata=(b"i", b"1")),
             GrpcFrame(GrpcFrameType.TRAILER, status=7, message="not you", metadata=(b"k", b"v")),
         ]
+
+    run(scenario)
+
+
+def test_answer_is_whole_though_the_request_could_not_be_written_any_more() -> None:
+    """The target is done, and resets the stream, before its answer is read: then a write fails ahead of the status."""
+    taken = asyncio.Event()
+
+    class Stalled(Call):
+        async def send(self, payload: SessionPayload) -> None:
+            await taken.wait()
+            await super().send(payload)
+
+    async def answer(_: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        await context.write(b"one")
+        await context.write(b"two")
+        context.set_trailing_metadata((("k", "v"),))
+
+    def refused(stream: Call) -> bool:
+        stream.feed(data(b"m"))
+        return not any("call writer" in task.get_name() for task in asyncio.all_tasks())
+
+    async def scenario() -> None:
+        async with answering(answer) as upstream:
+            stream = Stalled(data(b"m"))
+            handling = asyncio.create_task(upstream.handle(stream))
+            await eventually(lambda: any("call writer" in task.get_name() for task in asyncio.all_tasks()))
+            await eventually(lambda: refused(stream))
+            taken.set()
+            await handling
+        assert stream.messages() == [b"one", b"two"]
+        assert stream.sent[-1] == GrpcFrame(GrpcFrameType.TRAILER, metadata=(b"k", b"v"))
 
     run(scenario)
 

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from grpc_kit import Service, chunk, connect, end_of, eventually, listening, raw_server, received, run
 
+from tunnel.adapters.grpc import transport
 from tunnel.adapters.grpc.codec import encode_frame
 from tunnel.adapters.grpc.options import TRANSPORT_METADATA
 from tunnel.adapters.grpc.transport import GrpcTransport
@@ -80,6 +81,43 @@ def test_server_that_does_not_mark_its_metadata_is_usable() -> None:
             await link.send(chunk(7))
             assert await link.receive() == chunk(7)
             assert await end_of(link.receive()) is LinkEnd.ENDED
+            await link.aclose()
+
+    run(scenario)
+
+
+@pytest.mark.rule("W4")
+def test_link_is_usable_though_something_on_the_way_holds_the_metadata_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As nginx does over TLS, until more follows."""
+    monkeypatch.setattr(transport, "_SILENT_S", 0.05)
+
+    async def proxy(_: Any, context: Any) -> None:
+        first = await context.read()
+        await context.send_initial_metadata((TRANSPORT_METADATA,))
+        await context.write(first)
+
+    async def scenario() -> None:
+        async with raw_server(proxy) as address:
+            link = await connect(address)
+            await link.send(chunk(7))
+            assert await link.receive() == chunk(7)
+            await link.aclose()
+
+    run(scenario)
+
+
+def test_refusal_that_comes_late_is_told_by_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_SILENT_S", 0.05)
+
+    async def proxy(_: Any, context: Any) -> None:
+        await context.read()
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, "because")
+
+    async def scenario() -> None:
+        async with raw_server(proxy) as address:
+            link = await connect(address)
+            await link.send(chunk(7))
+            assert await end_of(link.receive()) is LinkEnd.REFUSED
             await link.aclose()
 
     run(scenario)

@@ -11,6 +11,7 @@ from tunnel.adapters.http.ingress_census import (
     LENGTH,
     MALFORMED,
     MAX_FIELDS,
+    TE,
     TRAILER,
     UPGRADE,
     census,
@@ -22,7 +23,7 @@ KINDS = {
     b"Content-Length": {LENGTH},
     b"connection": {HOP},
     b"Keep-Alive": {HOP},
-    b"TE": {HOP},
+    b"TE": {HOP, TE},
     b"transfer-encoding": {HOP, CODING},
     b"Upgrade": {HOP, UPGRADE},
     b"expect": {EXPECT},
@@ -34,7 +35,7 @@ KINDS = {
     b"host:": {MALFORMED},
     b"h\xc3\xb6st": {MALFORMED},
 }
-ALL = (CODING, EXPECT, HOP, HOST, LENGTH, MALFORMED, TRAILER, UPGRADE)
+ALL = (CODING, EXPECT, HOP, HOST, LENGTH, MALFORMED, TE, TRAILER, UPGRADE)
 
 
 @given(st.lists(st.sampled_from(sorted(KINDS)), max_size=300))

@@ -53,6 +53,17 @@ def test_hop_by_hop_fields_and_expect_are_left_out():
     assert HeadRenderer(host=None).render(get(*HOST, *fields))[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
 
+def test_upstream_is_told_that_trailers_are_wanted_and_nothing_else_of_te():
+    renderer, asking = (
+        HeadRenderer(host=None),
+        b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: TE\r\nTE: trailers\r\n\r\n",
+    )
+    assert renderer.render(get(*HOST, b"te", b"gzip, Trailers"))[0] == asking
+    for names in ((b"te", b"gzip"), (b"Connection", b"close", b"TE", b"deflate"), (b"Connection", b"x", b"TE", b"")):
+        assert renderer.render(get(*HOST, *names))[0] == b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+    assert renderer.render(get(*HOST, b"Connection", b"close", b"TE", b"trailers"))[0] == asking
+
+
 @pytest.mark.parametrize(
     ("method", "body", "length", "line"),
     [
