@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 
 from tunnel.adapters.http.upstream_address import UpstreamAddress
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.sockets.keepalive import keep_alive
 from tunnel.sockets.resolver import Resolved, resolve
 
 __all__ = ["Permits", "UpstreamDialer"]
@@ -124,6 +125,7 @@ class UpstreamDialer:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_alive(sock)
             await loop.sock_connect(sock, at)
             _, protocol = await loop.create_connection(
                 factory, sock=sock, ssl=self._ssl_context, server_hostname=self._server_name

@@ -907,6 +907,18 @@ async def test_aclose_closes_idle_and_busy_connections_and_refuses_more():
         await upstream.aclose()
 
 
+async def test_silent_upstream_is_asked_for_a_sign_of_life():
+    async with pair() as (upstream, server):
+        task = asyncio.create_task(upstream.handle(FakeStream(request())))
+        await server.visit()
+        await reached(lambda: upstream.open_connections == 1)
+        [connection] = upstream._pool._open
+        sock = connection._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_aclose_ends_connecting():
     async with pair() as (upstream, server):
         task = asyncio.create_task(upstream.handle(FakeStream(request())))
