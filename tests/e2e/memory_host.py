@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 import uvloop
 
 import tunnel
+from tunnel.app.cli.output import write_error
 from tunnel.app.logging import configure_logging
 
 DRAIN_S = 10
@@ -33,9 +34,9 @@ class Host:
         try:
             await served
         except Exception as error:  # noqa: BLE001 - whatever ended it is what the test wants to read
-            print(f"failed name={name} error={type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            write_error(f"failed name={name} error={type(error).__name__}: {error}")
         else:
-            print(f"stopped name={name}", file=sys.stderr, flush=True)
+            write_error(f"stopped name={name}")
 
     async def serve_server(self, path: str, stop: asyncio.Event) -> None:
         async with tunnel.Server(tunnel.load_server_settings(path)) as server:

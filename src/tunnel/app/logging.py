@@ -10,17 +10,26 @@ from collections.abc import Mapping
 from typing import Final, Literal, TextIO
 
 from tunnel.adapters.logging import LOGGER_NAME, READY_LOGGER_NAME
+from tunnel.app.log_writer import LogWriter
 
 __all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "configure_logging"]
 
 LogFormat = Literal["text", "json"]
+
+_STDERR_FD: Final = 2
+
+_FLUSH_S: Final = 1.0
+"""For writing what is left, when the process ends."""
 
 LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 def configure_logging(format: LogFormat = "text", stream: TextIO | None = None, level: str = "info") -> None:
-    """Send the process's logs to ``stream``, each record at once.
+    """Send the process's logs to ``stream``, each record at once; those to standard error by a thread of its own.
+
+    Whoever logs does not wait for standard error to be read. What that does not take in time is lost, and told as
+    ``log_lines_lost`` when it takes some again.
 
     Ours from ``level`` up, other libraries' from ``warning`` up. Ready lines pass whatever the level; as text they are
     written bare (``listening kind=...``), so that scripts can wait for them. Calling it again replaces what it did
@@ -35,8 +44,7 @@ def configure_logging(format: LogFormat = "text", stream: TextIO | None = None, 
     for handler in root.handlers[:]:
         if isinstance(handler, _StreamHandler):
             root.removeHandler(handler)
-    handler = _StreamHandler(stream)
-    handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
+    handler = _StreamHandler(stream, _JsonFormatter() if format == "json" else _TextFormatter())
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger(LOGGER_NAME).setLevel(level.upper())
@@ -46,18 +54,42 @@ def configure_logging(format: LogFormat = "text", stream: TextIO | None = None, 
 class _StreamHandler(logging.Handler):
     """Like the standard library's, but looks ``sys.stderr`` up when it writes, and marks what is ours to replace."""
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, formatter: logging.Formatter) -> None:
         super().__init__()
+        self.setFormatter(formatter)
         self._stream: Final = stream
+        self._standard_error: Final = LogWriter(_STDERR_FD, lost_line=self._lost_line)
 
     def emit(self, record: logging.LogRecord) -> None:
+        line = f"{self.format(record)}\n"
         try:
             stream = self._stream or sys.stderr
-            stream.write(f"{self.format(record)}\n")
+            if _is_standard_error(stream):
+                self._standard_error.write(line.encode(errors="backslashreplace"))
+                return
+            stream.write(line)
             stream.flush()
         except (OSError, ValueError):
-            # Nobody reads standard error any more; serving goes on.
+            # Nobody reads it any more; serving goes on.
             return
+
+    def flush(self) -> None:
+        self._standard_error.flush(_FLUSH_S)
+
+    def _lost_line(self, lines: int) -> bytes:
+        fields = {"lines": lines, "reason": "standard error did not take them"}
+        message = f"log_lines_lost lines={lines} reason={json.dumps(fields['reason'])}"
+        event = {"event": "log_lines_lost", "fields": fields}
+        record = logging.makeLogRecord({"name": LOGGER_NAME, "levelname": "WARNING", "msg": message, **event})
+        return f"{self.format(record)}\n".encode()
+
+
+def _is_standard_error(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == _STDERR_FD
+    except (OSError, ValueError):
+        # A stream in memory, or one that is closed.
+        return False
 
 
 class _TextFormatter(logging.Formatter):

@@ -7,6 +7,7 @@ import socket
 
 from tunnel.domain.configuration.addresses import authority, parse_listen
 from tunnel.domain.errors import ConfigurationError, ListenError
+from tunnel.sockets.keepalive import keep_alive
 
 __all__ = ["address_of", "listening_socket"]
 
@@ -20,7 +21,7 @@ def listening_socket(listen: str, *, backlog_connections: int) -> socket.socket:
         backlog_connections: Connections that the kernel holds until they are accepted.
 
     Returns:
-        The socket, which does not block.
+        The socket, which does not block. Connections that are accepted there are kept alive.
 
     Raises:
         ListenError: This is no such address, or it cannot be had.
@@ -37,6 +38,7 @@ def listening_socket(listen: str, *, backlog_connections: int) -> socket.socket:
     try:
         if os.name == "posix":  # elsewhere it lets another process take the address away
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keep_alive(listening)  # so for what is accepted there, too
         listening.bind(address)
         listening.listen(backlog_connections)
         listening.setblocking(False)

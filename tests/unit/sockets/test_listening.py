@@ -62,3 +62,15 @@ def test_a_taken_address_is_a_listen_error_and_leaves_no_socket() -> None:
         pytest.raises(ListenError, match="in use"),
     ):
         listening_socket(address_of(listening), backlog_connections=1)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system does not show how")
+def test_visitors_that_are_silent_are_asked_for_a_sign_of_life() -> None:
+    with listening_socket("127.0.0.1:0", backlog_connections=1) as listening:
+        visitor = socket.create_connection(listening.getsockname(), timeout=5)
+        listening.setblocking(True)
+        accepted, _ = listening.accept()
+        with visitor, accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [accepted.getsockopt(socket.IPPROTO_TCP, each) for each in options] == [60, 15, 4]

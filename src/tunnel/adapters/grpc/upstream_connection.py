@@ -17,6 +17,7 @@ import grpc
 import grpc.aio
 
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.sockets.resolver import resolve
 
 __all__ = ["Connector", "Permits", "UpstreamConnection"]
 
@@ -171,8 +172,7 @@ class Connector:
     async def _permitted(self) -> list[str]:
         """What the name resolves to and may be dialled, in the resolver's order; never empty."""
         host, port = self._host, self._port
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [(family, str(at[0])) for family, _, _, _, at in found]
+        addresses = [(each.family, str(each.at[0])) for each in await resolve(host, port)]
         permitted = [
             f"ipv6:[{address}]:{port}" if family == socket.AF_INET6 else f"ipv4:{address}:{port}"
             for family, address in addresses

@@ -10,6 +10,8 @@ from typing import TypeAlias, TypeVar
 
 from tunnel.adapters.http.upstream_address import UpstreamAddress
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.sockets.keepalive import keep_alive
+from tunnel.sockets.resolver import Resolved, resolve
 
 __all__ = ["Permits", "UpstreamDialer"]
 
@@ -17,9 +19,6 @@ Permits: TypeAlias = Callable[[str, int, str], bool]
 """Whether to dial: host as configured, port, and the address it resolved to."""
 
 P = TypeVar("P", bound=asyncio.Protocol)
-
-_SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-_Resolved: TypeAlias = tuple[socket.AddressFamily, _SocketAddress]
 
 
 class UpstreamDialer:
@@ -107,18 +106,18 @@ class UpstreamDialer:
                 continue
         return await self._connect_to(candidates[-1], factory)
 
-    async def _permitted(self) -> list[_Resolved]:
+    async def _permitted(self) -> list[Resolved]:
         """What the name resolves to and may be dialled, in the resolver's order; never empty."""
         host, port = self._address.host, self._address.port
-        found = await _resolve(host, port)
-        permitted = [(family, at) for family, at in found if self._permits(host, port, str(at[0]))]
+        found = await resolve(host, port)
+        permitted = [each for each in found if self._permits(host, port, str(each.at[0]))]
         if not permitted:
-            addresses = ", ".join(sorted({str(at[0]) for _, at in found}))
+            addresses = ", ".join(sorted({str(each.at[0]) for each in found}))
             detail = f"{self._address.target} resolves to {addresses or 'nothing'}"
             raise SessionError(ErrorCode.FORBIDDEN, "dialling this upstream is not allowed", detail=detail)
         return permitted
 
-    async def _connect_to(self, resolved: _Resolved, factory: Callable[[], P]) -> P:
+    async def _connect_to(self, resolved: Resolved, factory: Callable[[], P]) -> P:
         """Connect the very address that was permitted: no name is looked up again."""
         loop = asyncio.get_running_loop()
         family, at = resolved
@@ -126,6 +125,7 @@ class UpstreamDialer:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_alive(sock)
             await loop.sock_connect(sock, at)
             _, protocol = await loop.create_connection(
                 factory, sock=sock, ssl=self._ssl_context, server_hostname=self._server_name
@@ -134,11 +134,6 @@ class UpstreamDialer:
             sock.close()
             raise
         return protocol
-
-
-async def _resolve(host: str, port: int) -> list[_Resolved]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(family, at) for family, _, _, _, at in found]
 
 
 def _closed() -> SessionError:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from tunnel.adapters.tcp.connection import TcpConnection
 from tunnel.domain.configuration.target_url import parse_target
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.sockets.resolver import Resolved, resolve
 
 __all__ = ["Permits", "TcpDialer"]
 
 Permits: TypeAlias = Callable[[str, int, str], bool]
 """Whether to dial: host as configured, port, and the address it resolved to."""
-
-_Resolved: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 
 class TcpDialer:
@@ -67,19 +66,19 @@ class TcpDialer:
                 continue
         return await _connect_to(candidates[-1], factory)
 
-    async def _permitted(self) -> Sequence[_Resolved]:
+    async def _permitted(self) -> Sequence[Resolved]:
         """What the name resolves to and may be dialled, in the resolver's order; never empty."""
         host, port = self._host, self._port
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        permitted = [(family, at) for family, _, _, _, at in found if self._permits(host, port, str(at[0]))]
+        found = await resolve(host, port)
+        permitted = [each for each in found if self._permits(host, port, str(each.at[0]))]
         if not permitted:
-            addresses = ", ".join(sorted({str(each[4][0]) for each in found}))
+            addresses = ", ".join(sorted({str(each.at[0]) for each in found}))
             detail = f"{self._target} resolves to {addresses or 'nothing'}"
             raise SessionError(ErrorCode.FORBIDDEN, "dialling this upstream is not allowed", detail=detail)
         return permitted
 
 
-async def _connect_to(resolved: _Resolved, factory: Callable[[], TcpConnection]) -> TcpConnection:
+async def _connect_to(resolved: Resolved, factory: Callable[[], TcpConnection]) -> TcpConnection:
     """Connect the very address that was permitted: no name is looked up again."""
     loop = asyncio.get_running_loop()
     family, at = resolved

@@ -14,6 +14,7 @@ import socket
 from base64 import b64encode
 from typing import Final
 
+from tunnel.adapters.websocket.dialling import dialled
 from tunnel.domain.configuration.addresses import authority
 from tunnel.domain.configuration.proxies import Proxy
 from tunnel.domain.errors import LinkEnd, LinkError
@@ -35,8 +36,8 @@ async def connect_through(proxy: Proxy, host: str, port: int) -> socket.socket:
         port: Its port.
 
     Raises:
-        LinkError: ``UNREACHABLE``: the proxy will not connect.
-        OSError: The proxy cannot be reached.
+        LinkError: ``UNREACHABLE``: the proxy cannot be reached, or will not connect.
+        OSError: The connection to it was lost.
     """
     connection = await _dial(proxy)
     try:
@@ -50,22 +51,10 @@ async def connect_through(proxy: Proxy, host: str, port: int) -> socket.socket:
 
 
 async def _dial(proxy: Proxy) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    failure: OSError | None = None
-    for family, kind, number, _, address in await loop.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM):
-        connection = socket.socket(family, kind, number)
-        connection.setblocking(False)
-        try:
-            await loop.sock_connect(connection, address)
-        except OSError as exc:
-            connection.close()
-            failure = exc
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection
-    raise LinkError(LinkEnd.UNREACHABLE, f"the proxy cannot be reached: {failure}") from failure
+    try:
+        return await dialled(proxy.host, proxy.port)
+    except OSError as exc:
+        raise LinkError(LinkEnd.UNREACHABLE, f"the proxy cannot be reached: {exc}") from exc
 
 
 def _request(proxy: Proxy, target: str) -> bytes:

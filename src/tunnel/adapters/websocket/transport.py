@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidMessage, InvalidURI, WebSocketException
+from websockets.uri import parse_uri
 
 from tunnel.adapters.websocket.address import format_address
 from tunnel.adapters.websocket.connection import (
@@ -18,6 +19,7 @@ from tunnel.adapters.websocket.connection import (
     quiet_logger,
     tls_options,
 )
+from tunnel.adapters.websocket.dialling import dialled
 from tunnel.adapters.websocket.link import WebSocketLink
 from tunnel.adapters.websocket.proxy import connect_through
 from tunnel.domain.configuration.addresses import parse_server_url
@@ -105,10 +107,11 @@ class WebSocketTransport(Transport):
 
 async def _way(url: str, proxy: Proxy | None) -> dict[str, Any]:
     """Options of ``connect`` that say how the server is reached."""
-    if proxy is None:
-        return {"proxy": None}
-    if proxy.scheme == "socks5":
+    if proxy is not None and proxy.scheme == "socks5":
         return {"proxy": proxy.revealed_url()}
+    if proxy is None:
+        asked = parse_uri(url)
+        return {"proxy": None, "sock": await dialled(asked.host, asked.port)}
     server = parse_server_url(url)
     return {"proxy": None, "sock": await connect_through(proxy, server.host, server.port)}
 

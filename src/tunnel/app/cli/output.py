@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import select
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Final, TextIO
 
 __all__ = ["results", "settle", "write", "write_error"]
+
+
+_PATIENCE_S: Final = 1.0
+"""With whoever reads standard error, or does not."""
 
 
 def results() -> TextIO:
@@ -53,7 +59,22 @@ def settle() -> None:
 
 
 def write_error(line: str) -> None:
-    """Write a line that is not part of the result. Where nobody can read it, the exit code still tells."""
+    """Write a line that is not part of the result, after what was logged before.
+
+    Where nobody can read it, or does within a second, the exit code still tells.
+    """
+    for handler in logging.getLogger().handlers:
+        handler.flush()
     with suppress(OSError):
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        if _takes_more(sys.stderr):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+
+def _takes_more(stream: TextIO) -> bool:
+    """Whether writing a line will not wait; what nobody can tell is taken to."""
+    try:
+        return bool(select.select([], [stream], [], _PATIENCE_S)[1])
+    except (OSError, ValueError):
+        # Windows knows of sockets only; a stream in memory has no descriptor.
+        return True

@@ -30,6 +30,7 @@ from tunnel.adapters.http import upstream_dialer
 from tunnel.adapters.http.upstream import HttpUpstream
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, HttpResponse, TcpOpen, Trailers, WebSocketFrame
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SendingStopped, SessionError
+from tunnel.sockets.resolver import Resolved
 
 pytestmark = pytest.mark.anyio
 
@@ -682,7 +683,7 @@ async def test_connecting_too_long_is_upstream_timeout(monkeypatch):
     async def never(*args, **kwargs):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(upstream_dialer, "_resolve", never)
+    monkeypatch.setattr(upstream_dialer, "resolve", never)
     async with upstream_of("http://slow.test", connect_timeout_s=0.01) as upstream:
         with pytest.raises(SessionError) as raised:
             await upstream.handle(FakeStream(request()))
@@ -826,14 +827,23 @@ async def test_connection_serves_another_while_the_end_of_its_last_response_wait
         assert server.count == 1
 
 
+async def all_accepted(server):
+    """Wait until each connection made so far has come and gone: what is accepted while a server closes is lost."""
+    _, last = await asyncio.open_connection(*server.target.removeprefix("http://").split(":"))
+    while (visit := await server.visit()).writer.get_extra_info("peername") != last.get_extra_info("sockname"):
+        await visit.gone()
+    last.close()
+
+
 async def test_visitor_that_leaves_while_connecting_leaves_nothing():
-    async with pair() as (upstream, _):
+    async with pair() as (upstream, server):
         task = asyncio.create_task(upstream.handle(FakeStream(request())))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await reached(lambda: upstream.open_connections == 0)
+        await all_accepted(server)
         gc.collect()
 
 
@@ -850,10 +860,7 @@ async def test_dialling_that_is_interrupted_at_any_moment_leaves_nothing(steps, 
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await reached(lambda: upstream.open_connections == 0)
-        _, last = await asyncio.open_connection(*server.target.removeprefix("http://").split(":"))
-        while (visit := await server.visit()).writer.get_extra_info("peername") != last.get_extra_info("sockname"):
-            await visit.gone()
-        last.close()
+        await all_accepted(server)
 
 
 async def test_other_end_wanting_no_more_closes_the_connection():
@@ -900,14 +907,27 @@ async def test_aclose_closes_idle_and_busy_connections_and_refuses_more():
         await upstream.aclose()
 
 
+async def test_silent_upstream_is_asked_for_a_sign_of_life():
+    async with pair() as (upstream, server):
+        task = asyncio.create_task(upstream.handle(FakeStream(request())))
+        await server.visit()
+        await reached(lambda: upstream.open_connections == 1)
+        [connection] = upstream._pool._open
+        sock = connection._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_aclose_ends_connecting():
-    async with pair() as (upstream, _):
+    async with pair() as (upstream, server):
         task = asyncio.create_task(upstream.handle(FakeStream(request())))
         await asyncio.sleep(0)
         await upstream.aclose()
         with pytest.raises(SessionError) as raised:
             await task
         assert raised.value.code is ErrorCode.REFUSED
+        await all_accepted(server)
 
 
 async def test_many_exchanges_at_once_are_not_mixed_up():
@@ -950,7 +970,7 @@ def resolve(monkeypatch, addresses, port):
 
     async def resolved(host, port):
         asked.append(host)
-        return [(socket.AF_INET, (address, port)) for address in addresses]
+        return [Resolved(socket.AF_INET, (address, port)) for address in addresses]
 
-    monkeypatch.setattr(upstream_dialer, "_resolve", resolved)
+    monkeypatch.setattr(upstream_dialer, "resolve", resolved)
     return asked

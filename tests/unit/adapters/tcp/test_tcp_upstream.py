@@ -11,10 +11,11 @@ import anyio
 import pytest
 from tcp_kit import DEADLINE_S, END, LOOPS, Conversation, Listening, Peer, holds
 
-from tunnel.adapters.tcp import deaf_watch
+from tunnel.adapters.tcp import deaf_watch, dialer
 from tunnel.adapters.tcp.upstream import TcpUpstream
 from tunnel.domain.envelopes import BodyChunk, HttpRequest, TcpOpen, Trailers
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
+from tunnel.sockets.resolver import Resolved
 
 pytestmark = pytest.mark.anyio
 
@@ -118,17 +119,14 @@ async def test_address_is_dialled_only_where_that_is_permitted() -> None:
 
 
 async def test_next_address_is_tried_when_one_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, asyncio.SelectorEventLoop):
-        pytest.skip("uvloop's resolver cannot be replaced")
     with Listening() as listening, socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
 
-        async def resolve(host: str, port: int, **_: object):
+        async def resolve(host: str, port: int) -> tuple[Resolved, ...]:
             each = [bound.getsockname(), ("127.0.0.1", listening.port)]
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", at) for at in each]
+            return tuple(Resolved(socket.AF_INET, at) for at in each)
 
-        monkeypatch.setattr(loop, "getaddrinfo", resolve)
+        monkeypatch.setattr(dialer, "resolve", resolve)
         upstream, stream = TcpUpstream("tcp://two.test:1", permits=anywhere), Conversation(END)
         async with handled(upstream, stream) as handling:
             (await listening.accept()).close()
