@@ -269,9 +269,8 @@ class Client:
 
     @property
     def failure(self) -> str:
-        """Which server could not be used last, and why; empty when none was tried in vain since there was a link."""
-        failed = self._lines.current.dialer.failure
-        return "" if failed is None else ": ".join(failed)
+        """Which servers could not be used, and why each; empty when none was tried in vain since there was a link."""
+        return "; ".join(f"{url}: {reason}" for url, reason in self._lines.current.dialer.failures.items())
 
     # -- inside
 
