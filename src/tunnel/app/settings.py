@@ -30,6 +30,7 @@ from tunnel.domain.configuration import (
     decode_client_settings,
     decode_server_settings,
 )
+from tunnel.domain.configuration.literal_values import misread_rules, misread_tokens
 from tunnel.domain.configuration.mistakes import key_path
 from tunnel.domain.configuration.target_protocols import dead_ends
 from tunnel.domain.configuration.upstream_tls import accepts_any_certificate
@@ -195,7 +196,7 @@ def _plug_in_schemes(url: str) -> frozenset[str]:
 
 
 def doubts(settings: ServerSettings | ClientSettings) -> list[tuple[str, str]]:
-    """What is permitted and yet rarely meant, of TLS and of rules: key paths, and what about them.
+    """What is permitted and yet rarely meant, of TLS, rules and tokens: key paths, and what about them.
 
     Raises:
         ConfigurationError: A file that TLS needs is missing or wrong.
@@ -220,7 +221,11 @@ def doubts(settings: ServerSettings | ClientSettings) -> list[tuple[str, str]]:
             for path, upstream in upstreams.items()
             if accepts_any_certificate(upstream.targets, upstream.tls)
         ),
-        *(dead_ends(settings) if isinstance(settings, ServerSettings) else ()),
+        *(
+            (*dead_ends(settings), *misread_rules(settings))
+            if isinstance(settings, ServerSettings)
+            else misread_tokens(settings)
+        ),
     ]
 
 

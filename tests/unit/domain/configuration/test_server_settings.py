@@ -268,13 +268,6 @@ def test_key_of_a_later_version_says_so(added: str, path: str) -> None:
     assert mistake_in(MINIMAL + added) == f"{path}: this key is not built yet in this version"
 
 
-@pytest.mark.parametrize("target", ["ws://127.0.0.1:3000", "wss://127.0.0.1:3000"])
-def test_target_of_a_later_version_says_so(target: str) -> None:
-    scheme = target.partition(":")[0]
-    expected = f'{FIRST_TARGET}: the scheme "{scheme}:" of a target is not built yet in this version'
-    assert mistake_in(COMPLETE.replace("http://127.0.0.1:3000", target)) == expected
-
-
 PREDICATES = (
     'methods = ["GET"]\nservice = "a.B"\nheaders = { x-env = "blue", "x.y" = { present = true } }\n'
     'query = { "a b" = { regex = "[0-9]+" } }\ngroup = "web"\n[groups.web]'
