@@ -130,7 +130,7 @@ class TableDecoder:
                 case inspect.UnionType(types=types):
                     return self._one_of(value, types, path)
                 case inspect.VarTupleType(item_type=item):
-                    items = _list(value, path)
+                    items = _list(value, path, of_tables=isinstance(item, inspect.StructType))
                     return tuple(self._value_at(each, item, (*path, index)) for index, each in enumerate(items))
                 case inspect.DictType(value_type=item):
                     return {key: self._value_at(each, item, (*path, key)) for key, each in _table(value, path).items()}
@@ -180,10 +180,12 @@ def _table(value: object, path: KeyPath) -> dict[str, object]:
     return value
 
 
-def _list(value: object, path: KeyPath) -> list[object]:
-    if not isinstance(value, list):
-        raise mistake(key_path(*path), "a list", got=value)
-    return value
+def _list(value: object, path: KeyPath, *, of_tables: bool) -> list[object]:
+    if isinstance(value, list):
+        return value
+    header = ".".join(each for each in path if isinstance(each, str))
+    expected = f"a list, whose elements begin with [[{header}]]" if of_tables and isinstance(value, dict) else "a list"
+    raise mistake(key_path(*path), expected, got=value)
 
 
 def _secret(value: object, path: KeyPath) -> Secret:

@@ -183,7 +183,7 @@ MISTAKES = [
      '"headers", "host", "method", "methods", "middleware", "path", "path_prefix", "path_regex", "priority", '
      '"protocol", "query", "service", "upstream"; did you mean "path_prefix"?'),
     ('path_prefix = "/api"', 'priority = "1"', 'rules[0].priority: expected an integer, got "1"'),
-    ("[[rules]]", "[rules]", "rules: expected a list, got a table"),
+    ("[[rules]]", "[rules]", "rules: expected a list, whose elements begin with [[rules]], got a table"),
     ('balance = "power_of_two"', 'balance = "fastest"', 'groups.web.balance: unknown strategy "fastest"; expected one '
      'of "consistent_hash", "least_sessions", "power_of_two", "random", "round_robin", "weighted"'),
     ("wait_for_client_s = 2", "wait_for_client_s = -1", "groups.web.wait_for_client_s: expected a number from 0 to "
