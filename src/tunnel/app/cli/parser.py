@@ -20,6 +20,7 @@ _ELSEWHERE: Final = {
         "run": "client --config FILE",
         "serve": "server --config FILE",
         "validate": "check FILE",
+        "doctor": "check FILE, or status --admin URL",
         "version": "--version",
         "help": "--help",
     },
