@@ -250,3 +250,11 @@ def test_configuration_page_lists_every_setting():
     assert documented == setting_paths(inspect.type_info(ServerSettings)) | setting_paths(
         inspect.type_info(ClientSettings)
     )
+
+
+def test_configuration_page_says_of_every_table_what_a_reload_does():
+    page = (ROOT / "docs/reference/configuration.md").read_text()
+    section = page.partition("\n### What a server does\n")[2].partition("\n### ")[0]
+    told = {name.partition(".")[0].strip("[]") for name in re.findall(r"`([\w.\[\]*]+)`", section)}
+
+    assert {field.encode_name for field in msgspec.structs.fields(ServerSettings)} <= told

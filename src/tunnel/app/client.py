@@ -61,6 +61,7 @@ class Client:
 
     Raises:
         ConfigurationError: The token was not resolved, or no transport serves a server's scheme.
+        TypeError: ``settings`` are something else, such as the path of a file.
     """
 
     def __init__(
@@ -70,6 +71,9 @@ class Client:
         container: ClientContainer | None = None,
         applications: Mapping[str, object] | None = None,
     ) -> None:
+        if not isinstance(settings, ClientSettings):
+            # A path is easily passed here, and would fail far from where it was.
+            raise TypeError(f"expected ClientSettings, as load_client_settings returns, got {type(settings).__name__}")
         self.container = container if container is not None else ClientContainer()
         self.client_id = settings.client_id or default_client_id()
         """The name it registers under."""
@@ -269,9 +273,8 @@ class Client:
 
     @property
     def failure(self) -> str:
-        """Which server could not be used last, and why; empty when none was tried in vain since there was a link."""
-        failed = self._lines.current.dialer.failure
-        return "" if failed is None else ": ".join(failed)
+        """Which servers could not be used, and why each; empty when none was tried in vain since there was a link."""
+        return "; ".join(f"{url}: {reason}" for url, reason in self._lines.current.dialer.failures.items())
 
     # -- inside
 

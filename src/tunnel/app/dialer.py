@@ -88,8 +88,8 @@ class Dialer:
         self._visit: ClientVisit | None = None
         self._draining = False
         self._lasted_s = 0.0
-        self.failure: tuple[str, str] | None = None
-        """The server that was tried last and why it could not be used; None once one could."""
+        self.failures: Final[dict[str, str]] = {}
+        """The servers that were tried in vain since there was a link, and why each could not be used last."""
 
     def dial_with(self, transports: Mapping[str, Transport]) -> None:
         """Use these for links from now on; that there is goes on."""
@@ -158,11 +158,11 @@ class Dialer:
         backoff = Backoff()
         while self._wanted:
             self._lasted_s = 0.0
-            failed = self.failure = await self._round()
+            failed = await self._round()
             if not self._wanted:
                 return
             visit = self._detached
-            if failed is not None:
+            if failed:
                 backoff.failed()
             elif backoff.lost(self._lasted_s) and visit is not None:
                 # Whatever ended the link does not do so often.
@@ -170,8 +170,8 @@ class Dialer:
             delay_s = backoff.delay_s(self._random)
             if visit is not None and not visit.tunnel.mux.drained:
                 delay_s = min(delay_s, _RESUME_PAUSE_S * self._random.random())
-            if failed is not None:
-                self._telemetry.record(ConnectFailed(failed[0], failed[1], delay_s))
+            if failed:
+                self._telemetry.record(ConnectFailed(failed, self.failures[failed], delay_s))
             await self._clock.sleep(delay_s)
 
     @property
@@ -191,35 +191,42 @@ class Dialer:
             return self._addresses.in_order()
         return self._addresses.of(visit.server_id, lost_for_s=self._clock.now() - visit.lost_at)
 
-    async def _round(self) -> tuple[str, str] | None:
+    async def _round(self) -> str:
         """Try the servers in order, and carry the first link that comes up to its end.
 
+        Those that are passed over for the next are told of at once: nobody else says why a client is not where it
+        would rather be.
+
         Returns:
-            The last server and why it could not be used; None when a link came up.
+            The last server, which could not be used either; empty when a link came up.
         """
-        failed: tuple[str, str] | None = None
+        failed = ""
         for url in self._where():
             if not self._wanted:
                 return failed
+            if failed:
+                self._telemetry.record(ConnectFailed(failed, self.failures[failed], 0.0))
             try:
                 link = await self._connect(url)
             except LinkError as exc:
                 if exc.end is LinkEnd.REFUSED:
                     raise RegistrationRefused(ErrorCode.FORBIDDEN, exc.reason) from exc
-                failed = (url, exc.reason)
+                failed, self.failures[url] = url, exc.reason
                 continue
             try:
-                failed = await self._use(link, url)
+                reason = await self._use(link, url)
             finally:
                 link.abort()
-            if failed is None:
-                return None
+            if reason is None:
+                return ""
+            failed, self.failures[url] = url, reason
         return failed
 
     async def _connect(self, url: str) -> Link:
         return await self._transports[url.partition(":")[0]].connect(url, timeout_s=self._limits.connect_s)
 
-    async def _use(self, link: Link, url: str) -> tuple[str, str] | None:
+    async def _use(self, link: Link, url: str) -> str | None:
+        """Register, and carry the link to its end; why not, when the server did not take it."""
         life = LinkLife()
         try:
             detached = self._detached
@@ -232,11 +239,12 @@ class Dialer:
                 raise
             if self._draining and exc.code is ErrorCode.REFUSED and self._visit is not None:
                 self._visit.tunnel.end(exc.reason)
-            return url, exc.reason or exc.code.value
+            return exc.reason or exc.code.value
         except LinkError as exc:
             if exc.end is LinkEnd.REFUSED:
                 raise RegistrationRefused(ErrorCode.FORBIDDEN, exc.reason) from exc
-            return url, exc.reason
+            return exc.reason
+        self.failures.clear()
         if visit is not None:
             await self._carry(link, url, life, response, visit)
         else:

@@ -55,6 +55,10 @@ class Server:
         settings: Checked settings.
         container: Parts to use instead of the usual ones; see ``tunnel.app.container``.
         applications: Objects of ASGI or WSGI that targets ``app:NAME`` of forward upstreams name.
+
+    Raises:
+        ConfigurationError: The settings cannot be followed.
+        TypeError: ``settings`` are something else, such as the path of a file.
     """
 
     def __init__(
@@ -64,6 +68,9 @@ class Server:
         container: ServerContainer | None = None,
         applications: Mapping[str, object] | None = None,
     ) -> None:
+        if not isinstance(settings, ServerSettings):
+            # A path is easily passed here, and would fail far from where it was.
+            raise TypeError(f"expected ServerSettings, as load_server_settings returns, got {type(settings).__name__}")
         self.settings = settings
         """Those in force."""
         self.version = 1

@@ -30,6 +30,8 @@ from tunnel.domain.configuration import (
     decode_client_settings,
     decode_server_settings,
 )
+from tunnel.domain.configuration.key_places import CLIENT_KEYS, SERVER_KEYS
+from tunnel.domain.configuration.literal_values import misread_rules, misread_tokens
 from tunnel.domain.configuration.mistakes import key_path
 from tunnel.domain.configuration.target_protocols import dead_ends
 from tunnel.domain.configuration.upstream_tls import accepts_any_certificate
@@ -195,7 +197,7 @@ def _plug_in_schemes(url: str) -> frozenset[str]:
 
 
 def doubts(settings: ServerSettings | ClientSettings) -> list[tuple[str, str]]:
-    """What is permitted and yet rarely meant, of TLS and of rules: key paths, and what about them.
+    """What is permitted and yet rarely meant, of TLS, rules and tokens: key paths, and what about them.
 
     Raises:
         ConfigurationError: A file that TLS needs is missing or wrong.
@@ -220,18 +222,27 @@ def doubts(settings: ServerSettings | ClientSettings) -> list[tuple[str, str]]:
             for path, upstream in upstreams.items()
             if accepts_any_certificate(upstream.targets, upstream.tls)
         ),
-        *(dead_ends(settings) if isinstance(settings, ServerSettings) else ()),
+        *(
+            (*dead_ends(settings), *misread_rules(settings))
+            if isinstance(settings, ServerSettings)
+            else misread_tokens(settings)
+        ),
     ]
 
 
 def settings_kind(path: str | PathLike[str]) -> Kind:
     """Whose settings a file holds: with ``servers`` at the top it is a client's, else a server's.
 
+    Where ``servers`` is missing, or misspelt, what only a client has is a client's none the less, unless there is
+    something that only a server has.
+
     Raises:
         ConfigurationError: The file cannot be read or is malformed.
     """
     table: Mapping[str, object] = read_table(path)
-    return "client" if "servers" in table else "server"
+    if "servers" in table or (CLIENT_KEYS & table.keys() and not SERVER_KEYS & table.keys()):
+        return "client"
+    return "server"
 
 
 def default_client_id() -> str:

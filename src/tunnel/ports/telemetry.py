@@ -165,7 +165,13 @@ class LinkLost(msgspec.Struct, frozen=True):
 
 
 class ConnectFailed(msgspec.Struct, frozen=True):
-    """Client: a server address could not be used; the next attempt comes after ``retry_s`` seconds."""
+    """Client: a server address could not be used; the next attempt comes after ``retry_s`` seconds.
+
+    Args:
+        server: URL.
+        reason: Why.
+        retry_s: 0 where the next of the client's servers is tried at once.
+    """
 
     server: str
     reason: str

@@ -174,7 +174,19 @@ async def test_servers_are_tried_in_order(world: World) -> None:
     async with world.server(name="edge"), client:
         await client.ready()
         assert dialled.of(TunnelReady)[0].server == EDGE
-        assert dialled.of(ConnectFailed) == []
+        told = [(each.server, each.retry_s) for each in dialled.of(ConnectFailed)]
+        assert told == [("memory://nobody", 0.0), ("memory://second", 0.0)]
+
+
+async def test_client_tells_of_each_server_why_it_could_not_be_used(world: World) -> None:
+    dialled = Recorder()
+    client = world.client(servers=("memory://nobody", "memory://second"), telemetry=dialled)
+    async with client:
+        await until(lambda: len(dialled.of(ConnectFailed)) >= 2)
+        first, last = dialled.of(ConnectFailed)[:2]
+        assert (first.server, last.server) == ("memory://nobody", "memory://second")
+        assert first.retry_s == 0 < last.retry_s
+        assert client.failure == f"{first.server}: {first.reason}; {last.server}: {last.reason}"
 
 
 @pytest.mark.rule("H25")

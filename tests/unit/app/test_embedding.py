@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,22 @@ def test_a_maker_of_transports_hears_of_proxies_only_when_there_is_one(monkeypat
     assert [each.get("proxies") for each in given] == [None, None]
     made(("wss://edge.test", "wss://127.0.0.1"), "http://proxy.test:1")
     assert list(given[-1]["proxies"]) == ["wss://edge.test"]
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (tunnel.Server, "expected ServerSettings, as load_server_settings returns, got str"),
+        (tunnel.Client, "expected ClientSettings, as load_client_settings returns, got str"),
+    ],
+)
+def test_path_in_the_place_of_settings_says_what_reads_it(make: Callable[[Any], object], expected: str) -> None:
+    with pytest.raises(TypeError, match=expected):
+        make("server.toml")
+
+
+def test_single_url_in_the_place_of_several_is_one_mistake() -> None:
+    with pytest.raises(tunnel.ConfigurationError) as caught:
+        tunnel.ClientSettings(group="web", servers="grpc://127.0.0.1:1", token="t")  # type: ignore[arg-type]
+
+    assert str(caught.value) == 'servers: expected a sequence of URLs, got "grpc://127.0.0.1:1"'

@@ -123,6 +123,23 @@ def test_servers_at_the_top_make_it_a_clients_file(tmp_path: Path, client_file: 
     assert settings_kind(other) == "server"
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('group = "web"\nserver = "wss://edge"', "client"),
+        ('[claim]\nhost = "a.test"', "client"),
+        ('group = "web"\n[groups.web]', "server"),
+        ("[admin]", "server"),
+        ("", "server"),
+    ],
+)
+def test_kind_is_known_where_servers_are_missing_or_misspelt(tmp_path: Path, text: str, kind: str) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text(text)
+
+    assert settings_kind(path) == kind
+
+
 # -- TLS
 
 

@@ -14,6 +14,7 @@ from typing import Final, NoReturn, Protocol, cast
 
 from tunnel.app.cli.failures import report
 from tunnel.app.cli.output import settle, write
+from tunnel.app.cli.parser import CommandParser
 from tunnel.app.cli.standard_streams import open_standard_streams
 from tunnel.domain.errors import TunnelError
 
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     chosen = next((word for word in arguments if not word.startswith("-")), None)
-    parser = argparse.ArgumentParser(prog="tunnel", description=_DESCRIPTION)
+    parser = own = CommandParser(prog="tunnel", description=_DESCRIPTION)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     command: _Command | None = None
@@ -77,11 +78,14 @@ def _run(arguments: list[str]) -> int:
         if name == chosen:
             command = cast(_Command, import_module(f"tunnel.app.cli.{name}"))
             command.add_arguments(subparser)
+            own = subparser
     if not arguments:
         # Who types nothing else wants to know what there is.
         parser.print_help(sys.stderr)
         return 2
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        own.refuse(unknown)
     assert command is not None
     return command.run(args)
 

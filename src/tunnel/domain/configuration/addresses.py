@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from tunnel.domain.configuration.mistakes import mistake
+from tunnel.domain.configuration.tls import is_loopback
 from tunnel.domain.rules.hosts import is_host_name, normal_ipv6
 
 __all__ = [
@@ -28,6 +29,8 @@ _LISTEN: Final = 'an address "HOST:PORT" such as "127.0.0.1:7000" or "[::1]:7000
 _SERVER: Final = 'a URL such as "grpc://127.0.0.1:7000", "ws://127.0.0.1:7001" or "memory://NAME"'
 _NO_TRANSPORTS: Final = frozenset({"http", "https", "tcp", "unix"})
 """Schemes of targets, which are easily mistaken for those of servers."""
+_LINKS_OVER: Final = {"http": "ws", "https": "wss"}
+_NO_SCHEME: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/.*)?")
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _HOST_PORT: Final = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]{1,5})", re.ASCII)
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f-\x9f]")
@@ -105,9 +108,10 @@ def parse_server_url(url: str, path: str = "") -> ServerUrl:
     Raises:
         ConfigurationError: This is no such URL.
     """
-    parts = split_url(url, path, expected=_SERVER)
+    meant = _meant(url)
+    parts = split_url(url, path, expected=_SERVER, meant=meant)
     if parts.scheme in _NO_TRANSPORTS:
-        raise mistake(path, _SERVER, got=url)
+        raise mistake(path, _SERVER, got=url, meant=meant)
     if parts.scheme not in BUILT_IN_SCHEMES:
         return ServerUrl(parts.scheme, url.partition("://")[2])
     default_port = _DEFAULT_PORTS.get(parts.scheme)
@@ -138,8 +142,27 @@ def check_scheme(url: str, path: str, installed: Collection[str]) -> None:
         raise mistake(path, _SERVER, got=url)
 
 
-def split_url(url: str, path: str, *, expected: str) -> SplitResult:
+def _meant(url: str) -> str:
+    """The URL of a server that ``url`` nearly is: one of the web, or one without a scheme; else empty."""
+    scheme, separator, rest = url.partition("://")
+    if separator:
+        return f"{_LINKS_OVER[scheme]}://{rest}" if scheme in _LINKS_OVER else ""
+    found = _NO_SCHEME.fullmatch(url)
+    if found is None:
+        return ""
+    host, port, path = found.groups()
+    secure = "" if is_loopback(host.strip("[]")) else "s"
+    return f"{'grpc' if port and not path else 'ws'}{secure}://{url}"
+
+
+def split_url(url: str, path: str, *, expected: str, meant: str = "") -> SplitResult:
     """Split a URL that has a scheme; refuse broken ones and credentials, which are not repeated.
+
+    Args:
+        url: As configured.
+        path: Key path for the error.
+        expected: What the error says was.
+        meant: What it asks whether that was meant; empty: nothing.
 
     Raises:
         ConfigurationError: Saying that ``expected`` was expected at ``path``.
@@ -152,7 +175,7 @@ def split_url(url: str, path: str, *, expected: str) -> SplitResult:
     except ValueError:
         well_formed = False
     if not well_formed or _UNPRINTABLE.search(url) or "://" not in url:
-        raise mistake(path, expected, got=url)
+        raise mistake(path, expected, got=url, meant=meant)
     return parts
 
 

@@ -155,6 +155,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             yield "admin.listen", self.admin.listen
 
     def _check_servers(self, found: Findings) -> None:
+        if isinstance(self.servers, str):
+            # Else each of its letters would be told to be no URL.
+            raise mistake("servers", "a sequence of URLs", got=self.servers)
         if not self.servers:
             raise mistake("servers", 'at least one URL such as "grpc://127.0.0.1:7000"', got=self.servers)
         for index, url in enumerate(self.servers):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from tunnel.domain.configuration.key_places import belongs
 from tunnel.domain.configuration.middleware import MiddlewareSettings, middleware_settings
 from tunnel.domain.configuration.mistakes import (
     alternatives,
@@ -75,13 +76,19 @@ class TableDecoder:
     def __init__(self, planned: PlannedKeys, found: Findings) -> None:
         self._planned = planned
         self._found = found
+        self._whole: type[msgspec.Struct] | None = None
 
     def values(self, table: object, kind: type[msgspec.Struct]) -> dict[str, Any]:
         """What a ``kind`` can be made of, by name; what could not be read is there, as ``UNJUDGED``.
 
+        Args:
+            table: A whole file, in which keys may stand in the wrong table.
+            kind: Its settings.
+
         Raises:
             ConfigurationError: This is no table at all.
         """
+        self._whole = kind
         return self._fields(_table(table, ()), _described(kind), ())
 
     def decode(self, table: object, kind: type[msgspec.Struct], at: KeyPath) -> Any:
@@ -123,7 +130,7 @@ class TableDecoder:
                 case inspect.UnionType(types=types):
                     return self._one_of(value, types, path)
                 case inspect.VarTupleType(item_type=item):
-                    items = _list(value, path)
+                    items = _list(value, path, of_tables=isinstance(item, inspect.StructType))
                     return tuple(self._value_at(each, item, (*path, index)) for index, each in enumerate(items))
                 case inspect.DictType(value_type=item):
                     return {key: self._value_at(each, item, (*path, key)) for key, each in _table(value, path).items()}
@@ -159,7 +166,10 @@ class TableDecoder:
                 self._found.add(not_built(where))
                 continue
             misspelt.append(key)
-            text = f"unknown key; expected {alternatives(sorted(known))}{suggestion(key, known)}"
+            hint = suggestion(key, known)
+            if not hint and self._whole is not None:
+                hint = belongs(key, self._whole, at_top=not path)
+            text = f"unknown key; expected {alternatives(sorted(known))}{hint}"
             self._found.add(ConfigurationError(text, key_path=where))
         return misspelt
 
@@ -170,10 +180,12 @@ def _table(value: object, path: KeyPath) -> dict[str, object]:
     return value
 
 
-def _list(value: object, path: KeyPath) -> list[object]:
-    if not isinstance(value, list):
-        raise mistake(key_path(*path), "a list", got=value)
-    return value
+def _list(value: object, path: KeyPath, *, of_tables: bool) -> list[object]:
+    if isinstance(value, list):
+        return value
+    header = ".".join(each for each in path if isinstance(each, str))
+    expected = f"a list, whose elements begin with [[{header}]]" if of_tables and isinstance(value, dict) else "a list"
+    raise mistake(key_path(*path), expected, got=value)
 
 
 def _secret(value: object, path: KeyPath) -> Secret:

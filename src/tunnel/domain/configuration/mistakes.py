@@ -46,15 +46,22 @@ def key_path(*segments: str | int) -> str:
     return "".join(parts)
 
 
-def mistake(path: str, expected: str, *, got: object = ...) -> ConfigurationError:
-    """The error that says: at ``path``, ``expected ...``, and unless it may not be shown, ``got ...``."""
+def mistake(path: str, expected: str, *, got: object = ..., meant: str = "") -> ConfigurationError:
+    """The error that says: at ``path``, ``expected ...``, and unless it may not be shown, ``got ...``.
+
+    Args:
+        path: Key path.
+        expected: What would be right.
+        got: What there is.
+        meant: What that nearly is; empty: it looks like nothing.
+    """
     text = f"expected {expected}" if got is ... else f"expected {expected}, got {shown(got)}"
-    return ConfigurationError(text, key_path=path)
+    return ConfigurationError(f"{text}; did you mean {shown(meant)}?" if meant else text, key_path=path)
 
 
-def not_built(path: str, subject: str = "this key") -> ConfigurationError:
-    """The error for what is planned, and therefore documented, but absent from this version."""
-    return ConfigurationError(f"{subject} is not built yet in this version", key_path=path)
+def not_built(path: str) -> ConfigurationError:
+    """The error for a key that is planned but absent from this version."""
+    return ConfigurationError("this key is not built yet in this version", key_path=path)
 
 
 def shown(value: object) -> str:

@@ -164,7 +164,15 @@ def _parse(pattern: str, path: str) -> _Network | _Name | str:
             return _Network(network, _port(port, pattern, path))
         if is_host_name(host.removeprefix("*.")) and not _looks_like_address(host):
             return _Name(host.lower(), _port(port, pattern, path))
-    raise mistake(path, _PATTERN, got=pattern)
+    raise mistake(path, _PATTERN, got=pattern, meant=_network_around(pattern))
+
+
+def _network_around(text: str) -> str:
+    """The network of ``10.0.0.1/8``, an address in it; empty for anything else."""
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        return ""
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:

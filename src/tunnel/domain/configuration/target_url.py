@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from tunnel.domain.configuration.addresses import authority, split_url
-from tunnel.domain.configuration.mistakes import mistake, not_built
+from tunnel.domain.configuration.mistakes import mistake
 
 __all__ = ["IN_PROCESS_SCHEMES", "TargetUrl", "is_in_process", "is_tcp", "parse_target", "protocols_of"]
 
@@ -20,7 +20,8 @@ _REGISTERED: Final = "app"
 IN_PROCESS_SCHEMES: Final = frozenset({*_IMPORTED, _REGISTERED})
 """Of targets that are applications in the process that names them, reached by calling them."""
 _KNOWN_SCHEMES: Final = frozenset({*_DEFAULT_PORTS, *_PORT_REQUIRED, _TCP, "unix", *IN_PROCESS_SCHEMES})
-_PLANNED_SCHEMES: Final = ("ws", "wss")
+_SPOKEN_TO_HTTP: Final = {"ws": "http", "wss": "https"}
+"""Schemes that WebSockets have for visitors, and those of the targets that answer them."""
 _REQUESTS: Final = frozenset({"http", "websocket"})
 _CALLS: Final = frozenset({"grpc"})
 _PROTOCOLS: Final = {
@@ -76,12 +77,12 @@ def parse_target(target: str, path: str = "") -> TargetUrl:
         path: Key path for the error.
 
     Raises:
-        ConfigurationError: This is no target, has a path, a query or credentials, or belongs to a later version.
+        ConfigurationError: This is no target, or has a path, a query or credentials.
     """
     given = target.partition(":")[0]
     scheme = given.lower()
-    if scheme in _PLANNED_SCHEMES and target[len(scheme) :].startswith((":", "://")):
-        raise not_built(path, f'the scheme "{scheme}:" of a target')
+    if scheme in _SPOKEN_TO_HTTP and target[len(scheme) :].startswith("://"):
+        raise mistake(path, f'"{_SPOKEN_TO_HTTP[scheme]}://", whose targets answer WebSockets too', got=target)
     if given != scheme and scheme in _KNOWN_SCHEMES:
         raise mistake(path, _LOWER_CASE, got=given)
     if scheme == "unix":

@@ -102,6 +102,8 @@ def _host_problem(host: str) -> str | None:
         return None if normal_ipv6(host) else "expected an IPv6 address in brackets without port or zone, like [::1]"
     if host == "*":
         return "expected a host name or *.suffix; leave host out to match every host"
+    if "://" in host:
+        return "expected a host alone, like app.example.test, and no URL"
     if ":" in host:
         return "expected a host without port; an IPv6 address stands in brackets, like [::1]"
     name = host.removeprefix("*.")

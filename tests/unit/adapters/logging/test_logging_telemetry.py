@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -202,3 +204,19 @@ def test_nothing_is_written_below_the_level(caplog: pytest.LogCaptureFixture) ->
     caplog.set_level(logging.ERROR, logger="tunnel")
     LoggingTelemetry().record(LinkLost("a", "broken", ""))
     assert caplog.records == []
+
+
+def test_page_has_every_event_with_its_level_and_fields(caplog: pytest.LogCaptureFixture) -> None:
+    text = (Path(__file__).parents[4] / "docs/reference/observability.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+) \| (\w+) \| ([^|]+) \| [^|]+ \|$", text.partition("\n## Log\n")[2], re.MULTILINE)
+    told = {name: (level, fields) for names, level, fields in rows for name in re.findall(r"`(\w+)`", names)}
+    caplog.set_level(logging.DEBUG, "tunnel")
+    for event, *_ in RECORDS:
+        LoggingTelemetry().record(event)
+
+    written = {record.event: record for record in caplog.records}  # type: ignore[attr-defined]
+    assert told.keys() == written.keys()
+    for record in caplog.records:
+        level, fields = told[record.event]  # type: ignore[attr-defined]
+        assert set(record.fields) <= set(re.findall(r"`(\w+)`", fields)), record.event  # type: ignore[attr-defined]
+        assert level == record.levelname.lower() or record.event == "session_failed"  # type: ignore[attr-defined]

@@ -91,3 +91,23 @@ def test_origin_is_a_scheme_of_http_a_host_and_perhaps_a_port(url: str) -> None:
 def test_other_origins_are_mistakes_at_their_key(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^ingress\.http\.public_url: expected a URL such as"):
         check_origin(url, "ingress.http.public_url")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("https://edge.example.test", "wss://edge.example.test"),
+        ("http://127.0.0.1:7001/x", "ws://127.0.0.1:7001/x"),
+        ("edge.example.test", "wss://edge.example.test"),
+        ("edge.example.test/tunnel", "wss://edge.example.test/tunnel"),
+        ("edge.example.test:7000", "grpcs://edge.example.test:7000"),
+        ("[fd00::7]:7000", "grpcs://[fd00::7]:7000"),
+        ("127.0.0.1:7000", "grpc://127.0.0.1:7000"),
+        ("localhost", "ws://localhost"),
+    ],
+)
+def test_url_that_is_nearly_a_servers_is_told_what_was_meant(written: str, meant: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_server_url(written, "servers[0]")
+
+    assert str(caught.value).endswith(f'got "{written}"; did you mean "{meant}"?')

@@ -58,8 +58,10 @@ MISTAKES = [
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', "[]", 'servers: expected at least one URL such as '
      '"grpc://127.0.0.1:7000", got an empty list'),
     ('["grpc://127.0.0.1:7000", "ws://127.0.0.1:7001"]', '"grpc://a:1"', 'servers: expected a list, got "grpc://a:1"'),
-    ("ws://127.0.0.1:7001", "127.0.0.1:7001", f'servers[1]: {SERVER}, got "127.0.0.1:7001"'),
-    ("ws://127.0.0.1:7001", "http://127.0.0.1:7001", f'servers[1]: {SERVER}, got "http://127.0.0.1:7001"'),
+    ("ws://127.0.0.1:7001", "127.0.0.1:7001", f'servers[1]: {SERVER}, got "127.0.0.1:7001"; '
+     'did you mean "grpc://127.0.0.1:7001"?'),
+    ("ws://127.0.0.1:7001", "http://127.0.0.1:7001", f'servers[1]: {SERVER}, got "http://127.0.0.1:7001"; '
+     'did you mean "ws://127.0.0.1:7001"?'),
     ("grpc://127.0.0.1:7000", "grpc://edge", f'servers[0]: {HOST_AND_PORT}, got "grpc://edge"'),
     ("grpc://127.0.0.1:7000", "grpc://:7000", f'servers[0]: {HOST_AND_PORT}, got "grpc://:7000"'),
     ("grpc://127.0.0.1:7000", "grpc://edge:99999", f'servers[0]: {SERVER}, got "grpc://edge:99999"'),
@@ -78,7 +80,8 @@ MISTAKES = [
     ('token_env = "TUNNEL_TOKEN"', "token = 123456", "token: expected a string"),
     ('token_env = "TUNNEL_TOKEN"', 'token = ["tnl_hush"]', "token: expected a string"),
     ("127.0.0.0/8", "127.0.0.1/8", 'allow_targets[0]: expected a network, address, host or "*.suffix" with an optional '
-     'port, or "unix:/PATH", such as "127.0.0.0/8" or "*.internal.test:443", got "127.0.0.1/8"'),
+     'port, or "unix:/PATH", such as "127.0.0.0/8" or "*.internal.test:443", got "127.0.0.1/8"; did you mean '
+     '"127.0.0.0/8"?'),
     ("test:443", "test:0", 'allow_targets[1]: expected a port from 1 to 65535, got "*.internal.test:0"'),
 ]  # fmt: skip
 

@@ -183,7 +183,7 @@ MISTAKES = [
      '"headers", "host", "method", "methods", "middleware", "path", "path_prefix", "path_regex", "priority", '
      '"protocol", "query", "service", "upstream"; did you mean "path_prefix"?'),
     ('path_prefix = "/api"', 'priority = "1"', 'rules[0].priority: expected an integer, got "1"'),
-    ("[[rules]]", "[rules]", "rules: expected a list, got a table"),
+    ("[[rules]]", "[rules]", "rules: expected a list, whose elements begin with [[rules]], got a table"),
     ('balance = "power_of_two"', 'balance = "fastest"', 'groups.web.balance: unknown strategy "fastest"; expected one '
      'of "consistent_hash", "least_sessions", "power_of_two", "random", "round_robin", "weighted"'),
     ("wait_for_client_s = 2", "wait_for_client_s = -1", "groups.web.wait_for_client_s: expected a number from 0 to "
@@ -266,13 +266,6 @@ PLANNED = [
 @pytest.mark.parametrize(("added", "path"), PLANNED)
 def test_key_of_a_later_version_says_so(added: str, path: str) -> None:
     assert mistake_in(MINIMAL + added) == f"{path}: this key is not built yet in this version"
-
-
-@pytest.mark.parametrize("target", ["ws://127.0.0.1:3000", "wss://127.0.0.1:3000"])
-def test_target_of_a_later_version_says_so(target: str) -> None:
-    scheme = target.partition(":")[0]
-    expected = f'{FIRST_TARGET}: the scheme "{scheme}:" of a target is not built yet in this version'
-    assert mistake_in(COMPLETE.replace("http://127.0.0.1:3000", target)) == expected
 
 
 PREDICATES = (

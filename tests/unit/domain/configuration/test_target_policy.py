@@ -135,3 +135,8 @@ def test_snapshot_check_refuses_what_never_could(patterns: list[str], target: st
 def test_malformed_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^allow_targets\[1\]: "):
         TargetPolicy(["127.0.0.1", pattern])
+
+
+def test_address_with_a_length_is_told_the_network_that_it_is_in() -> None:
+    with pytest.raises(ConfigurationError, match=r'got "10\.0\.0\.1/8"; did you mean "10\.0\.0\.0/8"\?$'):
+        TargetPolicy(["10.0.0.1/8"])

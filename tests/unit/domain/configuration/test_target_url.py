@@ -66,3 +66,10 @@ def test_listen_address_is_written_as_it_was_read(text: str) -> None:
 
 def test_listen_address_holds_ipv6_without_brackets() -> None:
     assert parse_listen("[::1]:7000") == ListenAddress("::1", 7000)
+
+
+def test_scheme_of_websockets_is_that_of_http_for_targets() -> None:
+    with pytest.raises(
+        ConfigurationError, match='expected "https://", whose targets answer WebSockets too, got "wss://a"'
+    ):
+        parse_target("wss://a")
