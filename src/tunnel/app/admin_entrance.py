@@ -53,10 +53,11 @@ class AdminEntrance(Entrance):
         follow_tls(self._tls, successor._tls)
         self.settings = successor.settings
 
-    async def leave(self, grace_s: float) -> None:
+    async def leave(self, grace_s: float) -> bool:
         """Answers take no time worth waiting for, so ``grace_s`` does not matter."""
         self._listener.stop()
         await self._ended.wait()
+        return True
 
     def stop(self) -> None:
         self._listener.stop()

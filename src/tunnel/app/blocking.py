@@ -38,10 +38,12 @@ class Blocking(Generic[T]):
 
     Args:
         make: Makes it, in that thread, when this is entered.
+        backend: ``asyncio`` or ``trio``.
     """
 
-    def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]]) -> None:
+    def __init__(self, make: Callable[[], AbstractAsyncContextManager[T]], *, backend: str = "asyncio") -> None:
         self._make = make
+        self._backend = backend
         self._stack = ExitStack()
         self._thread: LoopThread | None = None
         self._portal: BlockingPortal | None = None
@@ -49,7 +51,7 @@ class Blocking(Generic[T]):
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._thread = LoopThread()
+            self._thread = LoopThread(self._backend)
             portal = stack.enter_context(self._thread)
             context = _waited(portal, self._made)
             self._inner = stack.enter_context(portal.wrap_async_context_manager(context))

@@ -10,7 +10,7 @@ __all__ = ["Entrance"]
 
 
 class Entrance(Protocol):
-    """A listener of either kind. Used once: bound, served, left or stopped."""
+    """A listener of either kind. Used once: bound, served, left or stopped. One that is leaving may be told to stay."""
 
     kind: str
     """``transport``, ``ingress``, ``entry`` or ``admin``, as the ready line says."""
@@ -47,8 +47,23 @@ class Entrance(Protocol):
         """Go on by the settings of ``successor``, made for the same place and never bound."""
 
     @abstractmethod
-    async def leave(self, grace_s: float) -> None:
-        """Let nobody in any more, give those inside ``grace_s`` seconds, then end; returns when it has ended."""
+    async def leave(self, grace_s: float) -> bool:
+        """Let nobody in any more, give those inside ``grace_s`` seconds, then end.
+
+        Returns:
+            True once it has ended; False when it was told to stay.
+        """
+
+    async def stay(self, made: Entrance) -> bool:
+        """Let everybody in again after all, in place of ``made``, which it continues as configured.
+
+        Only who keeps its address while it leaves needs to: another could not have it.
+
+        Returns:
+            Whether it does. False: it cannot take that place; or not any more, and its address has been given back.
+        """
+        del made
+        return False
 
     @abstractmethod
     def stop(self) -> None:

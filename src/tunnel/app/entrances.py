@@ -24,7 +24,8 @@ class Entrances:
     """Opens entrances, and replaces them by others of the same names.
 
     An entrance is the same as another when it has the same name and the same place; of a group's own listeners the
-    place alone tells. Those that stay are not disturbed: what is set otherwise by now, they follow where they are.
+    place alone tells. Those that stay are not disturbed: what is set otherwise by now, they follow where they are. One
+    that is leaving stays if it is wanted again and still has its address, which nobody else could have.
 
     Args:
         background: Where they run, once entered.
@@ -35,7 +36,9 @@ class Entrances:
         self._background = background
         self._telemetry = telemetry
         self._current: dict[str, Entrance] = {}
-        self._leaving: set[Entrance] = set()
+        self._leaving: dict[Entrance, _Departure] = {}
+        self._staying: set[Entrance] = set()
+        """Those of them that were told to stay; ``replace`` has them among the others again."""
         self._accepting: set[Entrance] = set()
 
     @property
@@ -90,22 +93,28 @@ class Entrances:
     async def letting_in(self, made: Mapping[str, Entrance]) -> AsyncIterator[None]:
         """Open those of ``made`` that are not there; all of them, or none and raise. ``replace`` comes next.
 
-        When the body raises they are closed again too.
+        When the body raises they are closed again too, and those that were told to stay go on leaving.
 
         Raises:
             ListenError: An address cannot be had.
         """
-        arriving = [each for each in made.values() if self._kept(each) is None]
+        arriving: list[Entrance] = []
         opened: list[Entrance] = []
         try:
+            arriving += [each for each in made.values() if self._kept(each) is None and not await self._stays(each)]
             for entrance in arriving:
                 entrance.bind()
             for entrance in arriving:
                 await self._open(entrance)
                 opened.append(entrance)
+            for entrance in self._staying:
+                self._telemetry.record(Listening(entrance.kind, entrance.name, entrance.address))
             yield
         except BaseException:
             _stop(arriving)
+            for entrance in self._staying:
+                self._send_off(entrance, self._leaving[entrance].until)
+            self._staying.clear()
             with anyio.CancelScope(shield=True):
                 await _leave(opened, 0)
             raise
@@ -117,17 +126,30 @@ class Entrances:
             made: By name.
             grace_s: What those inside the others get, in seconds.
         """
+        until = anyio.current_time() + grace_s
         before, self._current = self._current, {name: self._kept(each) or each for name, each in made.items()}
+        for entrance in self._staying:
+            del self._leaving[entrance]
+        self._staying.clear()
         for name, entrance in self._current.items():
             if entrance is not made[name] and entrance.settings != made[name].settings:
                 entrance.follow(made[name])
         for entrance in before.values():
             if entrance not in self._current.values():
-                self._leaving.add(entrance)
-                self._background.tasks.start_soon(self._see_off, entrance, grace_s)
+                self._send_off(entrance, until)
 
     def _kept(self, made: Entrance) -> Entrance | None:
-        return next((current for current in self._current.values() if made.continues(current)), None)
+        there = (*self._current.values(), *self._staying)
+        return next((each for each in there if made.continues(each)), None)
+
+    async def _stays(self, made: Entrance) -> bool:
+        """Whether one that was leaving stays in the place of ``made``."""
+        for entrance, departure in tuple(self._leaving.items()):
+            if made.continues(entrance) and await entrance.stay(made):
+                departure.called_off = True
+                self._staying.add(entrance)
+                return True
+        return False
 
     async def _open(self, entrance: Entrance) -> None:
         await self._background.start(partial(self._serve, entrance))
@@ -160,9 +182,28 @@ class Entrances:
     def _all(self) -> tuple[Entrance, ...]:
         return (*self._current.values(), *self._leaving)
 
-    async def _see_off(self, entrance: Entrance, grace_s: float) -> None:
-        await entrance.leave(grace_s)
-        self._leaving.discard(entrance)
+    def _send_off(self, entrance: Entrance, until: float) -> None:
+        departure = self._leaving[entrance] = _Departure(until)
+        self._background.tasks.start_soon(self._see_off, entrance, departure)
+
+    async def _see_off(self, entrance: Entrance, departure: _Departure) -> None:
+        if not departure.called_off and await entrance.leave(max(0.0, departure.until - anyio.current_time())):
+            del self._leaving[entrance]
+
+
+class _Departure:
+    """What one that is leaving was told.
+
+    Args:
+        until: When it is to send away those inside.
+    """
+
+    __slots__ = ("called_off", "until")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.called_off = False
+        """It is to stay after all."""
 
 
 def _stop(entrances: Iterable[Entrance]) -> None:

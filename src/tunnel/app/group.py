@@ -43,7 +43,9 @@ class Group(Destination):
        or when there is none, another tunnel of one asked before: a client that dials anew has two for a while. There
        are up to three tries in all, and each sends what the one before had sent again from the start.
     3. Tries that reached a link are bounded by the group's retry budget. Those that did not have cost nobody anything.
-    4. When nobody else can be asked, it fails as its last try did; one that was refused fails for want of a client.
+    4. When nobody else can be asked, it fails as its last try did; one that was refused fails for want of a client. It
+       waits before, for somebody else to arrive, unless a client was there and had no room: then it is ``overloaded``
+       at once, since waiting is for groups without clients, and a queue before full ones only lets them fall behind.
 
     Args:
         name: As configured.
@@ -149,7 +151,8 @@ class Group(Destination):
                 if len(tried) == _ATTEMPTS or not self._may_retry(attempt, head, exc.code, retries):
                     raise
                 attempt.on_answer = None
-                failure = exc
+                if failure is None or failure.code is not ErrorCode.OVERLOADED:
+                    failure = exc
             except BaseException:
                 balancer.undecided(member, permit)
                 raise
@@ -174,8 +177,10 @@ class Group(Destination):
         """A client, as soon as there is one that can be asked.
 
         Raises:
-            SessionError: There was none in time, or there is no room for waiting.
+            SessionError: There was none in time, or there is no room for waiting; or a client has no room for more.
         """
+        if failure is not None and failure.code is ErrorCode.OVERLOADED:
+            raise failure
         chosen = None
         full = self._waiting >= self._settings.max_waiting
         if self._settings.wait_for_client_s > 0 and not full:

@@ -68,9 +68,10 @@ class IngressEntrance(Entrance):
         follow_tls(self._tls, successor._tls)
         self.settings = successor.settings
 
-    async def leave(self, grace_s: float) -> None:
+    async def leave(self, grace_s: float) -> bool:
         self._ingress.drain(grace_s)
         await self._ended.wait()
+        return True
 
     def stop(self) -> None:
         self._ingress.drain(0)

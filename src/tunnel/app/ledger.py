@@ -10,7 +10,8 @@ from tunnel.domain.direction import Direction
 from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening, TcpOpen
 from tunnel.domain.error_statuses import GRPC_STATUS, HTTP_STATUS
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.metrics import Counters
+from tunnel.domain.kinds import PROTOCOLS
+from tunnel.domain.metrics import OTHER, Counters
 from tunnel.domain.refusal import Refusal
 from tunnel.domain.request_ids import request_id_of
 from tunnel.ports.access_log import AccessLog
@@ -92,6 +93,9 @@ class Ledger(Telemetry):
     def begin(self, head: Opening) -> Attempt:
         """A conversation began; returns what is to be told how it goes."""
         protocol = head.protocol if type(head) is HttpRequest else "grpc" if type(head) is GrpcFrame else "tcp"
+        if protocol not in PROTOCOLS:
+            # Any word of the peer's; and what is counted by, and told to whoever counts, is bounded.
+            protocol = OTHER
         self._counters.started.add(protocol)
         return Attempt(protocol, self._clock, self._direction)
 

@@ -23,7 +23,7 @@ _EXIT_S: Final = 10.0
 
 
 class LoopThread:
-    """Runs asyncio in a thread while entered; entering gives the portal to it. Used once.
+    """Runs an event loop in a thread while entered; entering gives the portal to it. Used once.
 
     Three things that ``anyio.from_thread.start_blocking_portal`` leaves to luck are why it is not used:
 
@@ -31,9 +31,13 @@ class LoopThread:
     2. The end of the interpreter: what was never left is cancelled and closed, instead of waited for by a finalizer
        when the thread cannot run any more.
     3. A fork: the child, which has no such thread, waits for nothing; what runs there goes on in the parent alone.
+
+    Args:
+        backend: ``asyncio``, with uvloop's event loop where that is installed, or ``trio``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backend: str = "asyncio") -> None:
+        self._backend: Final = backend
         self._process: Final = os.getpid()
         self._portal: Final[Future[BlockingPortal]] = Future()
         self._told = Event()
@@ -63,11 +67,15 @@ class LoopThread:
     def _run(self) -> None:
         try:
             # Of the context of who enters, nothing.
-            Context().run(lambda: anyio.run(self._serve, backend_options={"use_uvloop": _UVLOOP}))
+            Context().run(self._run_loop)
         except BaseException as exc:  # noqa: BLE001 - nobody else could tell who waits
             # What ends a loop that runs has been raised where it was waited for.
             if not self._portal.done():
                 self._portal.set_exception(exc)
+
+    def _run_loop(self) -> None:
+        options = {"use_uvloop": _UVLOOP} if self._backend == "asyncio" else None
+        anyio.run(self._serve, backend=self._backend, backend_options=options)
 
     async def _serve(self) -> None:
         async with BlockingPortal() as portal:

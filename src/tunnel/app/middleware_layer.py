@@ -7,15 +7,14 @@ from typing import Any, Final
 
 from tunnel.domain.configuration import MiddlewareSettings
 from tunnel.domain.envelopes import GrpcFrame, HttpRequest, Opening
+from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.domain.kinds import PROTOCOLS
 from tunnel.domain.refusal import Refusal
 from tunnel.domain.refused_answer import refused_answer
 from tunnel.ports.middleware import Middleware
 from tunnel.ports.target import ProxyTarget, Stream
 
-__all__ = ["PROTOCOLS", "MiddlewareChain", "MiddlewareLayer", "Passage"]
-
-PROTOCOLS: Final = ("http", "grpc", "websocket", "tcp")
-"""Of conversations."""
+__all__ = ["MiddlewareChain", "MiddlewareLayer", "Passage"]
 
 
 class MiddlewareLayer:
@@ -97,8 +96,14 @@ class MiddlewareChain:
         Args:
             target: Where it leads.
             head: The opening.
+
+        Raises:
+            SessionError: ``protocol_error``: no protocol that there is, which a peer can write into a request.
         """
-        layers = self._by_protocol[_protocol(head)]
+        protocol = _protocol(head)
+        if protocol not in self._by_protocol:
+            raise SessionError(ErrorCode.PROTOCOL_ERROR, "a conversation of no known protocol")
+        layers = self._by_protocol[protocol]
         return Passage(layers, target) if layers else None
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from tunnel.app.middleware_layer import PROTOCOLS, MiddlewareChain, MiddlewareLayer
+from tunnel.app.middleware_layer import MiddlewareChain, MiddlewareLayer
 from tunnel.domain.configuration import MiddlewareSettings, ServerSettings
 from tunnel.domain.configuration.decoding import decode_table
 from tunnel.domain.configuration.middleware import in_use
@@ -18,6 +18,7 @@ from tunnel.domain.configuration.mistakes import key_path, mistake, unknown_name
 from tunnel.domain.configuration.planned import PlannedKeys
 from tunnel.domain.errors import ConfigurationError
 from tunnel.domain.findings import Findings
+from tunnel.domain.kinds import PROTOCOLS
 from tunnel.domain.rules.rule import Rule
 from tunnel.ports.middleware import Middleware, MiddlewareKind
 

@@ -36,8 +36,8 @@ class ServerRoute(Destination):
     """Sends each conversation through the client's tunnel; holds it while there is none, for as long as configured.
 
     A try that failed in a way that allows another (``tunnel.domain.retries``) is repeated on another tunnel, or on the
-    same one once it has another link, within a budget; there are up to three in all. It is what a group is on the
-    server, with one member.
+    same one once it has another link, within a budget; there are up to three in all. One for which the tunnel has no
+    room is ``overloaded`` at once. It is what a group is on the server, with one member.
 
     Args:
         settings: As configured.
@@ -123,8 +123,10 @@ class ServerRoute(Destination):
         """A tunnel, as soon as there is one that can be asked.
 
         Raises:
-            SessionError: There was none in time, or there is no room for waiting.
+            SessionError: There was none in time, or there is no room for waiting; or the one there is has no room.
         """
+        if failure is not None and failure.code is ErrorCode.OVERLOADED:
+            raise failure
         chosen = None
         patience_s = self._settings.wait_for_server_s
         full = self._waiting >= self._settings.max_waiting

@@ -48,6 +48,7 @@ class TransportEntrance(Entrance):
         self._listener = listener
         self._arrivals = _Arrivals(service)
         self._ended = anyio.Event()
+        self._ending = False
 
     @property
     def address(self) -> str:
@@ -67,19 +68,41 @@ class TransportEntrance(Entrance):
         follow_tls(self._tls, successor._tls)
         self.settings = successor.settings
 
-    async def leave(self, grace_s: float) -> None:
+    async def leave(self, grace_s: float) -> bool:
         """Links that are open go on for ``grace_s`` seconds, then they are dropped: clients resume at other addresses.
 
-        Nothing tells clients to go before, for their place is empty while they are on their way.
+        Nothing tells clients to go before, for their place is empty while they are on their way. The address is kept
+        until then, since no transport can give it back and keep its links.
         """
-        self._arrivals.close()
+        settled = self._arrivals.close()
         with anyio.move_on_after(grace_s):
-            await self._arrivals.emptied.wait()
-        self._listener.stop()
+            await settled.wait()
+        # Told to stay, it may have been told to leave once more.
+        if self._arrivals.settled is not settled:
+            return False
+        self.stop()
         await self._ended.wait()
+        return True
+
+    async def stay(self, made: Entrance) -> bool:
+        if self._ending:
+            await self._ended.wait()
+        if self._ended.is_set() or not isinstance(made, TransportEntrance):
+            return False
+        if _kind_of_tls(made._tls) != _kind_of_tls(self._tls):
+            # What a listener cannot become while it listens.
+            return False
+        self._arrivals.open()
+        return True
 
     def stop(self) -> None:
+        self._ending = True
         self._listener.stop()
+
+
+def _kind_of_tls(tls: ListenerTls | None) -> tuple[bool, bool]:
+    """Whether there is TLS, and whether clients are asked for certificates."""
+    return tls is not None, tls is not None and bool(tls.material.authorities)
 
 
 class _Arrivals(LinkService):
@@ -88,17 +111,21 @@ class _Arrivals(LinkService):
     def __init__(self, service: LinkService) -> None:
         self._service = service
         self._links = 0
-        self._closed = False
-        self.emptied = anyio.Event()
-        """Set once it is closed and without links."""
+        self.settled: anyio.Event | None = None
+        """While it is closed: set once it is without links, or open again."""
 
-    def close(self) -> None:
-        self._closed = True
-        if not self._links:
-            self.emptied.set()
+    def close(self) -> anyio.Event:
+        settled = self.settled = anyio.Event()
+        self._settle()
+        return settled
+
+    def open(self) -> None:
+        if self.settled is not None:
+            self.settled.set()
+            self.settled = None
 
     async def proxy(self, link: Link) -> None:
-        if self._closed:
+        if self.settled is not None:
             # Closed without a word: a client takes that for an address to be passed over.
             return
         self._links += 1
@@ -106,8 +133,11 @@ class _Arrivals(LinkService):
             await self._service.proxy(link)
         finally:
             self._links -= 1
-            if self._closed and not self._links:
-                self.emptied.set()
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.settled is not None and not self._links:
+            self.settled.set()
 
     async def register(self, request: Register, peer: PeerInfo) -> RegisterResponse:
         return await self._service.register(request, peer)

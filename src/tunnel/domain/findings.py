@@ -103,8 +103,16 @@ class Findings:
         if isinstance(error, ConfigurationError):
             self.add(error)
             return True
-        # Functions written in C ask for the type of what they are given before anything else.
-        return isinstance(error, _Untold) or (bool(self._unjudged) and isinstance(error, TypeError))
+        return isinstance(error, _Untold) or _is_of_unjudged(error)
+
+
+def _is_of_unjudged(error: BaseException | None) -> bool:
+    """Whether a function ended for having been given what is unjudged.
+
+    Those written in C ask for the type of what they are given before anything else, and name it. Any other
+    ``TypeError`` is a mistake in a check, and never passes for one in what is checked.
+    """
+    return isinstance(error, TypeError) and _Unjudged.__name__ in str(error)
 
 
 def _tables(key_path: str) -> list[str]:

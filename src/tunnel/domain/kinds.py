@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-__all__ = ["GrpcFrameType", "Headers", "Kind", "WebSocketOpcode"]
+__all__ = ["PROTOCOLS", "GrpcFrameType", "Headers", "Kind", "WebSocketOpcode"]
+
+PROTOCOLS: Final = ("http", "grpc", "websocket", "tcp")
+"""Those that conversations are held in. A peer may write others into its requests, which nobody answers."""
 
 Headers: TypeAlias = tuple[bytes, ...]
 """Names and values alternating: ``(b"host", b"a.test", b"accept", b"*/*")``."""

@@ -46,7 +46,7 @@ class SessionLabels(NamedTuple):
     """What ended conversations are counted by.
 
     Args:
-        protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``.
+        protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``; ``other`` for whatever else a client wrote there.
         group: Which group; empty when none was found. To the server: whose client opened it.
         rule: ``rules[N]`` or ``forward.rules[N]`` as ``tunnel explain`` names it; empty when none matched.
         outcome: ``ok``, or an error code.

@@ -255,7 +255,7 @@ class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Told only to those whose ``wants_sessions`` is set.
 
     Args:
-        protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``.
+        protocol: ``http``, ``grpc``, ``websocket`` or ``tcp``; ``other`` for whatever else a client wrote there.
         direction: ``to_client``, from a visitor of the server; ``to_server``, from an entry of a client.
         request_id: Its X-Request-Id; empty when it has none.
         peer: Address of whoever is connected: the visitor, or the proxy before it. Empty when it has none, and of what

@@ -178,6 +178,20 @@ class Polite(Around):
             await super().send(seen, payload)
 
 
+class Reusing(Around):
+    """Gives the next conversation what the one before had not taken."""
+
+    _left = b""
+
+    async def send(self, seen: Seen, payload: Any) -> None:
+        left, self._left = self._left, b""
+        try:
+            await super().send(seen, BodyChunk(left + payload.data, end=payload.end))
+        except BaseException:
+            self._left = payload.data
+            raise
+
+
 class Unstoppable(Around):
     """Takes its time when it is cancelled."""
 
@@ -320,6 +334,7 @@ MUTANTS: Final = (
             ("hoards what the visitor says", rules.DEAF, Greedy, ()),
             ("takes a visitor that wants no more for a failure", rules.STOPPED, Offended, ()),
             ("ends in order what a visitor broke off", rules.RESET, Polite, ()),
+            ("gives one conversation what another had not taken", rules.APART, Reusing, ()),
             ("answers though it is closed", rules.CLOSED, Reopening, ()),
             ("leaves a socket behind", rules.NOTHING_LEFT, Littering, ()),
         )

@@ -321,6 +321,42 @@ async def test_conversation_waits_for_a_tunnel_as_long_as_configured(stage: Stag
         assert client._route.waiting == 0
 
 
+async def test_conversation_for_which_the_tunnel_has_no_room_is_overloaded_at_once(stage: Stage) -> None:
+    entry = EntrySettings(http=HttpEntrySettings(listen="127.0.0.1:9080"), wait_for_server_s=60)
+    release = anyio.Event()
+
+    async def wait(stream: Stream) -> None:
+        await release.wait()
+        await echo(stream)
+
+    stage.handler = wait
+    busy = FakeStream(BILLING)
+    async with stage.server(forward(FOR_WEB), max_sessions=1), stage.client(entry) as client:
+        await client.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stage.hand_in, busy)
+            await until(lambda: stage.made[0][1].running == 1)
+            before = anyio.current_time()
+            assert await stage.failure() is ErrorCode.OVERLOADED
+            assert anyio.current_time() - before < 0.01
+            release.set()
+    assert busy.ended
+
+
+async def test_protocols_that_a_client_makes_up_are_counted_and_told_as_one(stage: Stage) -> None:
+    watcher = Recorder(wants_sessions=True)
+    async with stage.server(forward(FOR_WEB), watcher) as server, stage.client() as client:
+        await client.ready()
+        for number in range(20):
+            made_up = msgspec.structs.replace(BILLING, protocol=f"p{number}")
+            assert await stage.failure(made_up) is ErrorCode.ROUTE_NOT_FOUND
+        counters = server.container.counters()
+        assert counters.started.read() == {"other": 20}
+        assert {each.labels.protocol for each in counters.sessions()} == {"other"}
+        assert set(counters.active()) == {"other"}
+    assert {each.protocol for each in watcher.of(SessionEnded)} == {"other"}
+
+
 async def test_lost_server_fails_what_cannot_be_repeated_and_repeats_the_rest(stage: Stage) -> None:
     async def hang(stream: Stream) -> None:
         await anyio.sleep_forever()

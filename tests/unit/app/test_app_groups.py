@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import pytest
 from support.app_kit import OTHER_TOKEN, FakeStream, FakeUpstream, World, ask, echo, group, until
 
+from tunnel.app.server import Server
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream
@@ -153,28 +156,51 @@ async def test_requests_beyond_max_waiting_are_overloaded_at_once(world: World) 
         assert codes[-3:] == [ErrorCode.NO_CLIENT] * 3
 
 
-async def test_request_for_clients_that_take_no_more_is_not_told_that_there_are_none(world: World) -> None:
+@asynccontextmanager
+async def full_clients(world: World, *also: Callable[[Stream], Awaitable[None]]) -> AsyncIterator[Server]:
+    """A server whose first client has as many conversations as it takes; ``also`` are the upstreams of others."""
     release = anyio.Event()
 
     async def wait(stream: Stream) -> None:
         await release.wait()
         await echo(stream)
 
-    async with (
-        world.server(groups={"web": group(wait_for_client_s=2)}) as server,
-        world.client(FakeUpstream(wait), max_sessions=1) as client,
-    ):
-        await client.ready()
+    async with AsyncExitStack() as stack:
+        settings = group(wait_for_client_s=60, balance="round_robin")
+        server = await stack.enter_async_context(world.server(groups={"web": settings}))
+        for number, handle in enumerate((wait, *also)):
+            client = world.client(FakeUpstream(handle), client_id=f"client-{number}", max_sessions=1)
+            await (await stack.enter_async_context(client)).ready()
         busy = FakeStream(GET)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server._target.handle, busy)
             await anyio.sleep(0.01)
-            with pytest.raises(SessionError) as caught:
-                await server._target.handle(FakeStream(GET))
-            assert caught.value.code is ErrorCode.OVERLOADED
+            yield server
             release.set()
         assert busy.ended
-        assert (await ask(server)).status == 200
+
+
+async def overloaded_at_once(server: Server) -> None:
+    before = anyio.current_time()
+    with pytest.raises(SessionError) as caught:
+        await server._target.handle(FakeStream(GET))
+    assert caught.value.code is ErrorCode.OVERLOADED
+    assert anyio.current_time() - before < 0.01
+
+
+async def test_request_for_clients_that_take_no_more_is_overloaded_at_once(world: World) -> None:
+    async with full_clients(world) as server:
+        await overloaded_at_once(server)
+
+
+async def test_request_is_overloaded_when_one_client_has_no_room_and_another_refuses(world: World) -> None:
+    async def refuse(stream: Stream) -> None:
+        raise SessionError(ErrorCode.REFUSED, "not now")
+
+    # Asked in either order.
+    async with full_clients(world, refuse) as server:
+        for _ in range(2):
+            await overloaded_at_once(server)
 
 
 async def test_visitor_that_leaves_the_queue_makes_room_in_it(world: World) -> None:

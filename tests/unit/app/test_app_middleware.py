@@ -4,14 +4,14 @@ import anyio
 import msgspec
 import pytest
 from dependency_injector import providers
-from support.app_kit import FakeUpstream, Recorder, ask, group, until
+from support.app_kit import FakeStream, FakeUpstream, Recorder, ask, group, until
 from support.signing import Signing
 
 from tunnel.app.prepared import prepare, trusting
 from tunnel.app.redaction import redacted, redacted_rule
 from tunnel.app.server import Server
 from tunnel.domain.configuration import GroupSnapshot, HttpIngressSettings, IngressSettings, MiddlewareSettings
-from tunnel.domain.envelopes import HttpResponse
+from tunnel.domain.envelopes import HttpRequest, HttpResponse
 from tunnel.domain.errors import ConfigurationError, ErrorCode, SessionError
 from tunnel.domain.middleware.header_edits import first_field
 from tunnel.domain.refusal import Refusal
@@ -85,6 +85,23 @@ async def test_refusal_is_answered_and_counted_with_its_rule(world, place):
     ]
     assert ended[1].sent_bytes == len(answers[1].body)
     assert not telemetry.of(SessionFailed), "it says nothing of the server"
+
+
+@pytest.mark.parametrize("place", ["rule", "group_rule"])
+async def test_made_up_protocol_goes_past_no_middleware_and_is_no_failure_of_ours(world, place, caplog):
+    telemetry = Recorder(wants_sessions=True)
+    upstream = FakeUpstream()
+    async with (
+        server_of(world, with_middleware(world, **{place: ("a",)}, a=SET_A), telemetry) as server,
+        world.client(upstream) as client,
+    ):
+        await client.ready()
+        with pytest.raises(SessionError) as caught:
+            await server._target.handle(FakeStream(HttpRequest("GET", b"/", host=b"app.test", protocol="x", end=True)))
+    assert caught.value.code is ErrorCode.PROTOCOL_ERROR
+    assert not upstream.heads
+    assert [each.protocol for each in telemetry.of(SessionEnded)] == ["other"]
+    assert not caplog.records, "a program that fails is logged with where it did"
 
 
 async def test_account_tells_what_the_visitor_got(world):

@@ -484,6 +484,91 @@ async def test_listener_that_moves_is_there_before_the_old_one_goes(world: World
         assert (await ask(server)).status == 200
 
 
+def listening_at(server: Server, name: str) -> Any:
+    return other(server, transports=TransportsSettings(memory=MemoryTransportSettings(name=name)))
+
+
+async def test_listener_that_comes_back_while_it_drains_keeps_its_links(world: World) -> None:
+    served, dialled = Recorder(), Recorder()
+    async with (
+        world.server(telemetry=served, drain_s=5) as server,
+        world.client(servers=("memory://edge",), telemetry=dialled) as client,
+    ):
+        await client.ready()
+        for there, back in (("moved", "edge"), ("moved", "edge")):
+            await server.reload(listening_at(server, there))
+            await anyio.sleep(1)
+            await server.reload(listening_at(server, back))
+            await anyio.sleep(1)
+        assert server.addresses == {"transport.memory": "edge"}
+        assert [each.address for each in served.of(Listening)] == ["edge", "moved", "edge", "moved", "edge"]
+        # Long after it would have been dropped.
+        await anyio.sleep(20)
+        assert len(world.network.pairs("edge")) == 1
+        assert (await ask(server)).status == 200
+        # It lets clients in again, and the other address is free.
+        async with world.client(client_id="two", servers=("memory://moved", "memory://edge")) as two:
+            await two.ready()
+            assert len(world.network.pairs("edge")) == 2
+    assert not dialled.of(LinkLost)
+
+
+async def test_listener_that_came_back_leaves_like_any_other(world: World) -> None:
+    async with (
+        world.server(drain_s=5) as server,
+        world.client(servers=("memory://edge", "memory://moved")) as client,
+    ):
+        await client.ready()
+        await server.reload(listening_at(server, "moved"))
+        await anyio.sleep(3)
+        await server.reload(listening_at(server, "edge"))
+        await server.reload(listening_at(server, "moved"))
+        # The time it was given before does not count.
+        await anyio.sleep(4)
+        assert len(world.network.pairs("edge")) == 1
+        await until(lambda: not world.network.pairs("edge"), within_s=1.1)
+        await until(lambda: world.network.pairs("moved"), within_s=10)
+        await client.ready()
+        await server.reload(listening_at(server, "edge"))
+        assert server.addresses == {"transport.memory": "edge"}
+
+
+async def test_listener_goes_on_leaving_when_the_reload_that_wants_it_fails(world: World) -> None:
+    ingresses = IngressWorld(world)
+    async with (
+        ingresses.server as server,
+        world.client(servers=("memory://edge", "memory://moved")) as client,
+    ):
+        await client.ready()
+        at_edge = server.settings
+        await server.reload(listening_at(server, "moved"))
+        await anyio.sleep(3)
+        ingresses.failing = frozenset({"bind"})
+        with pytest.raises(ListenError):
+            await server.reload(ingresses.listening(at_edge, "127.0.0.1:2"))
+        assert server.addresses["transport.memory"] == "moved"
+        async with world.client(client_id="two", servers=("memory://edge", "memory://moved")) as two:
+            await two.ready()
+            assert [len(world.network.pairs(name)) for name in ("edge", "moved")] == [1, 1]
+        # When it would have without.
+        await anyio.sleep(6.5)
+        assert len(world.network.pairs("edge")) == 1
+        await until(lambda: not world.network.pairs("edge"), within_s=1)
+        world.network.take("edge")
+        world.network.release("edge")
+
+
+async def test_server_that_ends_amid_a_return_leaves_nothing(world: World) -> None:
+    async with world.server(drain_s=5) as server, world.client(servers=("memory://edge",)) as client:
+        await client.ready()
+        await server.reload(listening_at(server, "moved"))
+        await server.reload(listening_at(server, "edge"))
+        await server.aclose()
+    for name in ("edge", "moved"):
+        world.network.take(name)
+        world.network.release(name)
+
+
 async def test_listener_that_nobody_uses_is_gone_at_once(world: World) -> None:
     async with world.server() as server:
         await server.reload(other(server, transports=TransportsSettings(memory=MemoryTransportSettings(name="moved"))))

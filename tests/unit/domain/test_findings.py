@@ -106,6 +106,13 @@ def test_tables_around_a_mistake_are_not_clean() -> None:
         lambda it: it(),
         lambda it: f"{it}",
         lambda it: re.fullmatch("a", it),
+        lambda it: "".join(["a", it]),  # type: ignore[list-item]
+        "a".startswith,
+        "abc".__contains__,
+        lambda it: 1 + it,  # type: ignore[operator]
+        lambda it: -it,  # type: ignore[operator]
+        lambda it: dict(**it),  # type: ignore[call-overload]
+        bytes.fromhex,
     ],
 )
 def test_looking_at_what_is_unjudged_ends_the_block_without_a_mistake(look: Callable[[object], object]) -> None:
@@ -131,6 +138,15 @@ def test_what_else_goes_wrong_is_not_gathered() -> None:
     found.unjudged("a")
     with pytest.raises(ValueError, match="other"), found:
         raise ValueError("another")
+
+
+@pytest.mark.parametrize("mistaken", [lambda: len(1), lambda: "a" + 1, error])  # type: ignore[arg-type, operator, call-arg]
+def test_check_that_goes_wrong_by_itself_is_not_taken_for_one_that_looked(mistaken: Callable[[], object]) -> None:
+    found = Findings()
+    found.unjudged("a")
+
+    with pytest.raises(TypeError), found:
+        mistaken()
 
 
 def test_mistakes_are_sorted_by_their_places() -> None:

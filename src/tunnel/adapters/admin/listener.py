@@ -22,6 +22,7 @@ from tunnel.domain.configuration import AdminSettings
 from tunnel.ports.admin import AdminListener
 from tunnel.sockets.door import Door, open_door
 from tunnel.sockets.listening import address_of, listening_socket
+from tunnel.sockets.task_end import end_tasks
 
 __all__ = ["UvicornAdminListener"]
 
@@ -216,9 +217,4 @@ class _Server(uvicorn.Server):
         state = self.server_state
         for connection in list(state.connections):
             connection.transport.abort()
-        tasks = set(state.tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_STOP_S)
-        await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop
+        await end_tasks(state.tasks, within_s=_STOP_S)

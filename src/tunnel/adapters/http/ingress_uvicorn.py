@@ -22,6 +22,7 @@ from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
 from tunnel.sockets.door import Door, open_door
 from tunnel.sockets.listening import address_of, listening_socket
+from tunnel.sockets.task_end import end_tasks
 
 __all__ = ["UvicornIngress"]
 
@@ -206,14 +207,8 @@ class _Server(uvicorn.Server):
         state = self.server_state
         for connection in list(state.connections):
             connection.transport.abort()
-        tasks = set(state.tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=_RELEASE_S)
-            if stuck:
-                _logger.warning("%d exchanges do not return though they were cancelled", len(stuck))
-        await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop
+        if stuck := await end_tasks(state.tasks, within_s=_RELEASE_S):
+            _logger.warning("%d exchanges do not return though they were cancelled", stuck)
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:

@@ -19,6 +19,7 @@ from tunnel.ports.ingress import Ingress
 from tunnel.ports.target import ProxyTarget
 from tunnel.sockets.door import Door, open_door
 from tunnel.sockets.listening import address_of, listening_socket
+from tunnel.sockets.task_end import end_tasks
 
 __all__ = ["TcpIngress"]
 
@@ -172,11 +173,5 @@ class TcpIngress(Ingress):
             visit.cut_off = SessionError(ErrorCode.PEER_LOST, "the server is shutting down")
         for connection in tuple(shared.open):
             connection.reset()
-        handling = set(self._visits)
-        for each in handling:
-            each.cancel()
-        if handling:
-            _, stuck = await asyncio.wait(handling, timeout=_RELEASE_S)
-            if stuck:
-                _logger.warning("%s: %d conversations do not return though they were cancelled", self._name, len(stuck))
-        await asyncio.sleep(0)  # connections are told that they are lost in the next round of the loop
+        if stuck := await end_tasks(self._visits, within_s=_RELEASE_S):
+            _logger.warning("%s: %d conversations do not return though they were cancelled", self._name, stuck)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -23,13 +22,13 @@ from tunnel.app.cli.demo_tunnel import TRANSPORTS, DemoTunnel, Plan, refusing_po
 from tunnel.app.cli.demo_visits import VISITS, pay
 from tunnel.app.cli.failures import FAILED, OK, report
 from tunnel.app.cli.output import write, write_error
+from tunnel.app.cli.stop_signals import stop_numbers
 
 __all__ = ["add_arguments", "run"]
 
 _INTERRUPTED: Final = 130
 _LISTENING: Final = r"^listening address=(\S+)$"
 _TAKING_CALLS: Final = r"^listening calls=(\S+)$"
-_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +60,6 @@ async def _until_interrupted(demo: _Demo) -> int:
     """Run the demo; the first signal ends it in order, and further ones change nothing, since that takes seconds."""
     loop = asyncio.get_running_loop()
     work = loop.create_task(demo.run())
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
     interruption = asyncio.Event()
 
     def interrupt() -> None:
@@ -73,7 +71,7 @@ async def _until_interrupted(demo: _Demo) -> int:
         else:
             work.cancel()
 
-    for number in numbers:
+    for number in stop_numbers(hangup=True):
         try:
             loop.add_signal_handler(number, interrupt)
         except NotImplementedError:

@@ -19,6 +19,7 @@ from tunnel.app.cli.expose_board import Board, Exposition, Line
 from tunnel.app.cli.expose_report import Report
 from tunnel.app.cli.expose_screen import Screen
 from tunnel.app.cli.expose_service import View
+from tunnel.app.cli.output import write_error
 from tunnel.ports.telemetry import ClaimGranted, ConnectFailed, Event, LinkLost, TunnelReady
 
 __all__ = ["LiveView"]
@@ -78,7 +79,7 @@ class LiveView(Report, View):
     def closed(self, reason: str) -> None:
         if self._begun.is_set():
             board = self._board
-            sys.stderr.write(f"{board.requests} requests, {board.failures} failed\n")
+            write_error(f"{board.requests} requests, {board.failures} failed")
 
     # -- View
 

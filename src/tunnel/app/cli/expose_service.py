@@ -90,7 +90,7 @@ class ExposeService:
         async with AsyncExitStack() as stack:
             if self._view is not None:
                 background = await stack.enter_async_context(Background())
-                background.tasks.start_soon(self._view.run)
+                background.tasks.start_soon(self._draw, self._view)
             for _, client in self._served:
                 await stack.enter_async_context(client)
             self._stack.push_async_exit(stack.pop_all())
@@ -121,6 +121,13 @@ class ExposeService:
         async with anyio.create_task_group() as tasks:
             for _, client in self._served:
                 tasks.start_soon(_close, client, drain_s)
+
+    async def _draw(self, view: View) -> None:
+        try:
+            await view.run()
+        except OSError as error:
+            # The terminal is gone, also where it should have been given back: what is drained goes on without it.
+            self._note_lost(error)
 
     def _note_lost(self, error: OSError) -> None:
         self._lost = error

@@ -8,16 +8,13 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
+from tunnel.app.cli.stop_signals import HANGUP, StopSignals
 from tunnel.app.logging import LOG_FORMATS, LOG_LEVELS
 from tunnel.app.reload import Reloader
 
 __all__ = ["Service", "add_service_arguments", "hangups_ignored", "run_service", "serve"]
-
-_STOP: Final = (signal.SIGTERM, signal.SIGINT)
-_HANGUP: Final[int | None] = getattr(signal, "SIGHUP", None)
-"""Windows has none."""
 
 
 class Service(Protocol):
@@ -50,14 +47,14 @@ def hangups_ignored() -> Iterator[None]:
 
     Nothing is lost by it: settings that change after they were loaded are noticed all the same.
     """
-    if _HANGUP is None:
+    if HANGUP is None:
         yield
         return
-    before = signal.signal(_HANGUP, signal.SIG_IGN)
+    before = signal.signal(HANGUP, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(_HANGUP, before)
+        signal.signal(HANGUP, before)
 
 
 def run_service(make: Callable[[], S], reloader: Callable[[S], Reloader[Any]] | None = None) -> None:
@@ -87,9 +84,10 @@ async def serve(make: Callable[[], S], reloader: Callable[[S], Reloader[Any]] | 
 
     SIGTERM or SIGINT drains it; a second one closes it at once; after that signals have their usual effect again. One
     that comes while the service starts ends that: whatever it waits for may never come. With a ``reloader``, SIGHUP has
-    the settings loaded again.
+    the settings loaded again; without, it says that the terminal was closed, and drains as well, but never closes at
+    once. Where it was ignored when the process started, as by nohup, it has no effect then.
     """
-    with _StopSignals() as signals:
+    with StopSignals(hangup=reloader is None) as signals:
         async with AsyncExitStack() as stack:
             service = make()
             if not await _starts(service, stack, signals):
@@ -104,7 +102,7 @@ async def serve(make: Callable[[], S], reloader: Callable[[S], Reloader[Any]] | 
                 await _drain(service, signals)
 
 
-async def _starts(service: Service, stack: AsyncExitStack, signals: _StopSignals) -> bool:
+async def _starts(service: Service, stack: AsyncExitStack, signals: StopSignals) -> bool:
     """Enter the service; False: a signal came first, and it is closed."""
     loop = asyncio.get_running_loop()
     try:
@@ -137,20 +135,20 @@ async def _closed_or_told(service: Service, told: asyncio.Event, following: Relo
 @contextmanager
 def _hangups(tell: Callable[[], None]) -> Iterator[None]:
     """Call ``tell`` on the event loop for each SIGHUP, where there is such a signal."""
-    if _HANGUP is None:
+    if HANGUP is None:
         yield
         return
     loop = asyncio.get_running_loop()
-    before = signal.getsignal(_HANGUP)
-    loop.add_signal_handler(_HANGUP, tell)
+    before = signal.getsignal(HANGUP)
+    loop.add_signal_handler(HANGUP, tell)
     try:
         yield
     finally:
-        loop.remove_signal_handler(_HANGUP)
-        signal.signal(_HANGUP, before)
+        loop.remove_signal_handler(HANGUP)
+        signal.signal(HANGUP, before)
 
 
-async def _drain(service: Service, signals: _StopSignals) -> None:
+async def _drain(service: Service, signals: StopSignals) -> None:
     # Closing stays in this task, which opened the service: its cancel scopes belong to it.
     loop = asyncio.get_running_loop()
     if not signals.hurried:
@@ -165,50 +163,3 @@ async def _drain(service: Service, signals: _StopSignals) -> None:
         finally:
             signals.on_hurry = None
     await service.aclose(drain_s=0)
-
-
-class _StopSignals:
-    """Listens to SIGTERM and SIGINT while entered.
-
-    ``told`` is set by the first one, which also calls ``on_told``; ``hurried`` by the second, which calls ``on_hurry``.
-    """
-
-    def __init__(self) -> None:
-        self.told: Final = asyncio.Event()
-        self.hurried = False
-        self.on_told: Callable[[], None] | None = None
-        self.on_hurry: Callable[[], None] | None = None
-
-    def __enter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
-        for number in _STOP:
-            try:
-                self._loop.add_signal_handler(number, self._arrived)
-            except NotImplementedError:
-                # Windows: the handler runs between bytecodes, and must wake the loop itself.
-                signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._arrived))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._restore()
-
-    def _arrived(self) -> None:
-        if not self.told.is_set():
-            self.told.set()
-            if self.on_told is not None:
-                self.on_told()
-            return
-        self.hurried = True
-        self._restore()
-        if self.on_hurry is not None:
-            self.on_hurry()
-
-    def _restore(self) -> None:
-        for number in _STOP:
-            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-            try:
-                self._loop.remove_signal_handler(number)
-            except NotImplementedError:
-                signal.signal(number, default)

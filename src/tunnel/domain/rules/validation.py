@@ -8,6 +8,7 @@ from typing import Final
 
 from tunnel.domain.errors import ConfigurationError, SessionError
 from tunnel.domain.findings import Findings
+from tunnel.domain.kinds import PROTOCOLS
 from tunnel.domain.rules.hosts import MAX_HOST_CHARACTERS, is_host_name, normal_ipv6
 from tunnel.domain.rules.paths import normal_path
 from tunnel.domain.rules.patterns import compile_pattern
@@ -15,7 +16,6 @@ from tunnel.domain.rules.rule import Rule, ValueMatch, ValueMatches
 
 __all__ = ["check_rule", "validate_rule"]
 
-_PROTOCOLS: Final = ("http", "grpc", "websocket", "tcp")
 _PATH_KEYS: Final = ("path", "path_prefix", "path_regex")
 
 # What most hosts and paths look like, told right in one step; what does not look so is looked at closely.
@@ -64,8 +64,8 @@ def check_rule(rule: Rule, key_path: str, found: Findings) -> None:
         _validate_paths(rule, prefix)
     if rule.protocol is not None:
         with found:
-            if rule.protocol not in _PROTOCOLS:
-                expected = ", ".join(f'"{protocol}"' for protocol in _PROTOCOLS)
+            if rule.protocol not in PROTOCOLS:
+                expected = ", ".join(f'"{protocol}"' for protocol in PROTOCOLS)
                 raise ConfigurationError(f"expected one of {expected}", key_path=f"{prefix}protocol")
     if rule.service is not None or rule.method is not None:
         with found:

@@ -8,12 +8,12 @@ import anyio
 from hypothesis import strategies as st
 
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.ports.target import ProxyTarget
 from tunnel.testing.holdings import Holdings, left_behind
 from tunnel.testing.patience import PATIENCE_S, expect_within, until
 from tunnel.testing.target import rules
 from tunnel.testing.target.conversation import Conversation
 from tunnel.testing.target.dialects import DIALECTS, Dialect
+from tunnel.testing.target.echo import echoed, heard
 from tunnel.testing.target.handling import Handling, handled
 from tunnel.testing.target.harness import TargetHarness
 from tunnel.testing.target.peer import Behaviour, Peer
@@ -29,10 +29,6 @@ _RELEASE_S = 1.5
 """Longest that the system takes to take back what was released."""
 
 
-def _heard(dialect: Dialect, conversation: Conversation) -> bytes:
-    return b"".join(dialect.data_of(payload) for payload in conversation.sent)
-
-
 def _whole(dialect: Dialect, conversation: Conversation) -> bool:
     """Whether the answer was ended as if it were whole."""
     return conversation.ended and not dialect.tells_failure(conversation.sent[-1])
@@ -44,40 +40,16 @@ def _told_of_failure(handling: Handling, conversation: Conversation) -> None:
         handling.fail()
 
 
-async def _all_heard(dialect: Dialect, conversation: Conversation, size_bytes: int) -> None:
-    def heard() -> bool:
-        return bool(conversation.sent) and len(_heard(dialect, conversation)) >= size_bytes
-
-    await expect_within("all of an echo", lambda: conversation.until(heard), 2 * PATIENCE_S)
-
-
-async def _echoed(harness: TargetHarness, target: ProxyTarget, pieces: list[bytes]) -> None:
-    """Hold a conversation with an echo from its beginning to its end."""
-    dialect = harness.dialect
-    conversation = Conversation(dialect.head(), map(dialect.piece, pieces))
-    async with handled(target, conversation) as handling:
-        if not dialect.half_closes:
-            await _all_heard(dialect, conversation, sum(map(len, pieces)))
-        conversation.feed(dialect.end())
-        await expect_within("the end of the answer", handling.over.wait, 2 * PATIENCE_S)
-        handling.succeed()
-    said, heard = b"".join(pieces), _heard(dialect, conversation)
-    assert heard == said, f"{len(heard)} bytes were heard of {len(said)}, or others"
-    ends = [payload.end for payload in conversation.sent]
-    assert ends[-1:] == [True], "the answer was not ended"
-    assert ends.count(True) == 1, "the answer was ended more than once"
-
-
 async def _begun(harness: TargetHarness, conversation: Conversation) -> None:
     """Say something, and wait until an echo said it too."""
-    heard_before = _heard(harness.dialect, conversation)
+    heard_before = heard(harness.dialect, conversation)
     conversation.feed(harness.dialect.piece(b"begun"))
 
-    def heard() -> bool:
-        return len(_heard(harness.dialect, conversation)) >= len(heard_before) + len(b"begun")
+    def answered() -> bool:
+        return len(heard(harness.dialect, conversation)) >= len(heard_before) + len(b"begun")
 
-    await expect_within("an echo", lambda: conversation.until(heard))
-    assert _heard(harness.dialect, conversation) == heard_before + b"begun", "something else was heard"
+    await expect_within("an echo", lambda: conversation.until(answered))
+    assert heard(harness.dialect, conversation) == heard_before + b"begun", "something else was heard"
 
 
 async def _left_alone(peer: Peer) -> None:
@@ -91,7 +63,7 @@ _sizes = st.lists(st.integers(1, 300) | st.sampled_from([1, 65_535, 65_536, 100_
 async def everything_said_is_heard(harness: TargetHarness, sizes: list[int]) -> None:
     async with harness.peer(Behaviour.ECHO) as peer:
         for turn in range(2):
-            await _echoed(harness, peer.target, [bytes([number + turn]) * size for number, size in enumerate(sizes)])
+            await echoed(harness, peer.target, [bytes([number + turn]) * size for number, size in enumerate(sizes)])
 
 
 @TARGET.shows(rules.STREAMS)
@@ -115,7 +87,7 @@ async def conversations_do_not_mix(harness: TargetHarness) -> None:
             await _begun(harness, waiting)
             async with anyio.create_task_group() as tasks:
                 for number in range(16):
-                    tasks.start_soon(_echoed, harness, peer.target, [b"%02d" % number] * 20)
+                    tasks.start_soon(echoed, harness, peer.target, [b"%02d" % number] * 20)
 
 
 @TARGET.shows(rules.PROTOCOL)
@@ -250,7 +222,7 @@ async def cancelling_leaves_nothing_behind(harness: TargetHarness) -> None:
                 handling.scope.cancel()
                 await expect_within("returning, cancelled while it waits", handling.over.wait, _CANCEL_S)
             await _left_alone(peer)
-        await _echoed(harness, peer.target, [b"as before"])
+        await echoed(harness, peer.target, [b"as before"])
 
 
 @TARGET.shows(rules.CLOSE)
@@ -273,7 +245,7 @@ async def closed_targets_answer_nothing(harness: TargetHarness) -> None:
     for used in (False, True):
         async with harness.peer(Behaviour.ECHO) as peer:
             if used:
-                await _echoed(harness, peer.target, [b"x"])
+                await echoed(harness, peer.target, [b"x"])
             await expect_within("closing", peer.target.aclose)
             conversation = Conversation(dialect.head(), [dialect.piece(b"x"), dialect.end()])
             async with handled(peer.target, conversation) as handling:
@@ -286,12 +258,12 @@ async def closed_targets_answer_nothing(harness: TargetHarness) -> None:
 async def nothing_is_left(harness: TargetHarness) -> None:
     async def use() -> None:
         async with harness.peer(Behaviour.ECHO) as peer:
-            await _echoed(harness, peer.target, [b"x"])
+            await echoed(harness, peer.target, [b"x"])
             conversation = Conversation(harness.dialect.head())
             async with handled(peer.target, conversation) as handling:
                 await _begun(harness, conversation)
                 handling.scope.cancel()
-            await _echoed(harness, peer.target, [b"y"])
+            await echoed(harness, peer.target, [b"y"])
             await peer.target.aclose()
 
     left = await left_behind(use, patience_s=_RELEASE_S)

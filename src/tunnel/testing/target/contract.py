@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tunnel.testing.contract_tests import ContractTests
-from tunnel.testing.target import bounds, checks
+from tunnel.testing.target import bounds, checks, given_up
 from tunnel.testing.target.harness import TargetHarness
 from tunnel.testing.target.rules import TARGET
 
 __all__ = ["SCENARIOS", "TargetContract"]
 
-SCENARIOS = (checks, bounds)
+SCENARIOS = (checks, bounds, given_up)
 """The modules whose checks are the contract's; importing them adds these."""
 
 

@@ -8,6 +8,7 @@ from tunnel.testing.contract import Contract
 from tunnel.testing.target.harness import TargetHarness
 
 __all__ = [
+    "APART",
     "CANCEL",
     "CLOSE",
     "CLOSED",
@@ -52,6 +53,9 @@ RESET: Final = TARGET.state(
 )
 CANCEL: Final = TARGET.state(
     "U-CANCEL", "Cancelled anywhere, it stops, the upstream is left alone, and others are answered as before."
+)
+APART: Final = TARGET.state(
+    "U-APART", "What a conversation that was given up had not taken is given to no other, whenever it was given up."
 )
 CLOSE: Final = TARGET.state(
     "U-CLOSE", "Closing fails what is under way, returns when all is closed, and may be done twice."

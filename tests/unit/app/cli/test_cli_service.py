@@ -12,6 +12,7 @@ from support.app_kit import Recorder
 from support.fake_source import FakeSource
 
 from tunnel.app.cli import service as service_module
+from tunnel.app.cli import stop_signals
 from tunnel.app.cli.service import hangups_ignored, run_service, serve
 from tunnel.app.reload import Reloader
 from tunnel.domain.errors import ErrorCode, RegistrationRefused
@@ -150,9 +151,58 @@ def test_hangup_while_the_service_drains_passes_without_effect() -> None:
 
 
 def test_there_need_be_no_hangup_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "_HANGUP", None)
+    monkeypatch.setattr(service_module, "HANGUP", None)
+    monkeypatch.setattr(stop_signals, "HANGUP", None)
     with hangups_ignored():
         run_service(
             lambda: FakeService(signals=1),
             lambda _: Reloader(FakeSource("settings"), lambda _: asyncio.sleep(0, 2), Recorder()),
         )
+
+
+class HungUpOnService(FakeService):
+    """Hung up on as soon as it has started, and twice more while it drains."""
+
+    async def __aenter__(self) -> Self:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return await super().__aenter__()
+
+    async def aclose(self, *, drain_s: float | None = None) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0)
+        await super().aclose(drain_s=drain_s)
+
+
+def test_hangup_drains_what_cannot_reload_and_never_hurries() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    service = HungUpOnService()
+    run_service(lambda: service)
+    assert service.seen == ["start", None, "exit"]
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+def test_signal_after_a_hangup_closes_at_once() -> None:
+    class Stuck(HungUpOnService):
+        async def aclose(self, *, drain_s: float | None = None) -> None:
+            if drain_s is None:
+                asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+            await super().aclose(drain_s=drain_s)
+
+    service = Stuck(stuck=True)
+    run_service(lambda: service)
+    assert service.seen == ["start", None, 0, "exit"]
+
+
+def test_hangup_is_ignored_where_it_was_ignored_before() -> None:
+    class Outliving(FakeService):
+        async def wait_closed(self) -> None:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0)
+            self.seen.append("goes on")
+
+    service = Outliving()
+    with hangups_ignored():
+        run_service(lambda: service)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert service.seen == ["start", "goes on", "exit"]
