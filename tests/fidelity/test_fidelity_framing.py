@@ -323,6 +323,34 @@ def test_upstream_connection_with_something_beyond_the_response_is_not_used_agai
     assert visitor.take(len(OK)) == OK
 
 
+@pytest.mark.fidelity("H-KEEP-ALIVE")
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (b"GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 44\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (b"GET", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2c\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nConnection: close\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 44\r\n\r\nH"),
+    ],
+)
+def test_upstream_connection_that_may_have_more_to_say_is_not_used_again(wire: Wire, method: bytes, said: bytes) -> None:
+    visitor = wire.visit(asked(host=b"kept.test", method=method))
+    first = wire.upstream(wire.kept)
+    first.head()
+    first.say(said)
+    visitor.head()
+
+    other = wire.visit(asked(host=b"kept.test", target=b"/next"))
+
+    second = wire.upstream(wire.kept)
+    assert second.head() == told(host=b"kept.test", target=b"/next")
+    second.say(OK)
+    assert other.take(len(OK)) == OK
+    assert first.ended() == b""
+
+
 @pytest.mark.fidelity("H-HALF-CLOSE")
 def test_visitor_that_says_no_more_gets_its_answer(wire: Wire) -> None:
     visitor = wire.visit(asked(b"Content-Length: 2\r\n", method=POST) + b"hi")
@@ -540,6 +568,18 @@ def test_status_that_is_none_becomes_502(wire: Wire, line: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nx: a\r\n folded\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\ncontent-length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551618\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, identity\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 103 Early\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/0.9 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"RTSP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nconnection: upgrade\r\nupgrade: h2c\r\nx: \0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\nx: y\r\n\r\n" * 3000,
         b"hello\r\n\r\n",
     ],
 )
