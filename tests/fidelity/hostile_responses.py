@@ -46,7 +46,16 @@ _LAST_CHUNKS = [
     *(b"000;a\r\n\r\n", b"0\r\nX-Sum: 1\r\n\r\n", b"0\r\nContent-Length: 9\r\n\r\n", b"0\r\nConnection: close\r\n\r\n"),
     *(b"0\r\nTransfer-Encoding: chunked\r\n\r\n", b"0\r\nbad name: 1\r\n\r\n", b"0\n\n", b"0\r\n", b""),
 ]
-_SIZES = [*[b"%x\r\n"] * 8, b"0%X\r\n", b'%x;a="b"\r\n', b"%x \r\n", b"0x%x\r\n", b"-%x\r\n", b"%x\n", b"ffffffffffffffff%x\r\n"]
+_SIZES = [
+    *[b"%x\r\n"] * 8,
+    b"0%X\r\n",
+    b'%x;a="b"\r\n',
+    b"%x \r\n",
+    b"0x%x\r\n",
+    b"-%x\r\n",
+    b"%x\n",
+    b"ffffffffffffffff%x\r\n",
+]
 _BODIES = [b"", b"hello", b"hello", FORGED, b"0\r\n\r\n" + FORGED]
 _DAMAGE = [b"", b"\r\n", b"\n", b"\r", b" ", b"\0", b":", b"0", b"\r\n\r\n"]
 
@@ -56,7 +65,9 @@ def _chunks(draw: st.DrawFn, body: bytes) -> bytes:
     cut = draw(st.integers(0, len(body)))
     pieces = [piece for piece in (body[:cut], body[cut:]) if piece]
     return b"".join(
-        draw(st.sampled_from(_SIZES)).replace(b"%x", b"%x" % len(piece)).replace(b"%X", b"%X" % len(piece)) + piece + b"\r\n"
+        draw(st.sampled_from(_SIZES)).replace(b"%x", b"%x" % len(piece)).replace(b"%X", b"%X" % len(piece))
+        + piece
+        + b"\r\n"
         for piece in pieces
     ) + draw(st.sampled_from(_LAST_CHUNKS))
 

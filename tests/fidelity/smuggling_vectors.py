@@ -340,7 +340,9 @@ _LINES = [
     _either("space-before-version", b"GET /  HTTP/1.1\r\nHost: kept.test\r\n\r\n", _get()),
     _unroutable("connect", b"CONNECT kept.test:443 HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
     _unroutable("connect-url", b"CONNECT http://kept.test/any HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
-    _refused("connect-with-body", b"CONNECT kept.test:443 HTTP/1.1\r\n" + H + b"Content-Length: 5\r\n\r\nhello" + SMUGGLED),
+    _refused(
+        "connect-with-body", b"CONNECT kept.test:443 HTTP/1.1\r\n" + H + b"Content-Length: 5\r\n\r\nhello" + SMUGGLED
+    ),
     _refused("connect-pipelined", b"CONNECT http://kept.test/any HTTP/1.1\r\n" + H + b"\r\n" + SMUGGLED),
     *(
         _refused(f"method-{name}", b"%b / HTTP/1.1\r\nHost: kept.test\r\n\r\n" % method)
@@ -348,8 +350,14 @@ _LINES = [
     ),
     _refused("rtsp", b"SETUP / RTSP/1.0\r\nHost: kept.test\r\n\r\n"),
     _refused("rtsp-1.1", b"DESCRIBE / RTSP/1.1\r\nHost: kept.test\r\n\r\n"),
-    _forwarded("trace-with-body", b"TRACE / HTTP/1.1\r\n" + H + b"Content-Length: 2\r\n\r\nhi", (b"TRACE", b"/", b"kept.test", b"hi")),
-    _forwarded("query", b"QUERY / HTTP/1.1\r\n" + H + b"Content-Length: 2\r\n\r\nhi", (b"QUERY", b"/", b"kept.test", b"hi")),
+    _forwarded(
+        "trace-with-body",
+        b"TRACE / HTTP/1.1\r\n" + H + b"Content-Length: 2\r\n\r\nhi",
+        (b"TRACE", b"/", b"kept.test", b"hi"),
+    ),
+    _forwarded(
+        "query", b"QUERY / HTTP/1.1\r\n" + H + b"Content-Length: 2\r\n\r\nhi", (b"QUERY", b"/", b"kept.test", b"hi")
+    ),
     _unroutable("connect-path", b"CONNECT / HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
     _either("version-rtsp", b"GET / RTSP/1.0\r\nHost: kept.test\r\n\r\n", _get()),
     _forwarded("blank-lines-first", b"\r\n\r\nGET / HTTP/1.1\r\nHost: kept.test\r\n\r\n", _get()),
@@ -487,9 +495,13 @@ _UPGRADES = [
         "upgrade-websocket-chunked",
         b"GET / HTTP/1.1\r\n" + _WEBSOCKET + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
     ),
-    _refused("upgrade-websocket-length", b"GET / HTTP/1.1\r\n" + _WEBSOCKET + b"Content-Length: 3\r\n\r\nabc" + SMUGGLED),
+    _refused(
+        "upgrade-websocket-length", b"GET / HTTP/1.1\r\n" + _WEBSOCKET + b"Content-Length: 3\r\n\r\nabc" + SMUGGLED
+    ),
     _refused("upgrade-websocket-version", b"GET / HTTP/1.1\r\n" + _WEBSOCKET.replace(b"13", b"8") + b"\r\n" + SMUGGLED),
-    _refused("upgrade-websocket-no-key", b"GET / HTTP/1.1\r\n" + _WEBSOCKET.replace(b"-Key", b"-Kay") + b"\r\n" + SMUGGLED),
+    _refused(
+        "upgrade-websocket-no-key", b"GET / HTTP/1.1\r\n" + _WEBSOCKET.replace(b"-Key", b"-Kay") + b"\r\n" + SMUGGLED
+    ),
     # To HTTP/1.0 an upgrade means nothing, and neither does one that Connection does not name.
     _forwarded("upgrade-1.0", b"GET / HTTP/1.0\r\n" + _WEBSOCKET + b"\r\n", _get()),
     _forwarded(

@@ -10,8 +10,8 @@ from fidelity_settings import LITERAL_HOST, TRUSTED_PROXY
 from fidelity_wire import Wire
 
 METHODS = (
-    b"GET HEAD DELETE OPTIONS TRACE ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY"
-    b" PROPFIND PROPPATCH PURGE QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
+    b"GET HEAD DELETE OPTIONS TRACE ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE"
+    b" NOTIFY PROPFIND PROPPATCH PURGE QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
 ).split()
 """All that the parser knows, but for POST, PUT and PATCH, which say that they have no body, and CONNECT."""
 
@@ -161,7 +161,9 @@ def test_connection_cannot_name_the_name_of_the_request(wire: Wire) -> None:
 @pytest.mark.fidelity("H-FORWARDED-TRUSTED")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only loopback address")
 def test_connection_cannot_name_what_a_trusted_proxy_says_of_forwarding(wire: Wire) -> None:
-    fields = b"X-Real-IP: 192.0.2.1\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a.test\r\n"
+    fields = (
+        b"X-Real-IP: 192.0.2.1\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a.test\r\n"
+    )
     named = b"Connection: X-Real-IP, X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Host, X-Other\r\nX-Other: 1\r\n"
     wire.visit(asked(named + fields), source=TRUSTED_PROXY)
 

@@ -136,7 +136,8 @@ def test_mapped_ipv4_peer_is_told_as_ipv4() -> None:
 
 
 @pytest.mark.parametrize(
-    ("peer", "told"), [("fe80::1%eth0", b"fe80::1"), ("::ffff:192.0.2.1%2", b"192.0.2.1"), ("2001:db8::1", b"2001:db8::1")]
+    ("peer", "told"),
+    [("fe80::1%eth0", b"fe80::1"), ("::ffff:192.0.2.1%2", b"192.0.2.1"), ("2001:db8::1", b"2001:db8::1")],
 )
 def test_zone_of_a_peer_is_nobody_elses_business(peer: str, told: bytes) -> None:
     assert dict(forward(Forwarder(), peer=peer))[b"x-forwarded-for"] == told

@@ -223,7 +223,9 @@ def test_empty_lines_before_a_response_are_left_out(before, cuts):
 
 
 @given(
-    st.sampled_from([b"HTTP/2.0", b"HTTP/0.9", b"HTTP/3.1", b"http/1.1", b"RTSP/1.0", b"ICE/1.0", b" HTTP/1.1", b"H\r\n"]),
+    st.sampled_from(
+        [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/3.1", b"http/1.1", b"RTSP/1.0", b"ICE/1.0", b" HTTP/1.1", b"H\r\n"]
+    ),
     st.lists(st.integers(min_value=0, max_value=50), max_size=9),
 )
 def test_other_versions_and_protocols_are_refused_however_they_are_split(version, cuts):
