@@ -577,7 +577,7 @@ def test_status_that_is_none_becomes_502(wire: Wire, line: bytes) -> None:
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, identity\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         b"HTTP/1.1 103 Early\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n" + OK,
-        b"HTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/3.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/0.9 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"RTSP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nconnection: upgrade\r\nupgrade: h2c\r\nx: \0\r\n\r\n",
@@ -593,6 +593,41 @@ def test_ambiguous_response_becomes_502(wire: Wire, response: bytes) -> None:
     head = visitor.head()
     assert head.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert b"content-type: application/problem+json\r\n" in head
+
+
+@pytest.mark.fidelity("H-STATUS")
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"\r\n" + OK,
+        b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 103 Early\r\ncontent-length: 5\r\n\r\n" + OK,
+        b"HTTP/1.1 100 Continue\r\nconnection: close\r\n\r\n" + OK,
+    ],
+)
+def test_what_all_others_read_in_the_same_way_is_read_so(wire: Wire, response: bytes) -> None:
+    visitor, upstream = get(wire)
+
+    upstream.say(response)
+
+    assert visitor.take(len(OK)) == OK
+    check_usable(wire, visitor)
+
+
+@pytest.mark.fidelity("H-RESPONSE-CHUNKED")
+def test_chunks_of_a_response_are_written_anew(wire: Wire) -> None:
+    visitor, upstream = get(wire)
+    upstream.say(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert visitor.head() == b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\n"
+
+    upstream.say(b'003  \r\nabc\r\n2;name="v"\r\nde\r\n')
+    heard = visitor.take(8)
+    heard += visitor.take(7 if heard == chunk(b"abc") else 2)
+    assert read_responses(b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\n" + heard + LAST_CHUNK, [])[0][0].body == b"abcde"
+    upstream.say(b"00\r\n\r\n")
+    assert visitor.take(5) == LAST_CHUNK
+    check_usable(wire, visitor)
 
 
 # -- HTTP/1.0

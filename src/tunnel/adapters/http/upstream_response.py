@@ -10,9 +10,11 @@ What the parser leaves to its user is decided here:
    and trailers, counts towards one, so that nothing grows without bound.
 5. What is left of a long body of known length is counted, not parsed: the parser would copy it. It is dropped then, as
    it does not know that the response is over.
-6. A connection whose upstream does not keep to the rules of framing may have more to say than its response, at any time
-   later: it is not used again. So it is after a 204 that announces a body (RFC 9112 section 6.1, RFC 9110 section
-   8.6), and after chunks in HTTP/1.0.
+6. A connection whose upstream does not keep to the rules may have more to say than its response, at any time later: it
+   is not used again. So it is after a 204 that announces a body (RFC 9112 section 6.1, RFC 9110 section 8.6), after
+   chunks in HTTP/1.0, and after a status line of HTTP/2.0.
+7. What all others are known to read in the same way is read so: that status line, blanks after a chunk's size, and an
+   informational response that says close.
 """
 
 from __future__ import annotations
@@ -46,6 +48,9 @@ _MAX_LENGTH_DIGITS: Final = 19
 
 _START: Final = b"HTTP/1."
 """Of every response (RFC 9112 section 4). The parser would take other versions, and other protocols, too."""
+
+_START_OF_2: Final = b"HTTP/2."
+"""What some write who speak HTTP/1.1 all the same."""
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
@@ -143,6 +148,9 @@ class ResponseReader:
         Raises:
             SessionError: ``upstream_unreachable``: this is no response that can be forwarded.
         """
+        if self.complete:
+            self.reusable = False  # nobody takes it any more, so the parser must not keep it either
+            return
         before_bytes = self.size_bytes
         self.heard_bytes += len(data)
         if self._left_bytes:
@@ -155,6 +163,7 @@ class ResponseReader:
                 return
         if self._parser is None:
             self._parser = HttpResponseParser(self)
+            self._parser.set_dangerous_leniencies(lenient_keep_alive=True, lenient_spaces_after_chunk_size=True)
             self._feed = self._parser.feed_data
         try:
             self._feed(data)
@@ -239,6 +248,8 @@ class ResponseReader:
             self._bodyless = False
             self._fields = []
         elif self._informational:
+            assert self._parser is not None
+            self._faulty = self._faulty or not self._parser.should_keep_alive()
             self._informational = False
             self._fields = []
         else:
@@ -257,7 +268,7 @@ class ResponseReader:
         """
         if self._held or data[:7] != _START:
             data = (self._held + data).lstrip(b"\r\n")
-            if data[:7] != _START[: len(data)]:
+            if data[:7] not in (_START[: len(data)], _START_OF_2[: len(data)]):
                 raise _malformed("the upstream's response is malformed", detail="it does not begin with HTTP/1")
             if self._other_bytes > self._max_header_bytes:
                 raise _malformed(_TOO_LARGE)
@@ -265,6 +276,7 @@ class ResponseReader:
                 self._held = data
                 return b""
             self._held = b""
+            self._faulty = data[:7] == _START_OF_2
         self._started = True
         return data
 
@@ -284,7 +296,7 @@ class ResponseReader:
                 if has_unknown_coding(received):
                     self._problem = "the upstream used an unknown transfer coding"
                     return
-                self._faulty = self._speaks_http10()
+                self._faulty = self._faulty or self._speaks_http10()
             if b"keep-alive" in names:
                 self.idle_limit_s = min(self.idle_limit_s, idle_limit_s(received))
         self._received = received
@@ -310,7 +322,7 @@ class ResponseReader:
         self._left_bytes = left_bytes - len(piece)
         if not self._left_bytes:
             self.complete = True
-            self.reusable = self._parser.should_keep_alive() and len(data) == left_bytes
+            self.reusable = self._parser.should_keep_alive() and not self._faulty and len(data) == left_bytes
             if not self.reusable:
                 self._note_version()
             self._forget_parser()
@@ -320,8 +332,10 @@ class ResponseReader:
         self._problem = f"the upstream answered with status {status}"
 
     def _switched(self, rest: bytes) -> None:
-        """What follows the head, ``rest`` to begin with, is of another protocol."""
-        self._problem = self._problem or "the upstream switched protocols unasked"
+        """What follows the head, ``rest`` to begin with, is of another protocol. Where that was not asked for, the head
+        was refused, unless it is none of this response but follows it.
+        """
+        self.reusable = False
 
     def _take_trailers(self) -> None:
         received = tuple(self._fields)
@@ -336,7 +350,7 @@ class ResponseReader:
         assert self._parser is not None
         self.complete = True
         self._bodyless = True
-        self.reusable = self._parser.get_http_version() == "1.1" and not says_close(self._received)
+        self.reusable = not self._faulty and self._parser.get_http_version() == "1.1" and not says_close(self._received)
         if status == 204:
             self.reusable = self.reusable and not announces_body(self._received)
             self.headers = without(self.headers, _CONTENT_LENGTH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from math import inf
 
 import pytest
@@ -223,9 +224,7 @@ def test_empty_lines_before_a_response_are_left_out(before, cuts):
 
 
 @given(
-    st.sampled_from(
-        [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/3.1", b"http/1.1", b"RTSP/1.0", b"ICE/1.0", b" HTTP/1.1", b"H\r\n"]
-    ),
+    st.sampled_from([b"HTTP/0.9", b"HTTP/3.1", b"http/1.1", b"RTSP/1.0", b"ICE/1.0", b" HTTP/1.1", b"H\r\n"]),
     st.lists(st.integers(min_value=0, max_value=50), max_size=9),
 )
 def test_other_versions_and_protocols_are_refused_however_they_are_split(version, cuts):
@@ -249,6 +248,64 @@ def test_blanks_around_a_value_are_no_part_of_it(blanks):
 def test_length_behind_thousands_of_zeros_is_read():
     reader = read(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"0" * 5000 + b"2\r\n\r\no", b"k", max_header_bytes=8192)
     assert (reader.complete, reader.take_body()) == (True, b"ok")
+
+
+@given(st.lists(st.integers(min_value=0, max_value=50), max_size=9))
+@example(list(range(50)))
+def test_status_line_of_http_2_is_read_as_one_of_http_1_and_the_connection_is_not_reused(cuts):
+    reader = read(*split(b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok", cuts))
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"ok")
+    reader.begin(head_request=False)
+    reader.close()
+    reader.feed(OK)
+    assert reader.reusable
+
+
+@pytest.mark.parametrize(
+    "before", [b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n", b"HTTP/1.0 103 Early\r\n\r\n"]
+)
+@pytest.mark.parametrize(
+    ("response", "body"),
+    [
+        (OK, b"ok"),
+        (b"HTTP/1.1 204 No\r\n\r\n", b""),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok"),
+    ],
+)
+def test_informational_response_that_says_close_is_followed_by_another_and_the_connection_is_not_reused(
+    before, response, body
+):
+    for pieces in ([before + response], [before, response]):
+        reader = read(*pieces)
+        assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, body)
+
+
+def test_blanks_after_the_size_of_a_chunk_are_left_out():
+    reader = read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2  \r\nok\r\n0 \r\n\r\n")
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, True, b"ok")
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"0\r\n\r\n", OK])
+def test_whatever_comes_later_than_a_response_spoils_the_connection(more):
+    reader = read(OK, more)
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"ok")
+
+
+def test_nothing_is_kept_of_what_follows_a_response_that_is_not_taken_yet():
+    reader = read(OK, b"HTTP/1.1 200 OK\r\nX: ")
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            reader.feed(b"x" * 65536)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert (reader.reusable, reader.take_body()) == (False, b"ok")
+
+
+def test_switch_of_protocols_after_a_response_spoils_the_connection_only():
+    reader = read(OK + b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"ok")
 
 
 def test_http_10_with_keep_alive_is_reused():
