@@ -22,6 +22,7 @@ _BEFORE = [
     b"HTTP/1.1 102 Processing\r\nContent-Length: 5\r\n\r\n",
     b"HTTP/1.1 102 Processing\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 199 Odd\r\nContent-Length: 5\r\n\r\nhello",
 ]
 _AFTER = [*[b""] * 6, b"\r\n", b"X", b"0\r\n\r\n", FORGED, b"\r\n" + FORGED, b"HTTP/1.1 408 Timeout\r\n\r\n"]
 _FIELDS = [

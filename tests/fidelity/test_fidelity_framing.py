@@ -582,6 +582,9 @@ def test_status_that_is_none_becomes_502(wire: Wire, line: bytes) -> None:
         b"RTSP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nconnection: upgrade\r\nupgrade: h2c\r\nx: \0\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\nx: y\r\n\r\n" * 3000,
+        b"HTTP/1.1 199 Odd\r\ncontent-length: 5\r\n\r\nhello" + OK,
+        b"HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n" + OK,
+        b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n" + OK,
         b"hello\r\n\r\n",
     ],
 )
@@ -687,6 +690,18 @@ def test_response_in_chunks_that_is_cut_has_no_last_chunk(wire: Wire, partial: b
     upstream.close()
 
     assert visitor.ended() == b""
+
+
+@pytest.mark.fidelity("H-CUT")
+def test_response_with_trailers_over_the_limit_is_cut(wire: Wire) -> None:
+    visitor, upstream = get(wire)
+    upstream.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"some"))
+    assert visitor.head() == b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\n"
+    assert visitor.take(9) == chunk(b"some")
+
+    upstream.say_what_is_taken(chunk(b"more") + b"0\r\n" + b"X: y\r\n" * 201 + b"\r\n")
+
+    assert visitor.ended() in (b"", chunk(b"more"))
 
 
 @pytest.mark.fidelity("H-CUT")

@@ -172,6 +172,7 @@ class ResponseReader:
         except HttpParserError as exc:
             self._fail_unless_complete(exc)
         if self._problem:
+            self.complete = False  # whatever the parser has found behind it
             raise _malformed(self._problem)
         if self.complete:
             if self._bodyless:
@@ -217,7 +218,7 @@ class ResponseReader:
 
     def on_headers_complete(self) -> None:
         """The head is complete: of an informational response, or of the one that is forwarded."""
-        if self.complete:
+        if self.complete or self._problem:
             return
         assert self._parser is not None
         status = self._parser.get_status_code()
