@@ -583,6 +583,7 @@ def test_status_that_is_none_becomes_502(wire: Wire, line: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nconnection: upgrade\r\nupgrade: h2c\r\nx: \0\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\nx: y\r\n\r\n" * 3000,
         b"HTTP/1.1 199 Odd\r\ncontent-length: 5\r\n\r\nhello" + OK,
+        b"HTTP/1.1 199 Odd\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n" + OK,
         b"HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n" + OK,
         b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n" + OK,
         b"hello\r\n\r\n",

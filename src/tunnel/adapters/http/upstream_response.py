@@ -227,6 +227,8 @@ class ResponseReader:
         elif 100 <= status < 200 and status != 101:
             self._informational = True
             self.permitted = self.permitted or status == 100
+            if values(tuple(self._fields), b"transfer-encoding"):
+                self._problem = "the upstream sent an informational response with a body"
         else:
             self._take_odd(status)
 
