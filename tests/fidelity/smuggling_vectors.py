@@ -339,6 +339,25 @@ _LINES = [
     _either("two-spaces", b"GET  / HTTP/1.1\r\nHost: kept.test\r\n\r\n", _get()),
     _either("space-before-version", b"GET /  HTTP/1.1\r\nHost: kept.test\r\n\r\n", _get()),
     _unroutable("connect", b"CONNECT kept.test:443 HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
+    _unroutable("connect-url", b"CONNECT http://kept.test/any HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
+    _refused(
+        "connect-with-body", b"CONNECT kept.test:443 HTTP/1.1\r\n" + H + b"Content-Length: 5\r\n\r\nhello" + SMUGGLED
+    ),
+    _refused("connect-pipelined", b"CONNECT http://kept.test/any HTTP/1.1\r\n" + H + b"\r\n" + SMUGGLED),
+    *(
+        _refused(f"method-{name}", b"%b / HTTP/1.1\r\nHost: kept.test\r\n\r\n" % method)
+        for name, method in {"unknown": b"FOO", "odd": b"a!b", "of-rtsp": b"SETUP", "longer": b"GETT"}.items()
+    ),
+    _refused("rtsp", b"SETUP / RTSP/1.0\r\nHost: kept.test\r\n\r\n"),
+    _refused("rtsp-1.1", b"DESCRIBE / RTSP/1.1\r\nHost: kept.test\r\n\r\n"),
+    _forwarded(
+        "trace-with-body",
+        b"TRACE / HTTP/1.1\r\n" + H + b"Content-Length: 2\r\n\r\nhi",
+        (b"TRACE", b"/", b"kept.test", b"hi"),
+    ),
+    _forwarded(
+        "query", b"QUERY / HTTP/1.1\r\n" + H + b"Content-Length: 2\r\n\r\nhi", (b"QUERY", b"/", b"kept.test", b"hi")
+    ),
     _unroutable("connect-path", b"CONNECT / HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
     _either("version-rtsp", b"GET / RTSP/1.0\r\nHost: kept.test\r\n\r\n", _get()),
     _forwarded("blank-lines-first", b"\r\n\r\nGET / HTTP/1.1\r\nHost: kept.test\r\n\r\n", _get()),
@@ -369,6 +388,22 @@ _HOSTS = [
         "scheme": b"GET /any HTTP/1.1\r\nHost: http://kept.test\r\n\r\n",
         "space-before-colon": b"GET /any HTTP/1.1\r\nHost : kept.test\r\n\r\n",
         "high-byte": b"GET /any HTTP/1.1\r\nHost: kept.test\xff\r\n\r\n",
+        "not-ascii": b"GET /any HTTP/1.1\r\nHost: k\xc3\xa9pt.test\r\n\r\n",
+        "encoded": b"GET /any HTTP/1.1\r\nHost: kept%2etest\r\n\r\n",
+        "semicolon": b"GET /any HTTP/1.1\r\nHost: kept.test;x\r\n\r\n",
+        "empty-label": b"GET /any HTTP/1.1\r\nHost: kept..test\r\n\r\n",
+        "dot-first": b"GET /any HTTP/1.1\r\nHost: .kept.test\r\n\r\n",
+        "dot": b"GET /any HTTP/1.1\r\nHost: .\r\n\r\n",
+        "port-only": b"GET /any HTTP/1.1\r\nHost: :80\r\n\r\n",
+        "port-too-large": b"GET /any HTTP/1.1\r\nHost: kept.test:65536\r\n\r\n",
+        "port-too-long": b"GET /any HTTP/1.1\r\nHost: kept.test:000080\r\n\r\n",
+        "ipv6-without-brackets": b"GET /any HTTP/1.1\r\nHost: ::1\r\n\r\n",
+        "ipv6-not-closed": b"GET /any HTTP/1.1\r\nHost: [::1\r\n\r\n",
+        "ipv6-not-an-address": b"GET /any HTTP/1.1\r\nHost: [1::2::3]\r\n\r\n",
+        "ipv6-zone": b"GET /any HTTP/1.1\r\nHost: [fe80::1%eth0]\r\n\r\n",
+        "ipv6-zone-encoded": b"GET /any HTTP/1.1\r\nHost: [fe80::1%25eth0]\r\n\r\n",
+        "ipv6-then-name": b"GET /any HTTP/1.1\r\nHost: [::1]kept.test\r\n\r\n",
+        "ipv-future": b"GET /any HTTP/1.1\r\nHost: [v1.kept]\r\n\r\n",
         "control": b"GET /any HTTP/1.1\r\nHost: kept.\x01test\r\n\r\n",
     }.items()
 ] + [
@@ -376,6 +411,20 @@ _HOSTS = [
     _refused("host-second-folded", b"GET /any HTTP/1.1\r\n Host: evil.test\r\nHost: kept.test\r\n\r\n"),
     _forwarded("host-like", b"GET /any HTTP/1.1\r\nHost: kept.test\r\nX-Host: evil.test\r\n\r\n", _get(b"/any")),
     _forwarded("host-blank-after", b"GET /any HTTP/1.1\r\nHost: kept.test \t\r\n\r\n", _get(b"/any")),
+    # An empty Host is one (RFC 9110 section 7.2); and so are these, which go as they came.
+    _forwarded("host-empty", b"GET /any HTTP/1.1\r\nHost:\r\n\r\n", _get(b"/any", b"")),
+    *(
+        _forwarded(f"host-{name}", b"GET /any HTTP/1.1\r\nHost: %b\r\n\r\n" % host, _get(b"/any", host))
+        for name, host in {
+            "capitals": b"KEPT.Test",
+            "trailing-dot": b"kept.test.",
+            "empty-port": b"kept.test:",
+            "port-0": b"kept.test:0",
+            "ipv6": b"[2001:DB8::1]:81",
+            "ipv6-of-ipv4": b"[::ffff:192.0.2.1]",
+            "underscore": b"a_b.test",
+        }.items()
+    ),
     _forwarded("host-blank-before", b"GET /any HTTP/1.1\r\nHost:kept.test\r\n\r\n", _get(b"/any")),
 ]
 
@@ -395,6 +444,13 @@ _TARGETS = [
     _refused("absolute-backslash", b"GET http://kept.test\\@evil.test/any HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
     _refused("absolute-fragment", b"GET http://kept.test/any#b HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
     _refused("absolute-other-scheme", b"GET gopher://kept.test/any HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
+    _refused("absolute-password", b"GET http://a:b@kept.test/any HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
+    _refused("absolute-no-scheme", b"GET kept.test/any HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
+    _unroutable("absolute-zone", b"GET http://[fe80::1%25eth0]/any HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
+    _unroutable("absolute-encoded-host", b"GET http://kept%2etest/any HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
+    _unroutable("absolute-port-too-large", b"GET http://kept.test:99999/any HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
+    _forwarded("absolute-ipv6", b"GET http://[::1]/any HTTP/1.1\r\nHost: kept.test\r\n\r\n", _get(b"/any", b"[::1]")),
+    _forwarded("absolute-without-path", b"GET http://kept.test?a HTTP/1.1\r\nHost: kept.test\r\n\r\n", _get(b"/?a")),
     _unroutable("absolute-dots", b"GET http://kept.test/a/../b HTTP/1.1\r\nHost: kept.test\r\n\r\n"),
     _either("absolute-https", b"GET https://kept.test/a HTTP/1.1\r\nHost: kept.test\r\n\r\n", _get(b"/a")),
     _forwarded("absolute-same", b"GET http://kept.test/a HTTP/1.1\r\nHost: kept.test\r\n\r\n", _get(b"/a")),
@@ -417,6 +473,10 @@ _TARGETS = [
 
 # An upgrade ends HTTP for a parser, and its body becomes the next request, though nobody has agreed to it.
 _ASKED = POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+_WEBSOCKET = (
+    H + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 _UPGRADES = [
     _forwarded("upgrade-length", _ASKED + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED, _post(SMUGGLED)),
     _forwarded(
@@ -431,6 +491,26 @@ _UPGRADES = [
     ),
     _forwarded("upgrade-without-body", _ASKED + b"Content-Length: 0\r\n\r\n", _post(b"")),
     _refused("upgrade-websocket-post", _ASKED.replace(b"h2c", b"websocket") + b"Content-Length: 3\r\n\r\nabc"),
+    _refused(
+        "upgrade-websocket-chunked",
+        b"GET / HTTP/1.1\r\n" + _WEBSOCKET + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    ),
+    _refused(
+        "upgrade-websocket-length", b"GET / HTTP/1.1\r\n" + _WEBSOCKET + b"Content-Length: 3\r\n\r\nabc" + SMUGGLED
+    ),
+    _refused("upgrade-websocket-version", b"GET / HTTP/1.1\r\n" + _WEBSOCKET.replace(b"13", b"8") + b"\r\n" + SMUGGLED),
+    _refused(
+        "upgrade-websocket-no-key", b"GET / HTTP/1.1\r\n" + _WEBSOCKET.replace(b"-Key", b"-Kay") + b"\r\n" + SMUGGLED
+    ),
+    # To HTTP/1.0 an upgrade means nothing, and neither does one that Connection does not name.
+    _forwarded("upgrade-1.0", b"GET / HTTP/1.0\r\n" + _WEBSOCKET + b"\r\n", _get()),
+    _forwarded(
+        "upgrade-not-named",
+        b"GET / HTTP/1.1\r\n" + _WEBSOCKET.replace(b"Connection: Upgrade", b"Connection: x") + b"\r\n" + SMUGGLED,
+        _get(),
+        _get(b"/smuggled"),
+    ),
+    _forwarded("upgrade-unknown-pipelined", _ASKED + b"\r\n" + SMUGGLED, _post(b""), _get(b"/smuggled")),
     _refused("upgrade-and-both-framings", _ASKED + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
 ]
 

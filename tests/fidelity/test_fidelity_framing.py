@@ -323,6 +323,36 @@ def test_upstream_connection_with_something_beyond_the_response_is_not_used_agai
     assert visitor.take(len(OK)) == OK
 
 
+@pytest.mark.fidelity("H-KEEP-ALIVE")
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (b"GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 44\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (b"GET", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2c\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nConnection: close\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 44\r\n\r\nH"),
+    ],
+)
+def test_upstream_connection_that_may_have_more_to_say_is_not_used_again(
+    wire: Wire, method: bytes, said: bytes
+) -> None:
+    visitor = wire.visit(asked(host=b"kept.test", method=method))
+    first = wire.upstream(wire.kept)
+    first.head()
+    first.say(said)
+    visitor.head()
+
+    other = wire.visit(asked(host=b"kept.test", target=b"/next"))
+
+    second = wire.upstream(wire.kept)
+    assert second.head() == told(host=b"kept.test", target=b"/next")
+    second.say(OK)
+    assert other.take(len(OK)) == OK
+    assert first.ended() == b""
+
+
 @pytest.mark.fidelity("H-HALF-CLOSE")
 def test_visitor_that_says_no_more_gets_its_answer(wire: Wire) -> None:
     visitor = wire.visit(asked(b"Content-Length: 2\r\n", method=POST) + b"hi")
@@ -540,6 +570,22 @@ def test_status_that_is_none_becomes_502(wire: Wire, line: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nx: a\r\n folded\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\ncontent-length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551618\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, identity\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 103 Early\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n" + OK,
+        b"HTTP/3.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/0.9 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"RTSP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nconnection: upgrade\r\nupgrade: h2c\r\nx: \0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\nx: y\r\n\r\n" * 3000,
+        b"HTTP/1.1 199 Odd\r\ncontent-length: 5\r\n\r\nhello" + OK,
+        b"HTTP/1.1 199 Odd\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n" + OK,
+        b"HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n" + OK,
+        b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n" + OK,
         b"hello\r\n\r\n",
     ],
 )
@@ -551,6 +597,41 @@ def test_ambiguous_response_becomes_502(wire: Wire, response: bytes) -> None:
     head = visitor.head()
     assert head.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert b"content-type: application/problem+json\r\n" in head
+
+
+@pytest.mark.fidelity("H-STATUS")
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"\r\n" + OK,
+        b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 103 Early\r\ncontent-length: 5\r\n\r\n" + OK,
+        b"HTTP/1.1 100 Continue\r\nconnection: close\r\n\r\n" + OK,
+    ],
+)
+def test_what_all_others_read_in_the_same_way_is_read_so(wire: Wire, response: bytes) -> None:
+    visitor, upstream = get(wire)
+
+    upstream.say(response)
+
+    assert visitor.take(len(OK)) == OK
+    check_usable(wire, visitor)
+
+
+@pytest.mark.fidelity("H-RESPONSE-CHUNKED")
+def test_chunks_of_a_response_are_written_anew(wire: Wire) -> None:
+    visitor, upstream = get(wire)
+    upstream.say(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert visitor.head() == b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\n"
+
+    upstream.say(b'003  \r\nabc\r\n2;name="v"\r\nde\r\n')
+    heard = visitor.take(8)
+    heard += visitor.take(7 if heard == chunk(b"abc") else 2)
+    assert read_responses(b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\n" + heard + LAST_CHUNK, [])[0][0].body == b"abcde"
+    upstream.say(b"00\r\n\r\n")
+    assert visitor.take(5) == LAST_CHUNK
+    check_usable(wire, visitor)
 
 
 # -- HTTP/1.0
@@ -610,6 +691,18 @@ def test_response_in_chunks_that_is_cut_has_no_last_chunk(wire: Wire, partial: b
     upstream.close()
 
     assert visitor.ended() == b""
+
+
+@pytest.mark.fidelity("H-CUT")
+def test_response_with_trailers_over_the_limit_is_cut(wire: Wire) -> None:
+    visitor, upstream = get(wire)
+    upstream.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"some"))
+    assert visitor.head() == b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\n"
+    assert visitor.take(9) == chunk(b"some")
+
+    upstream.say_what_is_taken(chunk(b"more") + b"0\r\n" + b"X: y\r\n" * 201 + b"\r\n")
+
+    assert visitor.ended() in (b"", chunk(b"more"))
 
 
 @pytest.mark.fidelity("H-CUT")

@@ -9,6 +9,12 @@ from fidelity_bytes import asked, told
 from fidelity_settings import LITERAL_HOST, TRUSTED_PROXY
 from fidelity_wire import Wire
 
+METHODS = (
+    b"GET HEAD DELETE OPTIONS TRACE ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE"
+    b" NOTIFY PROPFIND PROPPATCH PURGE QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
+).split()
+"""All that the parser knows, but for POST, PUT and PATCH, which say that they have no body, and CONNECT."""
+
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
@@ -41,7 +47,7 @@ def test_path_and_query_are_forwarded_as_they_came(wire: Wire, target: bytes) ->
 
 
 @pytest.mark.fidelity("H-METHOD")
-@pytest.mark.parametrize("method", [b"GET", b"DELETE", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT", b"M-SEARCH"])
+@pytest.mark.parametrize("method", METHODS)
 def test_method_is_forwarded(wire: Wire, method: bytes) -> None:
     wire.visit(asked(method=method))
 
@@ -86,6 +92,37 @@ def test_nothing_is_added_to_a_response(wire: Wire) -> None:
     assert visitor.is_quiet()
 
 
+@pytest.mark.fidelity("H-FIELDS")
+def test_fields_that_should_stand_alone_are_kept_in_repetition_too(wire: Wire) -> None:
+    fields = (
+        b"content-type: a/b\r\ncontent-type: c/d\r\nauthorization: Basic YTpi\r\nauthorization: Bearer x\r\n"
+        b"max-forwards: 0\r\nrange: bytes=0-1\r\nrange: bytes=2-3\r\nproxy: kept\r\n"
+    )
+    wire.visit(asked(fields))
+
+    assert wire.upstream().head() == told(fields)
+
+
+@pytest.mark.fidelity("H-FIELDS")
+def test_blanks_around_values_of_a_response_are_no_part_of_them(wire: Wire) -> None:
+    visitor = wire.visit(asked())
+    wire.upstream().say(
+        b"HTTP/1.1 200 OK\r\nX-Many:\t1 \t\r\nX-Empty: \t\r\nSet-Cookie:a=b; \r\nContent-Length: 2 \r\n\r\nok"
+    )
+
+    assert visitor.head() == (
+        b"HTTP/1.1 200 OK\r\nx-many: 1\r\nx-empty: \r\nset-cookie: a=b;\r\ncontent-length: 2\r\n\r\n"
+    )
+
+
+@pytest.mark.fidelity("H-EXPECT")
+@pytest.mark.parametrize("expected", [b"200-ok", b"100-continue-please", b""])
+def test_other_expectations_are_disregarded(wire: Wire, expected: bytes) -> None:
+    wire.visit(asked(b"Expect: %b\r\nContent-Length: 50000\r\n" % expected, method=b"POST"))
+
+    assert wire.upstream().head() == told(b"content-length: 50000\r\n", method=b"POST")
+
+
 @pytest.mark.fidelity("H-HOP")
 def test_fields_of_the_visitors_connection_go_no_further(wire: Wire) -> None:
     wire.visit(
@@ -108,6 +145,32 @@ def test_connection_cannot_name_what_every_recipient_needs(wire: Wire) -> None:
     upstream = wire.upstream()
     assert upstream.head() == told(b"content-length: 2\r\nauthorization: Bearer x\r\ncookie: a=1\r\n", method=b"POST")
     assert upstream.take(2) == b"hi"
+
+
+@pytest.mark.fidelity("H-HOP")
+def test_connection_cannot_name_the_name_of_the_request(wire: Wire) -> None:
+    with wire.reloaded(request_id="keep"):
+        visitor = wire.visit(asked(b"X-Request-Id: mine\r\nConnection: X-Request-Id\r\n"))
+
+        upstream = wire.upstream()
+        assert upstream.head() == told(b"x-request-id: mine\r\n")
+        upstream.say(OK)
+        assert visitor.head() == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-request-id: mine\r\n\r\n"
+
+
+@pytest.mark.fidelity("H-FORWARDED-TRUSTED")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only loopback address")
+def test_connection_cannot_name_what_a_trusted_proxy_says_of_forwarding(wire: Wire) -> None:
+    fields = (
+        b"X-Real-IP: 192.0.2.1\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a.test\r\n"
+    )
+    named = b"Connection: X-Real-IP, X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Host, X-Other\r\nX-Other: 1\r\n"
+    wire.visit(asked(named + fields), source=TRUSTED_PROXY)
+
+    assert wire.upstream().head() == (
+        b"GET / HTTP/1.1\r\nhost: app.test\r\nx-real-ip: 192.0.2.1\r\nx-forwarded-port: 443\r\n"
+        b"x-forwarded-proto: https\r\nx-forwarded-host: a.test\r\nx-forwarded-for: %b\r\n\r\n" % TRUSTED_PROXY.encode()
+    )
 
 
 @pytest.mark.fidelity("H-HOP")

@@ -43,9 +43,13 @@ _END_TO_END: Final = frozenset(
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-proto",
+        b"x-real-ip",
+        b"x-request-id",
     }
 )
-"""What ``Connection`` cannot remove: losing these would change framing, routing, or whom the target believes it serves.
+"""What ``Connection`` cannot remove: losing these would change framing, routing, whom the target believes it serves, or
+the name under which the request is found again. Nor can it remove any other ``X-Forwarded-``, which proxies give many
+meanings.
 
 RFC 9110 section 7.6.1 forbids naming fields meant for all recipients; attackers name them to have proxies drop them.
 """
@@ -103,7 +107,8 @@ def strip_hop_by_hop(headers: Headers) -> Headers:
     if _CONNECTION in names:
         options = [value for name, value in zip(names, headers[1::2], strict=True) if name == _CONNECTION]
         if not _PLAIN_OPTIONS.issuperset(options):
-            removed = removed | (tokens(options) - _END_TO_END)
+            named = (name for name in tokens(options) if not name.startswith(b"x-forwarded-"))
+            removed = removed.union(named) - _END_TO_END
     return _leave_out(headers, names, removed)
 
 

@@ -86,8 +86,14 @@ class Forwarder:
 
 
 def _plain(peer: str) -> str:
-    """Without what a socket that listens on both puts before the address of an IPv4 visitor."""
-    return peer[7:] if "." in peer and peer.startswith("::ffff:") else peer
+    """Without what a socket that listens on both puts before the address of an IPv4 visitor, and without a zone.
+
+    A zone says which link of ours an address is on, and means nothing to anybody else (RFC 4007 section 11.2).
+    """
+    if ":" in peer:
+        peer = peer.partition("%")[0]
+        return peer[7:] if "." in peer and peer.startswith("::ffff:") else peer
+    return peer
 
 
 def _network(text: str) -> _Network:

@@ -22,6 +22,18 @@ __all__ = ["read_request"]
 
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 
+_COMMON: Final = {
+    method: method.decode() for method in (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
+}
+
+_OF_RTSP: Final = frozenset(
+    {
+        *(b"ANNOUNCE", b"DESCRIBE", b"FLUSH", b"GET_PARAMETER", b"PAUSE", b"PLAY", b"RECORD", b"REDIRECT", b"SETUP"),
+        *(b"SET_PARAMETER", b"TEARDOWN"),
+    }
+)
+"""Methods that the parser takes of RTSP alone, which it does not tell from HTTP."""
+
 _LINK_PATH: Final = LINK_PATH.encode()
 
 _SWITCH: Final = Upload.SWITCH
@@ -62,7 +74,7 @@ def read_request(
         head, upload = read_head(
             read_target(url, method),
             fields,
-            method=method.decode(),
+            method=_COMMON.get(method) or _method(method),
             version=version,
             scheme=scheme,
             peer=peer,
@@ -91,3 +103,9 @@ def read_request(
     exchange.refusal = refused
     exchange.error = wrong
     return exchange, Switch(fields, links) if upload is _SWITCH else None
+
+
+def _method(method: bytes) -> str:
+    if method in _OF_RTSP:
+        raise Unsupported("only HTTP/1.0 and HTTP/1.1 are spoken here", status=505)
+    return method.decode()

@@ -37,9 +37,10 @@ def read_target(raw: bytes, method: bytes) -> RequestTarget:
 
     Raises:
         SessionError: ``bad_request``: it has none of the forms that ``method`` may have, a fragment, user information,
-            or bytes outside ASCII.
+            or bytes outside ASCII. That of CONNECT, which asks for a tunnel of its own, is none of those known here.
 
-    Source: RFC 9112 section 3.2.4 for OPTIONS of a URL without path; RFC 9110 section 4.2.4 for user information.
+    Source: RFC 9112 section 3.2.3 for CONNECT, 3.2.4 for OPTIONS of a URL without path; RFC 9110 section 4.2.4 for user
+    information.
     """
     if not raw.isascii() or b"#" in raw:
         raise _wrong()
@@ -53,7 +54,7 @@ def read_target(raw: bytes, method: bytes) -> RequestTarget:
 
 def _read_url(raw: bytes, method: bytes) -> RequestTarget:
     scheme, separator, rest = raw.partition(b"://")
-    if not separator or scheme.lower() not in _SCHEMES:
+    if not separator or scheme.lower() not in _SCHEMES or method == b"CONNECT":
         raise _wrong()
     before, mark, query = rest.partition(b"?")
     authority, slash, path = before.partition(b"/")

@@ -9,7 +9,7 @@ from typing import Final
 from tunnel.adapters.http.fields import strip_hop_by_hop, tokens, values
 from tunnel.domain.envelopes import Headers
 
-__all__ = ["ends_with_connection", "has_unknown_coding", "idle_limit_s", "passed_on", "says_close"]
+__all__ = ["announces_body", "ends_with_connection", "has_unknown_coding", "idle_limit_s", "passed_on", "says_close"]
 
 _COMMON: Final = frozenset(
     spelling
@@ -44,6 +44,12 @@ def has_unknown_coding(received: Headers) -> bool:
 def ends_with_connection(received: Headers) -> bool:
     """Whether nothing but the end of the connection tells where the body ends (RFC 9112 section 6.3)."""
     return not values(received, b"content-length") and not values(received, b"transfer-encoding")
+
+
+def announces_body(received: Headers) -> bool:
+    """Whether the fields speak of a body that is not empty, which those of a 204 must not (RFC 9110 section 8.6)."""
+    lengths = values(received, b"content-length")
+    return any(length.strip(b"0") for length in lengths) or bool(values(received, b"transfer-encoding"))
 
 
 def says_close(received: Headers) -> bool:

@@ -10,6 +10,11 @@ What the parser leaves to its user is decided here:
    and trailers, counts towards one, so that nothing grows without bound.
 5. What is left of a long body of known length is counted, not parsed: the parser would copy it. It is dropped then, as
    it does not know that the response is over.
+6. A connection whose upstream does not keep to the rules may have more to say than its response, at any time later: it
+   is not used again. So it is after a 204 that announces a body (RFC 9112 section 6.1, RFC 9110 section 8.6), after
+   chunks in HTTP/1.0, and after a status line of HTTP/2.0.
+7. What all others are known to read in the same way is read so: that status line, blanks after a chunk's size, and an
+   informational response that says close.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from tunnel.adapters.http.fields import strip_hop_by_hop, values, without
 from tunnel.adapters.http.upstream_fields import (
+    announces_body,
     ends_with_connection,
     has_unknown_coding,
     idle_limit_s,
@@ -36,6 +42,17 @@ __all__ = ["ResponseReader"]
 
 _CONTENT_LENGTH: Final = frozenset({b"content-length"})
 _TOO_LARGE: Final = "the upstream's header is too large"
+
+_MAX_LENGTH_DIGITS: Final = 19
+"""Digits of the largest 63-bit number. The parser takes any number of zeros before one, which Python would not read."""
+
+_START: Final = b"HTTP/1."
+"""Of every response (RFC 9112 section 4). The parser would take other versions, and other protocols, too."""
+
+_START_OF_2: Final = b"HTTP/2."
+"""What some write who speak HTTP/1.1 all the same."""
+
+_END_OF_HEAD: Final = b"\r\n\r\n"
 
 _LONG_BYTES: Final = 64 * KIB
 """Of a body that is still to come; with less, another parser would cost as much as it saves."""
@@ -65,9 +82,11 @@ class ResponseReader:
 
     __slots__ = (
         "_bodyless",
+        "_faulty",
         "_feed",
         "_fields",
         "_head_request",
+        "_held",
         "_informational",
         "_left_bytes",
         "_max_fields",
@@ -77,6 +96,7 @@ class ResponseReader:
         "_parts",
         "_problem",
         "_received",
+        "_started",
         "complete",
         "headers",
         "heard_bytes",
@@ -96,6 +116,7 @@ class ResponseReader:
         self._feed: Callable[[bytes], None]
         self._bodyless = False
         self._informational = False
+        self._held = b""
         self._fields: list[bytes] = []
         self._received: Headers = ()
         self._problem = ""
@@ -110,6 +131,8 @@ class ResponseReader:
         """Start on the next response; all of the one before was taken. ``head_request``: this one answers HEAD."""
         assert not self._parts, "what is left of one response would begin the next"
         self._head_request = head_request
+        self._started = False
+        self._faulty = False
         self._other_bytes = 0
         self._left_bytes: int | None = None
         self.status = 0
@@ -125,14 +148,22 @@ class ResponseReader:
         Raises:
             SessionError: ``upstream_unreachable``: this is no response that can be forwarded.
         """
+        if self.complete:
+            self.reusable = False  # nobody takes it any more, so the parser must not keep it either
+            return
         before_bytes = self.size_bytes
         self.heard_bytes += len(data)
         if self._left_bytes:
             self._count(data, self._left_bytes)
             return
         self._other_bytes += len(data)
+        if not self._started:
+            data = self._start(data)
+            if not data:
+                return
         if self._parser is None:
             self._parser = HttpResponseParser(self)
+            self._parser.set_dangerous_leniencies(lenient_keep_alive=True, lenient_spaces_after_chunk_size=True)
             self._feed = self._parser.feed_data
         try:
             self._feed(data)
@@ -141,9 +172,12 @@ class ResponseReader:
         except HttpParserError as exc:
             self._fail_unless_complete(exc)
         if self._problem:
+            self.complete = False  # whatever the parser has found behind it
             raise _malformed(self._problem)
         if self.complete:
             if self._bodyless:
+                if not _END_OF_HEAD.endswith(data[-4:]):
+                    self.reusable = False  # the body that it should not have, of which the parser may say nothing yet
                 self._forget_parser()
         elif self.size_bytes != before_bytes:
             self._other_bytes = 0
@@ -180,11 +214,11 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or after the head a trailer."""
-        self._fields += (name, value)
+        self._fields += (name, value.rstrip())  # the parser keeps blanks at the end (RFC 9110 section 5.5)
 
     def on_headers_complete(self) -> None:
         """The head is complete: of an informational response, or of the one that is forwarded."""
-        if self.complete:
+        if self.complete or self._problem:
             return
         assert self._parser is not None
         status = self._parser.get_status_code()
@@ -193,6 +227,8 @@ class ResponseReader:
         elif 100 <= status < 200 and status != 101:
             self._informational = True
             self.permitted = self.permitted or status == 100
+            if values(tuple(self._fields), b"transfer-encoding"):
+                self._problem = "the upstream sent an informational response with a body"
         else:
             self._take_odd(status)
 
@@ -210,19 +246,42 @@ class ResponseReader:
         """The message is complete; when it is the one that is forwarded, so is the response."""
         if self.complete:
             # The parser agrees that a response such as 304 has no body, or read on after the end: see ``reusable``.
+            if self._bodyless and self._head_request and values(self._received, b"transfer-encoding"):
+                self.reusable = False  # it has read the chunks that there should not be
             self._bodyless = False
             self._fields = []
         elif self._informational:
+            assert self._parser is not None
+            self._faulty = self._faulty or not self._parser.should_keep_alive()
             self._informational = False
             self._fields = []
         else:
             self.complete = True
             assert self._parser is not None
-            self.reusable = self._parser.should_keep_alive()
+            self.reusable = self._parser.should_keep_alive() and not self._faulty
             if not self.reusable:
                 self._note_version()
             if self._fields:
                 self._take_trailers()
+
+    def _start(self, data: bytes) -> bytes:
+        """See to it that this is a response of HTTP/1. Returns what to parse: nothing, while that cannot be told.
+
+        Empty lines before it are left out: some servers end a body with one that they do not count.
+        """
+        if self._held or data[:7] != _START:
+            data = (self._held + data).lstrip(b"\r\n")
+            if data[:7] not in (_START[: len(data)], _START_OF_2[: len(data)]):
+                raise _malformed("the upstream's response is malformed", detail="it does not begin with HTTP/1")
+            if self._other_bytes > self._max_header_bytes:
+                raise _malformed(_TOO_LARGE)
+            if len(data) < len(_START):
+                self._held = data
+                return b""
+            self._held = b""
+            self._faulty = data[:7] == _START_OF_2
+        self._started = True
+        return data
 
     def _take_head(self, status: int) -> None:
         received = tuple(self._fields)
@@ -236,9 +295,11 @@ class ResponseReader:
         headers = passed_on(received)
         if headers is not received:
             names = {name.lower() for name in received[::2]}
-            if b"transfer-encoding" in names and has_unknown_coding(received):
-                self._problem = "the upstream used an unknown transfer coding"
-                return
+            if b"transfer-encoding" in names:
+                if has_unknown_coding(received):
+                    self._problem = "the upstream used an unknown transfer coding"
+                    return
+                self._faulty = self._faulty or self._speaks_http10()
             if b"keep-alive" in names:
                 self.idle_limit_s = min(self.idle_limit_s, idle_limit_s(received))
         self._received = received
@@ -250,7 +311,7 @@ class ResponseReader:
     def _to_be_counted(self, arrived_bytes: int) -> int:
         """How much of the body, of which the first has arrived, is to be counted; 0: none."""
         lengths = values(self._received, b"content-length")
-        if not lengths or values(self._received, b"transfer-encoding"):
+        if not lengths or len(lengths[0]) > _MAX_LENGTH_DIGITS or values(self._received, b"transfer-encoding"):
             return 0
         left_bytes = int(lengths[0]) - arrived_bytes  # the parser has seen to it that this is one number
         return left_bytes if left_bytes >= _LONG_BYTES else 0
@@ -264,7 +325,7 @@ class ResponseReader:
         self._left_bytes = left_bytes - len(piece)
         if not self._left_bytes:
             self.complete = True
-            self.reusable = self._parser.should_keep_alive() and len(data) == left_bytes
+            self.reusable = self._parser.should_keep_alive() and not self._faulty and len(data) == left_bytes
             if not self.reusable:
                 self._note_version()
             self._forget_parser()
@@ -274,8 +335,10 @@ class ResponseReader:
         self._problem = f"the upstream answered with status {status}"
 
     def _switched(self, rest: bytes) -> None:
-        """What follows the head, ``rest`` to begin with, is of another protocol."""
-        self._problem = self._problem or "the upstream switched protocols unasked"
+        """What follows the head, ``rest`` to begin with, is of another protocol. Where that was not asked for, the head
+        was refused, unless it is none of this response but follows it.
+        """
+        self.reusable = False
 
     def _take_trailers(self) -> None:
         received = tuple(self._fields)
@@ -290,8 +353,9 @@ class ResponseReader:
         assert self._parser is not None
         self.complete = True
         self._bodyless = True
-        self.reusable = self._parser.get_http_version() == "1.1" and not says_close(self._received)
+        self.reusable = not self._faulty and self._parser.get_http_version() == "1.1" and not says_close(self._received)
         if status == 204:
+            self.reusable = self.reusable and not announces_body(self._received)
             self.headers = without(self.headers, _CONTENT_LENGTH)
 
     def _fail_unless_complete(self, exc: HttpParserError) -> None:
@@ -301,8 +365,11 @@ class ResponseReader:
         self.reusable = False
 
     def _note_version(self) -> None:
+        self.http10 = self._speaks_http10()
+
+    def _speaks_http10(self) -> bool:
         assert self._parser is not None
-        self.http10 = self._parser.get_http_version() == "1.0"
+        return self._parser.get_http_version() == "1.0"
 
     def _forget_parser(self) -> None:
         self._parser = None

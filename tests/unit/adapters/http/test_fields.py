@@ -44,6 +44,12 @@ def test_connection_cannot_remove_what_every_recipient_needs():
     assert strip_hop_by_hop((*headers, named)) == headers[:-1]
 
 
+def test_connection_cannot_remove_what_is_told_of_the_visitor_or_names_the_request():
+    headers = (b"x-request-id", b"1", b"x-real-ip", b"::1", b"x-forwarded-port", b"80", b"x-forwarded-user", b"a")
+    named = b"x-request-id, X-Real-IP, x-forwarded-port, x-forwarded-user"
+    assert strip_hop_by_hop((*headers, b"connection", named)) == headers
+
+
 def test_values_finds_repeated_fields_whatever_their_case():
     assert values(PLAIN, b"cookie") == [b"a=1", b"b=2"]
     assert values(PLAIN, b"absent") == []

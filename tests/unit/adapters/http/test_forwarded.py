@@ -136,6 +136,18 @@ def test_mapped_ipv4_peer_is_told_as_ipv4() -> None:
 
 
 @pytest.mark.parametrize(
+    ("peer", "told"),
+    [("fe80::1%eth0", b"fe80::1"), ("::ffff:192.0.2.1%2", b"192.0.2.1"), ("2001:db8::1", b"2001:db8::1")],
+)
+def test_zone_of_a_peer_is_nobody_elses_business(peer: str, told: bytes) -> None:
+    assert dict(forward(Forwarder(), peer=peer))[b"x-forwarded-for"] == told
+    assert Forwarder(trusted_proxies=["fe80::/10"]).trusts(peer) is peer.startswith("fe80")
+    if b":" in told:
+        told = b'"[%b]"' % told
+    assert dict(forward(Forwarder("rfc7239"), peer=peer))[b"forwarded"].startswith(b"for=%b;" % told)
+
+
+@pytest.mark.parametrize(
     ("style", "name", "value"),
     [("x", b"x-forwarded-for", b"unknown"), ("rfc7239", b"forwarded", b"for=unknown;host=a.test;proto=https")],
 )

@@ -41,3 +41,10 @@ def test_anything_else_is_a_bad_request(raw):
     with pytest.raises(SessionError) as caught:
         read_target(raw, b"GET")
     assert caught.value.code is ErrorCode.BAD_REQUEST
+
+
+@pytest.mark.parametrize("raw", [b"a.test:443", b"http://a.test/", b"*"])
+def test_connect_asks_for_what_is_not_spoken_here(raw):
+    with pytest.raises(SessionError) as caught:
+        read_target(raw, b"CONNECT")
+    assert caught.value.code is ErrorCode.BAD_REQUEST

@@ -115,7 +115,7 @@ async def test_large_whole_response_follows_its_head_in_chunks():
     [
         ("HEAD", b"200 OK\r\nContent-Length: 9", HttpResponse(200, (b"Content-Length", b"9"), b"", True)),
         ("HEAD", b"200 OK\r\nTransfer-Encoding: chunked", HttpResponse(200, (), b"", True)),
-        ("GET", b"204 No\r\nContent-Length: 9", HttpResponse(204, (), b"", True)),
+        ("GET", b"204 No\r\nContent-Length: 0", HttpResponse(204, (), b"", True)),
         ("GET", b"304 Not\r\nContent-Length: 9", HttpResponse(304, (b"Content-Length", b"9"), b"", True)),
     ],
 )

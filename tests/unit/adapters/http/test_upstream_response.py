@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from math import inf
 
 import pytest
@@ -137,8 +138,8 @@ def test_long_body_in_chunks_is_read_by_the_parser():
 @pytest.mark.parametrize(
     ("head", "kept"),
     [
-        (b"HTTP/1.1 204 No\r\nContent-Length: 3\r\nA: b\r\n\r\n", (b"A", b"b")),
-        (b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", ()),
+        (b"HTTP/1.1 204 No\r\nContent-Length: 0\r\nA: b\r\n\r\n", (b"A", b"b")),
+        (b"HTTP/1.1 304 Not\r\nTransfer-Encoding: chunked\r\n\r\n", ()),
         (b"HTTP/1.1 304 Not\r\nContent-Length: 3\r\n\r\n", (b"Content-Length", b"3")),
     ],
 )
@@ -147,6 +148,12 @@ def test_204_and_304_have_no_body_whatever_their_fields_say(head, kept):
     assert reader.complete
     assert reader.reusable
     assert reader.headers == kept
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+def test_204_that_speaks_of_a_body_may_have_one_to_come(framing):
+    reader = read(b"HTTP/1.1 204 No\r\n" + framing + b"\r\n\r\n")
+    assert (reader.complete, reader.reusable, reader.headers) == (True, False, ())
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b""])
@@ -159,9 +166,29 @@ def test_answer_to_head_has_no_body_and_leaves_the_connection_usable(framing):
     assert (reader.complete, reader.take_body()) == (True, b"ok")
 
 
-def test_body_sent_after_head_spoils_the_connection():
-    reader = read(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", head_request=True)
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Content-Length: 2\r\n\r\nok",
+        b"Content-Length: 2\r\n\r\no",
+        b"Transfer-Encoding: chunked\r\n\r\n2",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\nConnection: close\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("status", [b"200 OK", b"304 Not"])
+def test_body_sent_where_there_is_none_spoils_the_connection(status, said):
+    reader = read(b"HTTP/1.1 " + status + b"\r\n" + said, head_request=status == b"200 OK")
     assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"")
+
+
+@given(st.lists(st.integers(min_value=0, max_value=60), max_size=9))
+@example(list(range(60)))
+def test_head_without_a_body_reads_alike_however_it_is_split(cuts):
+    reader = read(*split(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", cuts), head_request=True)
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, True, b"")
 
 
 @pytest.mark.parametrize(
@@ -178,6 +205,107 @@ def test_connection_that_closes_or_says_too_much_is_not_reused(data):
     reader = read(data)
     assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"ok")
     assert reader.headers == (b"Content-Length", b"2")
+
+
+def test_chunks_in_http_10_are_read_and_the_connection_is_not_reused():
+    head = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reader = read(head + b"2\r\nok\r\n0\r\n\r\n")
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"ok")
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@given(st.sampled_from([b"", b"\r\n", b"\r\n\r\n"]), st.lists(st.integers(min_value=0, max_value=60), max_size=9))
+@example(b"\r\n", list(range(60)))
+def test_empty_lines_before_a_response_are_left_out(before, cuts):
+    reader = read(*split(before + OK, cuts))
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, True, b"ok")
+
+
+@given(
+    st.sampled_from([b"HTTP/0.9", b"HTTP/3.1", b"http/1.1", b"RTSP/1.0", b"ICE/1.0", b" HTTP/1.1", b"H\r\n"]),
+    st.lists(st.integers(min_value=0, max_value=50), max_size=9),
+)
+def test_other_versions_and_protocols_are_refused_however_they_are_split(version, cuts):
+    with pytest.raises(SessionError) as raised:
+        read(*split(version + b" 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok", cuts))
+    assert raised.value.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+def test_empty_lines_before_a_response_are_limited():
+    with pytest.raises(SessionError):
+        read(*[b"\r\n" * 200] * 3)
+
+
+@pytest.mark.parametrize("blanks", [b" ", b"\t", b" \t "])
+def test_blanks_around_a_value_are_no_part_of_it(blanks):
+    fields = b"X-A:%b1%b\r\nX-B:%b\r\nContent-Length:%b2%b" % (blanks, blanks, blanks, blanks, blanks)
+    reader = read(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n\r\nok")
+    assert reader.headers == (b"X-A", b"1", b"X-B", b"", b"Content-Length", b"2")
+
+
+def test_length_behind_thousands_of_zeros_is_read():
+    reader = read(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"0" * 5000 + b"2\r\n\r\no", b"k", max_header_bytes=8192)
+    assert (reader.complete, reader.take_body()) == (True, b"ok")
+
+
+@given(st.lists(st.integers(min_value=0, max_value=50), max_size=9))
+@example(list(range(50)))
+def test_status_line_of_http_2_is_read_as_one_of_http_1_and_the_connection_is_not_reused(cuts):
+    reader = read(*split(b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok", cuts))
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"ok")
+    reader.begin(head_request=False)
+    reader.close()
+    reader.feed(OK)
+    assert reader.reusable
+
+
+@pytest.mark.parametrize(
+    "before", [b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n", b"HTTP/1.0 103 Early\r\n\r\n"]
+)
+@pytest.mark.parametrize(
+    ("response", "body"),
+    [
+        (OK, b"ok"),
+        (b"HTTP/1.1 204 No\r\n\r\n", b""),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok"),
+    ],
+)
+def test_informational_response_that_says_close_is_followed_by_another_and_the_connection_is_not_reused(
+    before, response, body
+):
+    for pieces in ([before + response], [before, response]):
+        reader = read(*pieces)
+        assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, body)
+
+
+def test_blanks_after_the_size_of_a_chunk_are_left_out():
+    reader = read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2  \r\nok\r\n0 \r\n\r\n")
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, True, b"ok")
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"0\r\n\r\n", OK])
+def test_whatever_comes_later_than_a_response_spoils_the_connection(more):
+    reader = read(OK, more)
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"ok")
+
+
+def test_nothing_is_kept_of_what_follows_a_response_that_is_not_taken_yet():
+    reader = read(OK, b"HTTP/1.1 200 OK\r\nX: ")
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            reader.feed(b"x" * 65536)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert (reader.reusable, reader.take_body()) == (False, b"ok")
+
+
+def test_switch_of_protocols_after_a_response_spoils_the_connection_only():
+    reader = read(OK + b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+    assert (reader.complete, reader.reusable, reader.take_body()) == (True, False, b"ok")
 
 
 def test_http_10_with_keep_alive_is_reused():
