@@ -50,6 +50,7 @@ from tunnel.adapters.http.ingress_turns import Turns
 from tunnel.adapters.http.ingress_upgrade import parser_within_body
 from tunnel.domain.envelopes import HttpRequest
 from tunnel.domain.errors import ErrorCode, SessionError
+from tunnel.sockets.gathering import WRITELINES_PAUSES
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
@@ -299,7 +300,10 @@ class IngressProtocol(HttpToolsProtocol, Connection):
 
     def write_parts(self, parts: tuple[bytes, ...]) -> None:
         if not self.transport.is_closing():
-            self.transport.writelines(parts)
+            if WRITELINES_PAUSES:
+                self.transport.writelines(parts)
+            else:
+                self.transport.write(b"".join(parts))
             self._moved = True
         else:
             self._lose()

@@ -28,6 +28,7 @@ from tunnel.domain.envelopes import HttpRequest, HttpResponse, SessionPayload, W
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.problem import problem
 from tunnel.domain.websocket_close import GOING_AWAY, NORMAL, close_frame, closing
+from tunnel.sockets.gathering import WRITELINES_PAUSES
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
@@ -357,7 +358,10 @@ class WebSocketVisitor(WebSocketHop, VisitorStream, Connection):
 
     def write_parts(self, parts: tuple[bytes, ...]) -> None:
         if not self._transport.is_closing():
-            self._transport.writelines(parts)
+            if WRITELINES_PAUSES:
+                self._transport.writelines(parts)
+            else:
+                self._transport.write(b"".join(parts))
         else:
             self._writing_paused = True
 

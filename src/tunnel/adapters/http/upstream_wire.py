@@ -6,6 +6,7 @@ import asyncio
 from typing import Final, cast
 
 from tunnel.adapters.http.upstream_socket import is_quiet
+from tunnel.sockets.gathering import WRITELINES_PAUSES
 
 __all__ = ["UNSENT_HIGH_BYTES", "UpstreamWire", "settle"]
 
@@ -40,7 +41,10 @@ class UpstreamWire(asyncio.Protocol):
         It is dropped once the connection is lost, which reading then reports.
         """
         if pieces and self._transport is not None and not self.lost:
-            self._transport.writelines(pieces)
+            if WRITELINES_PAUSES:
+                self._transport.writelines(pieces)
+            else:
+                self._transport.write(b"".join(pieces))
 
     def progress(self) -> asyncio.Future[None]:
         """Done when the upstream takes more of the request again, when something has arrived, or at the end.

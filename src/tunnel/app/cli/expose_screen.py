@@ -90,17 +90,19 @@ class Screen:
             return [Text("no requests yet", style="dim")]
         several = len(board.expositions) > 1 and width >= _SHOW_TARGET_COLUMNS
         wide = width >= _SHOW_ALL_COLUMNS
-        table = Table.grid(padding=(0, 1), expand=True)
+        # Blanks between columns are the columns' own: rich before 14.3 makes other widths of its padding.
+        table = Table.grid(expand=True)
         if wide:
-            table.add_column(no_wrap=True, style="dim", width=8)
+            table.add_column(no_wrap=True, style="dim", width=9)
         table.add_column(no_wrap=True, width=7, overflow="ellipsis")
+        table.add_column(no_wrap=True, width=1)
         table.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
         if several:
-            table.add_column(no_wrap=True, max_width=24, overflow="ellipsis", style="dim")
-        table.add_column(no_wrap=True, justify="right", max_width=20, overflow="ellipsis")
-        table.add_column(no_wrap=True, justify="right", width=7)
+            table.add_column(no_wrap=True, max_width=25, overflow="ellipsis", style="dim")
+        table.add_column(no_wrap=True, justify="right", max_width=21, overflow="ellipsis")
+        table.add_column(no_wrap=True, justify="right", width=8)
         if wide:
-            table.add_column(no_wrap=True, justify="right", width=7)
+            table.add_column(no_wrap=True, justify="right", width=8)
         for line in list(board.lines)[-rows:]:
             table.add_row(*_cells(line, several=several, wide=wide))
         return [table]
@@ -124,10 +126,10 @@ def _described(exposition: Exposition, now: float, *, indent: str) -> Text:
 def _cells(line: Line, *, several: bool, wide: bool) -> list[RenderableType]:
     session = line.session
     kind = {"websocket": "WS", "grpc": "gRPC", "tcp": "TCP"}.get(session.protocol, session.method)
-    cells: list[RenderableType] = [Text(_printable(kind)), Text(_printable(session.path))]
+    cells: list[RenderableType] = [Text(_printable(kind)), Text(), Text(_printable(session.path))]
     if several:
-        cells.append(Text(_printable(line.target)))
-    cells += [Text(in_words(session), style=_style(line)), _duration(session.duration_s)]
+        cells.append(Text(f" {_printable(line.target)}"))
+    cells += [Text(f" {in_words(session)}", style=_style(line)), _duration(session.duration_s)]
     if not wide:
         return cells
     return [time.strftime("%H:%M:%S", time.localtime(line.time_s)), *cells, _size(session.sent_bytes)]

@@ -18,6 +18,7 @@ its own. So neither is asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -127,7 +128,8 @@ def proxy_towards(
         environment: Variables by name.
 
     Raises:
-        ConfigurationError: The URL of a proxy is none, or names one that this transport cannot use.
+        ConfigurationError: The URL of a proxy is none, or names one that this transport cannot use, or one that needs
+            a package which is not installed.
     """
     if is_loopback(host):
         return None
@@ -147,6 +149,11 @@ def proxy_towards(
     if proxy is not None and proxy.scheme == "socks5" and scheme.startswith("grpc"):
         raise ConfigurationError(
             f'{where}expected a proxy of "http://" for "{scheme}://{host}": gRPC does not speak SOCKS', key_path="proxy"
+        )
+    if proxy is not None and proxy.scheme == "socks5" and find_spec("python_socks") is None:
+        raise ConfigurationError(
+            f"{where}SOCKS needs the package python-socks, which is not installed; pip install 'hextunnel[socks]'",
+            key_path="proxy",
         )
     return proxy
 

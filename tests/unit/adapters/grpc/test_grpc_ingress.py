@@ -397,7 +397,7 @@ def test_compressed_message_is_refused_by_what_it_inflates_to() -> None:
             bomb = start(channel, compression=grpc.Compression.Gzip)
             await bomb.write(bytes(1_000_000))
             code, details, _ = await failure(bomb)
-            # gRPC before 1.83 inflates the whole first, and says so in other words.
+            # gRPC before 1.83.1 inflates the whole first, and says so in other words.
             assert (code, details) == (
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 "Decompressed message larger than max",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tunnel.domain.configuration import ClientSettings, Secret, decode_client_settings
@@ -153,6 +155,17 @@ def test_grpc_through_socks_is_refused() -> None:
         ClientSettings(
             group="web", token=Secret("t"), servers=("grpcs://edge.test:1",), proxy=Secret("socks5://proxy.test")
         )
+
+
+def test_socks_without_the_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    with pytest.raises(ConfigurationError, match=r"ALL_PROXY: .*pip install 'hextunnel\[socks\]'"):
+        chosen("wss", ALL_PROXY="socks5://me:secret@proxy.test")
+    with pytest.raises(ConfigurationError, match=r"^proxy: SOCKS needs the package python-socks"):
+        decode_client_settings(
+            {"group": "web", "token": "t", "servers": ["wss://edge.test"], "proxy": "socks5://proxy.test"}
+        )
+    assert chosen("wss", ALL_PROXY="http://proxy.test:1") == "http://proxy.test:1"
 
 
 def test_settings_hold_a_secret() -> None:
