@@ -71,8 +71,8 @@ class Session:
     """One conversation inside a tunnel.
 
     At most one envelope waits to be framed, or the last few together; a payload too large for one is cut up as its
-    pieces are framed. What arrived waits in ``inbound``, bounded by the receive window. The first terminal event decides how it ended. ``finish`` must be called once, by whoever handled
-    it.
+    pieces are framed. What arrived waits in ``inbound``, bounded by the receive window. The first terminal event
+    decides how it ended. ``finish`` must be called once, by whoever handled it.
 
     Args:
         host: The multiplexer.
