@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tunnel.domain.envelopes import Opening, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
-from tunnel.domain.mux.pieces import split
 from tunnel.ports.clock import Clock
 from tunnel.ports.signal import Signal, SignalFactory
 from tunnel.ports.target import Stream
@@ -93,22 +92,16 @@ class SessionStream(Stream):
         session = self._session
         if session.pending is not None:
             await self.opened()
-        limit = session.send_window.chunk_cost
         cost = payload.cost
-        if cost <= limit:
+        whole = cost <= session.send_window.chunk_cost
+        if whole:
             session.offer(payload, cost)
-            self._wake_writer()
-            # Nothing comes after an end, so nobody has to wait for it: finishing does, where it matters.
-            if not payload.end:
-                await self._framed(withdraw=True)
-            return
-        first = True
-        for piece in split(payload, limit):
-            session.offer(piece)
-            self._wake_writer()
-            if not piece.end:
-                await self._framed(withdraw=first)
-            first = False
+        else:
+            session.offer_pieces(payload)
+        self._wake_writer()
+        # Nothing comes after an end, so nobody has to wait for it: finishing does, where it matters.
+        if not (whole and payload.end):
+            await self._framed(withdraw=True)
 
     async def conclude(self, *payloads: SessionPayload) -> None:
         session = self._session

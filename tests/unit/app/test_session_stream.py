@@ -20,6 +20,8 @@ pytestmark = pytest.mark.anyio
 CHUNK = BodyChunk(b"chunk")
 LARGE = BodyChunk(b"x" * 5000)
 """Three envelopes on a session of an eight-kibibyte window."""
+VAST = BodyChunk(b"x" * 12_000)
+"""More than the window takes."""
 
 
 class Sending:
@@ -99,7 +101,7 @@ async def test_sending_cancelled_before_anything_was_framed_leaves_no_trace(
 @pytest.mark.rule("N10")
 async def test_sending_cancelled_amid_its_pieces_resets(sending: Sending) -> None:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sending.send, LARGE)
+        tasks.start_soon(sending.send, VAST)
         await anyio.sleep(1)
         sending.frame()
         await anyio.sleep(1)
@@ -111,6 +113,40 @@ async def test_sending_cancelled_amid_its_pieces_resets(sending: Sending) -> Non
     sending.frame()
     assert sending.peer.error is not None
     assert sending.peer.error.code is ErrorCode.CANCELLED
+
+
+@pytest.mark.rule("N10")
+async def test_sending_stopped_amid_its_pieces_says_so_and_sends_no_more(sending: Sending) -> None:
+    async def send() -> None:
+        with pytest.raises(SendingStopped):
+            await sending.stream.send(VAST)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send)
+        await anyio.sleep(1)
+        sending.frame()
+        assert sending.session.pending is not None
+        sending.peer.stop_receiving("enough")
+        sending.ends.move()
+        sending.stream.changed()
+    assert sending.session.pending is None
+
+
+@pytest.mark.parametrize("payload", [LARGE, VAST])
+async def test_end_in_pieces_waits_until_all_of_it_is_framed(sending: Sending, payload: BodyChunk) -> None:
+    whole = BodyChunk(payload.data, end=True)
+    arrived: list[object] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sending.send, whole)
+        await anyio.sleep(1)
+        for _ in range(3):
+            sending.ends.move()
+            sending.stream.framed()
+            arrived += sending.arrived()  # and returns its credit
+            await anyio.sleep(1)
+        assert sending.sent
+    assert b"".join(each.data for each in arrived) == whole.data  # type: ignore[attr-defined]
+    assert [each.end for each in arrived] == [False] * (len(arrived) - 1) + [True]  # type: ignore[attr-defined]
 
 
 # -- the last envelopes
@@ -131,7 +167,7 @@ async def test_concluding_waits_for_nothing_and_takes_one_frame(sending: Sending
 async def test_concluding_with_more_than_a_chunk_sends_one_after_the_other(sending: Sending) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sending.stream.conclude, LARGE, END)
-        for _ in range(4):
+        for _ in range(2):
             await anyio.sleep(1)
             sending.frame()
 

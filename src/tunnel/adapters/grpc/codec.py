@@ -18,9 +18,10 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tunnel.adapters.grpc._generated import skeleton_pb2, tunnel_pb2
+from tunnel.adapters.grpc.codec_bulk import encode_bulk
 from tunnel.adapters.grpc.codec_session import SESSION_DECODERS, SESSION_ENCODERS, Decoder
 from tunnel.adapters.grpc.codec_tunnel import TUNNEL_DECODERS, TUNNEL_ENCODERS
-from tunnel.domain.envelopes import Envelope, Frame, Kind, Payload, UnknownPayload
+from tunnel.domain.envelopes import BodyChunk, Envelope, Frame, Kind, Payload, UnknownPayload
 from tunnel.domain.errors import LinkEnd, LinkError
 
 __all__ = ["decode_frame", "encode_frame"]
@@ -41,13 +42,18 @@ def encode_frame(frame: Frame) -> bytes:
         ValueError: A value does not fit its field: a number is out of range, or an envelope holds no payload that
             can be written.
     """
+    envelopes = frame.envelopes
+    if envelopes and type(envelopes[0].payload) is BodyChunk:
+        bulk = encode_bulk(frame)
+        if bulk is not None:
+            return bulk
     message = tunnel_pb2.TunnelFrame()
     if frame.ack:
         message.ack = frame.ack
     if frame.seq:
         message.seq = frame.seq
     add = message.envelopes.add
-    for envelope in frame.envelopes:
+    for envelope in envelopes:
         payload = envelope.payload
         encoder = _ENCODERS.get(type(payload))
         if encoder is None:

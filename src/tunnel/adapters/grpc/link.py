@@ -40,8 +40,8 @@ _RECEIVED_FRAMES: Final = 2
 """Frames in the queue from the reader, which reads one ahead and so may come upon the end behind them."""
 
 _LARGE_BYTES: Final = 32 * 1024
-"""Size of a frame of one chunk for which none is made to wait: the next is at hand when gRPC has taken it. What a
-message costs by itself is little beside so many bytes, and nobody else had anything to say."""
+"""Bytes for each envelope of a frame, from which on none is made to wait for it: the next is at hand when gRPC has
+taken it. What a message costs by itself is little beside such chunks, and nobody else had anything to say."""
 
 _CLOSE_S: Final = 0.8
 _DROP_S: Final = 0.15
@@ -102,7 +102,7 @@ class GrpcLink(Link):
 
     async def send(self, frame: Frame) -> None:
         data = self._encode(frame)
-        if len(data) < _LARGE_BYTES or len(frame.envelopes) > 1:
+        if len(data) < _LARGE_BYTES * len(frame.envelopes):
             # Returns when gRPC has taken it: what becomes ready meanwhile makes one frame instead of several, and
             # messages are what gRPC is slow at.
             await self._outbound.deliver(data)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from tunnel.adapters.tcp.deaf_watch import Deaf
-from tunnel.adapters.tcp.shared import CHUNK_BYTES, Shared
+from tunnel.adapters.tcp.shared import CHUNK_BYTES, READ_BYTES, Shared
 from tunnel.adapters.tcp.socket_state import prepare, reset_on_close, unread
 from tunnel.domain.envelopes import BodyChunk, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
@@ -19,7 +19,7 @@ _READ_AHEAD_BYTES: Final = 4 * CHUNK_BYTES
 """Read and not taken, from which on nothing more is read."""
 
 _READ_ON_BYTES: Final = CHUNK_BYTES
-"""Left of it when reading goes on: one chunk is sent on while the next are read, and stopping is not for each."""
+"""Left of it when reading goes on: stopping is not for each chunk."""
 
 _FLUSH_STALL_S: Final = 60.0
 """How long the last bytes may wait without the peer taking any, once the conversation is over."""
@@ -95,7 +95,7 @@ class TcpConnection(asyncio.BufferedProtocol, Deaf):
         return self._transport
 
     async def receive(self) -> BodyChunk:
-        """What has arrived, at most ``CHUNK_BYTES``; the last has ``end`` set. Cancelling loses nothing.
+        """What has arrived, at most ``READ_BYTES``; the last has ``end`` set. Cancelling loses nothing.
 
         Raises:
             SessionError: ``cancelled``: the connection was reset. What came before has been returned.
@@ -179,7 +179,8 @@ class TcpConnection(asyncio.BufferedProtocol, Deaf):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Called by the event loop."""
-        return self._buffer
+        left_bytes = _READ_AHEAD_BYTES - self._buffered_bytes
+        return self._buffer if left_bytes >= READ_BYTES else self._buffer[: max(left_bytes, CHUNK_BYTES)]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Called by the event loop: so many bytes of the buffer are new."""

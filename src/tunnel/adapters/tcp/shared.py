@@ -11,10 +11,13 @@ from tunnel.domain.limits import COST_OVERHEAD_BYTES, MAX_CHUNK_COST
 if TYPE_CHECKING:
     from tunnel.adapters.tcp.connection import TcpConnection
 
-__all__ = ["CHUNK_BYTES", "Shared"]
+__all__ = ["CHUNK_BYTES", "READ_BYTES", "Shared"]
 
 CHUNK_BYTES: Final = MAX_CHUNK_COST - COST_OVERHEAD_BYTES
-"""Most that is read at once: the largest chunk that a session takes whole, so that none has to be cut up."""
+"""The largest chunk that a session takes whole."""
+
+READ_BYTES: Final = 3 * CHUNK_BYTES
+"""Most that is read at once: as many such chunks as go into one frame of a tunnel that carries nothing else."""
 
 _READS_AT_ONCE: Final = sys.platform != "win32"
 """Whether the event loop hands over what it has read before it reads anything else; on Windows it reads ahead."""
@@ -33,8 +36,8 @@ class Shared:
     def __init__(self) -> None:
         self.watch = DeafWatch()
         self.open: set[TcpConnection] = set()
-        self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        self._buffer = memoryview(bytearray(READ_BYTES))
 
     def buffer(self) -> memoryview:
         """Where one connection may read to. As a rule they all have the same: it costs no memory to be idle."""
-        return self._buffer if _READS_AT_ONCE else memoryview(bytearray(CHUNK_BYTES))
+        return self._buffer if _READS_AT_ONCE else memoryview(bytearray(READ_BYTES))

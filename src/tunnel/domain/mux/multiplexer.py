@@ -378,7 +378,7 @@ class Multiplexer:
 
     @property
     def framed(self) -> list[Session]:
-        """Sessions whose waiting envelope was framed; the caller empties the list."""
+        """Sessions of which all that waited was framed; the caller empties the list."""
         return self._out.framed
 
     @property
@@ -405,6 +405,7 @@ class Multiplexer:
         out = self._out
         retention = out.retention
         idle = retention.acked == retention.sent
+        out.alone = len(self._sessions) == 1
         frame = out.next_frame(now)
         if out.opened:
             for session in out.opened:

@@ -8,7 +8,8 @@
    coalesces per session. When its reserve is full of what the peer did not acknowledge, it waits; should more wait than
    all sessions together can have to say, the tunnel has to end.
 4. Openings, up to half a frame, so that data cannot keep them waiting nor they data.
-5. Data by deficit round robin over the sessions that have credit.
+5. Data by deficit round robin over the sessions that have credit, one envelope of each; of a session that is alone in
+   its tunnel as many pieces of what it has to say as there is room for.
 6. Openings and data stop while the replay window or the link's pacing is full.
 7. Nothing of these, and an acknowledgement is due: a frame of no envelopes.
 """
@@ -92,9 +93,11 @@ class Outbound:
         self.retention = Retention(replay_window_bytes)
         self.pacing = pacing
         self.framed: list[Session] = []
-        """Sessions whose waiting envelope was framed since the list was last emptied."""
+        """Sessions that have nothing waiting any more, since the list was last emptied."""
         self.opened: list[Session] = []
         """Sessions whose opening was framed since the list was last emptied."""
+        self.alone = False
+        """Whether there is but one session, whom nobody is kept waiting by."""
         self._acknowledgement = acknowledgement
         self.next_id = next_id
         self._most_waiting = max_sessions + _MAX_CONTROL_WAITING
@@ -331,6 +334,7 @@ class Outbound:
         """Frame data; its cost."""
         spent = taken = 0
         ring = self._ring
+        again: list[Session] = []
         while ring:
             session = ring[0]
             cost = session.pending_cost
@@ -353,6 +357,10 @@ class Outbound:
             spent += cost
             taken += session.pending_bytes
             self._frame_pending(envelopes, session)
+            if session.pending is not None:
+                session.in_ring = True
+                (ring if self.alone else again).append(session)
+        ring.extend(again)
         return spent
 
     def _frame_pending(self, envelopes: list[Envelope], session: Session) -> None:
@@ -364,7 +372,8 @@ class Outbound:
         session.framed()
         if type(payload) is HeadPart and not payload.more:
             self._unfinished.discard(session)
-        self.framed.append(session)
+        if session.pending is None:
+            self.framed.append(session)
         envelopes.append(Envelope(session.id, KIND_OF[type(payload)], payload))
 
 

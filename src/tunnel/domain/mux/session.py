@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Iterator
 from typing import Protocol
 
 from tunnel.domain.envelopes import BodyChunk, HeadPart, Opening, SessionPayload
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
-from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, HeadAssembly, HeadLimits, encoded_bound, needs_assembly
+from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, HeadAssembly, HeadLimits, encoded_bound, needs_assembly, split
 from tunnel.domain.mux.session_state import TRANSITIONS, SessionInput, SessionState
 from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
 
@@ -69,9 +70,9 @@ class SessionOwner(Protocol):
 class Session:
     """One conversation inside a tunnel.
 
-    At most one envelope waits to be framed, or the last few together; what arrived waits in ``inbound``, bounded by the
-    receive window. The first terminal event decides how it ended. ``finish`` must be called once, by whoever handled
-    it.
+    At most one envelope waits to be framed, or the last few together; a payload too large for one is cut up as its
+    pieces are framed. What arrived waits in ``inbound``, bounded by the receive window. The first terminal event
+    decides how it ended. ``finish`` must be called once, by whoever handled it.
 
     Args:
         host: The multiplexer.
@@ -87,8 +88,10 @@ class Session:
         "_discarding",
         "_host",
         "_inbound",
+        "_pieces",
         "ahead",
         "announced",
+        "begun",
         "control_grant",
         "control_queued",
         "deficit",
@@ -145,6 +148,10 @@ class Session:
         """Most that ``pending`` takes in a frame."""
         self.ahead: tuple[SessionPayload, ...] = ()
         """What goes right before ``pending``, which is the end then: in the same frame, and counted with it."""
+        self._pieces: Iterator[SessionPayload] | None = None
+        """What follows ``pending``, of the same payload."""
+        self.begun = False
+        """Whether pieces of that payload have been framed."""
         self.deficit = 0
         self.in_ring = False
         self.control_queued = False
@@ -176,6 +183,17 @@ class Session:
         self.wait_with(payload, payload.cost if cost is None else cost)
         self._host.data_offered(self)
 
+    def offer_pieces(self, payload: SessionPayload) -> None:
+        """Let ``payload``, of any cost, be framed next, in pieces of at most ``send_window.chunk_cost``.
+
+        Raises:
+            SendingStopped: The peer wants no more.
+            SessionError: The session was reset, or ``too_large``: it cannot be cut up.
+        """
+        pieces = split(payload, self.send_window.chunk_cost)
+        self.offer(next(pieces))
+        self._pieces = pieces
+
     def offer_last(self, payloads: tuple[SessionPayload, ...]) -> bool:
         """Let ``payloads``, of which the last is the end, be framed next and together; False: they are too large.
 
@@ -194,14 +212,13 @@ class Session:
         return True
 
     def withdraw(self) -> bool:
-        """Take back what waits to be framed; False when it has been framed already.
+        """Take back what waits to be framed; False when some of it has been framed already.
 
         An opening that is taken back closes the session as if it had never been.
         """
-        if self.pending is None:
+        if self.pending is None or self.begun:
             return False
-        self.pending = None
-        self.ahead = ()
+        self._forget_pending()
         if self.state is _UNOPENED:
             self.reset(SessionError(ErrorCode.CANCELLED, "withdrawn before it was opened"))
         return True
@@ -325,6 +342,8 @@ class Session:
         assert payload is not None
         self.pending = None
         self.ahead = ()
+        if self._pieces is not None:
+            self._next_piece()
         if payload.end:
             self.state = TRANSITIONS[self.state, _LOCAL_END]
             if self.left:
@@ -358,8 +377,7 @@ class Session:
         if self.state not in (_OPEN, _REMOTE_ENDED):
             return False
         self.stopped = SendingStopped(code)
-        self.pending = None
-        self.ahead = ()
+        self._forget_pending()
         self.state = TRANSITIONS[self.state, _LOCAL_END]
         if self.left:
             self._release()
@@ -370,14 +388,28 @@ class Session:
         if self.state is _CLOSED:
             return False
         self.state = TRANSITIONS[self.state, _RESET]
-        self.pending = None
-        self.ahead = ()
+        self._forget_pending()
         self.error = error
         if self.left:
             self._release()
         return not self.left
 
     # -- inside
+
+    def _next_piece(self) -> None:
+        assert self._pieces is not None
+        piece = next(self._pieces, None)
+        self.begun = piece is not None
+        if piece is None:
+            self._pieces = None
+        else:
+            self.wait_with(piece, piece.cost)
+
+    def _forget_pending(self) -> None:
+        self.pending = None
+        self.ahead = ()
+        self._pieces = None
+        self.begun = False
 
     def _release(self) -> None:
         self._inbound.clear()

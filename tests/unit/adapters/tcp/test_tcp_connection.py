@@ -10,7 +10,7 @@ from tcp_kit import END, LOOPS, Peer, holds, serving
 from tunnel.adapters.tcp import connection as module
 from tunnel.adapters.tcp.shared import CHUNK_BYTES
 from tunnel.domain.envelopes import BodyChunk
-from tunnel.domain.limits import MAX_CHUNK_COST
+from tunnel.domain.limits import MAX_CHUNK_COST, MAX_FRAME_BYTES
 from tunnel.ports.target import Stream
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ def anyio_backend(request):
     return request.param
 
 
-async def test_chunks_are_as_large_as_a_session_takes_whole() -> None:
+async def test_what_is_read_at_once_fits_into_a_frame() -> None:
     chunks: list[BodyChunk] = []
 
     async def collect(stream: Stream) -> None:
@@ -37,7 +37,8 @@ async def test_chunks_are_as_large_as_a_session_takes_whole() -> None:
         await visitor.rest()
 
     assert b"".join(chunk.data for chunk in chunks) == data
-    assert max(chunk.cost for chunk in chunks) <= MAX_CHUNK_COST
+    pieces = -(-max(len(chunk.data) for chunk in chunks) // CHUNK_BYTES)
+    assert pieces * MAX_CHUNK_COST <= MAX_FRAME_BYTES
     assert [chunk.end for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
 
 

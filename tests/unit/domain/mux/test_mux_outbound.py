@@ -443,6 +443,59 @@ def test_large_chunk_waits_for_its_turn_where_there_are_others() -> None:
     assert ends.client.worth_a_frame
 
 
+def test_session_that_is_alone_fills_a_frame_with_pieces() -> None:
+    ends = Ends(WIDE)
+    ((mine, theirs),) = streams(ends, 1)
+    mine.offer_pieces(BodyChunk(bytes(4 * MAX_CHUNK_COST), end=True))
+
+    first = ends.client.next_frame(0.0)
+    assert first is not None
+    assert [envelope.payload.cost for envelope in first.envelopes] == [MAX_CHUNK_COST] * 3  # type: ignore[union-attr]
+    assert ends.client.framed == []
+    second = ends.client.next_frame(0.0)
+    assert second is not None
+    assert ends.client.framed == [mine]
+    assert not mine.sending
+    for frame in (first, second):
+        ends.server.receive(frame, 0.0)
+    taken = list(iter(lambda: theirs.take(0.0), None))
+    assert sum(len(each.data) for each in taken if isinstance(each, BodyChunk)) == 4 * MAX_CHUNK_COST
+    assert [each.end for each in taken] == [False] * 4 + [True]
+
+
+def test_sessions_that_are_not_alone_put_one_piece_into_a_frame() -> None:
+    ends = Ends(WIDE)
+    (bulk, _), (other, _) = streams(ends, 2)
+    bulk.offer_pieces(BodyChunk(bytes(4 * MAX_CHUNK_COST)))
+
+    assert ids(ends.client.next_frame(0.0)) == [bulk.id]
+    other.offer(CHUNK)
+    assert sorted(ids(ends.client.next_frame(0.0))) == [bulk.id, other.id]
+    assert ids(ends.client.next_frame(0.0)) == [bulk.id]
+
+
+def test_pieces_wait_for_credit_and_are_forgotten_with_the_session() -> None:
+    ends = Ends(Limits(session_window_bytes=256 * KIB))
+    ((mine, theirs),) = streams(ends, 1)
+    mine.offer_pieces(BodyChunk(bytes(8 * MAX_CHUNK_COST)))
+    assert [len(frame.envelopes) for frame in ends.send_all(0)] == [3], "the opening took of the credit"
+    assert mine.pending is not None
+    assert not mine.withdraw(), "some of it is on its way"
+
+    while ends.wires[1]:
+        ends.deliver(1)
+    for _ in range(3):
+        theirs.take(0.0)
+    ends.send_all(1)
+    ends.deliver(0)
+    frame = ends.client.next_frame(0.0)
+    assert frame is not None
+    assert frame.envelopes
+    mine.reset(ENOUGH)
+    assert kinds(ends.client.next_frame(0.0)) == [Error]
+    assert ends.client.next_frame(0.0) is None
+
+
 def test_session_whose_envelope_was_framed_is_told() -> None:
     ends = Ends(WIDE)
     ((session, _),) = streams(ends, 1)
