@@ -198,9 +198,10 @@ class Unstoppable(Around):
     async def handle(self, stream: Stream) -> None:
         try:
             await super().handle(stream)
-        finally:
+        except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(4)
+                await anyio.sleep(3.5)
+            raise
 
 
 class Patient(Around):
