@@ -496,6 +496,19 @@ def test_pieces_wait_for_credit_and_are_forgotten_with_the_session() -> None:
     assert ends.client.next_frame(0.0) is None
 
 
+def test_pieces_that_were_taken_back_are_forgotten() -> None:
+    ends = Ends(WIDE)
+    ((mine, theirs),) = streams(ends, 1)
+    mine.offer_pieces(BodyChunk(bytes(4 * MAX_CHUNK_COST)))
+    assert mine.withdraw()
+
+    mine.offer(CHUNK)
+    ends.move()
+    assert theirs.take(0.0) == CHUNK
+    assert theirs.take(0.0) is None
+    assert mine.pending is None
+
+
 def test_session_whose_envelope_was_framed_is_told() -> None:
     ends = Ends(WIDE)
     ((session, _),) = streams(ends, 1)
