@@ -55,7 +55,7 @@ def belongs(key: str, root: type[msgspec.Struct], *, at_top: bool) -> str:
     if at_top and not places:
         # Whose file it is, its own keys tell: those of the other side are not among them.
         own = frozenset(root.__struct_encode_fields__)
-        places = tuple(f"in a {side}'s file" for side, keys in _SIDES if key in keys and not keys <= own)
+        places = tuple(f"in a {side}'s file" for side, keys in _SIDES if key in keys and keys.isdisjoint(own))
     if not places:
         return ""
     where = places[0] if len(places) == 1 else f"{', '.join(places[:-1])} or {places[-1]}"

@@ -405,8 +405,7 @@ class Multiplexer:
         out = self._out
         retention = out.retention
         idle = retention.acked == retention.sent
-        out.alone = len(self._sessions) == 1
-        frame = out.next_frame(now)
+        frame = out.next_frame(now, alone=len(self._sessions) == 1)
         if out.opened:
             for session in out.opened:
                 self._sessions.opened(session)

@@ -96,8 +96,6 @@ class Outbound:
         """Sessions that have nothing waiting any more, since the list was last emptied."""
         self.opened: list[Session] = []
         """Sessions whose opening was framed since the list was last emptied."""
-        self.alone = False
-        """Whether there is but one session, whom nobody is kept waiting by."""
         self._acknowledgement = acknowledgement
         self.next_id = next_id
         self._most_waiting = max_sessions + _MAX_CONTROL_WAITING
@@ -207,8 +205,12 @@ class Outbound:
 
     # -- the choice
 
-    def next_frame(self, now: float) -> Frame | None:
+    def next_frame(self, now: float, *, alone: bool) -> Frame | None:
         """The next frame to send, None when nothing may go.
+
+        Args:
+            now: Seconds.
+            alone: Whether there is but one session, whom nobody is kept waiting by.
 
         Raises:
             ControlOverflow: The reserve for control is exhausted; the tunnel has to end.
@@ -218,7 +220,7 @@ class Outbound:
             payload = self._next_uncounted()
             acknowledgement.told()
             return Frame((Envelope(0, KIND_OF[type(payload)], payload),), acknowledgement.received)
-        frame = self._again(now) if self.retention.again is not None else self._new(now)
+        frame = self._again(now) if self.retention.again is not None else self._new(now, alone=alone)
         if frame is None and acknowledgement.due:
             frame = Frame((), acknowledgement.received)
         if frame is not None:
@@ -238,7 +240,7 @@ class Outbound:
         pacing.sent(again.cost + again.control_cost)
         return Frame(again.frame.envelopes, self._acknowledgement.received, again.frame.seq)
 
-    def _new(self, now: float) -> Frame | None:
+    def _new(self, now: float, *, alone: bool) -> Frame | None:
         retention = self.retention
         pacing = self.pacing
         envelopes: list[Envelope] = []
@@ -253,7 +255,7 @@ class Outbound:
                     cost, spent = self._frame_openings(envelopes, min(size, MAX_ENVELOPE_BYTES), room)
                     size -= spent
                 if self._ring:
-                    cost += self._frame_data(envelopes, size, room - cost)
+                    cost += self._frame_data(envelopes, size, room - cost, alone=alone)
         if not envelopes:
             return None
         frame = Frame(tuple(envelopes), self._acknowledgement.received, retention.sent + 1)
@@ -330,7 +332,7 @@ class Outbound:
         self._unfinished = {session for session in self._unfinished if session.sending}
         return len(self._unfinished) < MAX_UNFINISHED_HEADS
 
-    def _frame_data(self, envelopes: list[Envelope], size: int, room: int) -> int:
+    def _frame_data(self, envelopes: list[Envelope], size: int, room: int, *, alone: bool) -> int:
         """Frame data; its cost."""
         spent = taken = 0
         ring = self._ring
@@ -359,7 +361,7 @@ class Outbound:
             self._frame_pending(envelopes, session)
             if session.pending is not None:
                 session.in_ring = True
-                (ring if self.alone else again).append(session)
+                (ring if alone else again).append(session)
         ring.extend(again)
         return spent
 

@@ -409,7 +409,6 @@ class Session:
         self.pending = None
         self.ahead = ()
         self._pieces = None
-        self.begun = False
 
     def _release(self) -> None:
         self._inbound.clear()

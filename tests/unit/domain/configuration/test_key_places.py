@@ -62,3 +62,20 @@ def test_mistake_says_where_the_key_belongs_unless_it_looks_like_another() -> No
     assert str(server.value.mistakes[0]).endswith('; "tokens" belongs in auth')
     assert str(server.value.mistakes[1]).endswith('; did you mean "rules"?')
     assert str(client.value).endswith('; "insecure" belongs at the top of the file or in admin')
+
+
+def test_file_of_the_other_side_is_named_for_keys_at_the_top_only() -> None:
+    with pytest.raises(ConfigurationError) as top:
+        decode_server_settings({"transports": {"memory": {"name": "a"}}, "client_id": "a"})
+    with pytest.raises(ConfigurationError) as within:
+        decode_server_settings({"transports": {"memory": {"name": "a", "client_id": "a"}}})
+
+    assert str(top.value).endswith('; "client_id" belongs in a client\'s file')
+    assert not str(within.value).endswith("file")
+
+
+def test_list_of_tables_that_is_no_table_either_is_told_without_their_header() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        decode_server_settings({"transports": {"memory": {"name": "a"}}, "rules": "a"})
+
+    assert "expected a list, got" in str(raised.value)

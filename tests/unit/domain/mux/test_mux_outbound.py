@@ -213,7 +213,7 @@ def test_sessions_share_a_link_by_bytes() -> None:
             if session.pending is None:
                 session.offer(BodyChunk(b"x" * size))
         out: list = []
-        ends.client._out._frame_data(out, 70_000, MIB)
+        ends.client._out._frame_data(out, 70_000, MIB, alone=False)
         for envelope in out:
             framed[sessions.index(next(s for s in sessions if s.id == envelope.session_id))] += 1
     assert framed[0] == 60, "a session that sends little waits for nobody"
@@ -234,7 +234,7 @@ def test_two_bulk_sessions_of_unlike_chunks_get_like_shares() -> None:
             if session.pending is None:
                 session.offer(BodyChunk(b"x" * size))
         out: list = []
-        ends.client._out._frame_data(out, 62_000, MIB)
+        ends.client._out._frame_data(out, 62_000, MIB, alone=False)
         for envelope in out:
             framed[envelope.session_id] += len(envelope.payload.data)
     large = framed.pop(sessions[-1].id)
@@ -472,6 +472,16 @@ def test_sessions_that_are_not_alone_put_one_piece_into_a_frame() -> None:
     other.offer(CHUNK)
     assert sorted(ids(ends.client.next_frame(0.0))) == [bulk.id, other.id]
     assert ids(ends.client.next_frame(0.0)) == [bulk.id]
+
+
+def test_session_with_pieces_left_waits_once_when_credit_comes() -> None:
+    ends = Ends(WIDE)
+    (bulk, _), _ = streams(ends, 2)
+    bulk.offer_pieces(BodyChunk(bytes(4 * MAX_CHUNK_COST)))
+    assert ids(ends.client.next_frame(0.0)) == [bulk.id]
+
+    ends.client.receive(counted(1, (bulk.id, WindowUpdate(MAX_CHUNK_COST))), 0.0)
+    assert ends.client.queued == 1
 
 
 def test_pieces_wait_for_credit_and_are_forgotten_with_the_session() -> None:
