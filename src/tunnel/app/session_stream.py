@@ -93,7 +93,7 @@ class SessionStream(Stream):
         if session.pending is not None:
             await self.opened()
         cost = payload.cost
-        whole = cost <= session.send_window.chunk_cost
+        whole = session.takes_whole(cost)
         if whole:
             session.offer(payload, cost)
         else:

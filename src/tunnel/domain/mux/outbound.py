@@ -232,7 +232,7 @@ class Outbound:
         again = self.retention.again
         assert again is not None
         pacing = self.pacing
-        if again.cost and again.cost > pacing.room:
+        if again.cost > pacing.room and pacing.in_flight:
             return None
         self.retention.handed_again()
         again.sent_at = now
@@ -251,11 +251,13 @@ class Outbound:
             room = min(retention.room, pacing.room)
             if room > 0:
                 size = MAX_FRAME_BYTES - _FRAME_OVERHEAD_BYTES - control_cost
+                if not pacing.wide:
+                    size = min(size, MAX_ENVELOPE_BYTES)
                 if self._openings:
                     cost, spent = self._frame_openings(envelopes, min(size, MAX_ENVELOPE_BYTES), room)
                     size -= spent
                 if self._ring:
-                    cost += self._frame_data(envelopes, size, room - cost, alone=alone)
+                    cost += self._frame_data(envelopes, size, room - cost, alone=alone and pacing.wide)
         if not envelopes:
             return None
         frame = Frame(tuple(envelopes), self._acknowledgement.received, retention.sent + 1)
@@ -337,6 +339,7 @@ class Outbound:
         spent = taken = 0
         ring = self._ring
         again: list[Session] = []
+        quantum = min(_QUANTUM, self.pacing.chunk_cost)
         while ring:
             session = ring[0]
             cost = session.pending_cost
@@ -347,7 +350,7 @@ class Outbound:
                 session.deficit = min(session.deficit, 0)
                 continue
             if cost > session.deficit and len(ring) > 1:
-                session.deficit += _QUANTUM
+                session.deficit += quantum
                 if cost > session.deficit:
                     ring.rotate(-1)
                     continue

@@ -274,6 +274,10 @@ class SessionTable(SessionHost):
     def round_trip_s(self) -> float:
         return self._pacing.smoothed_round_trip_s
 
+    @property
+    def chunk_cost(self) -> int:
+        return self._pacing.chunk_cost
+
     def data_offered(self, session: Session) -> None:
         self._out.data(session)
 

@@ -17,10 +17,11 @@ from tunnel.domain.envelopes import (
     UnknownPayload,
     WindowUpdate,
 )
-from tunnel.domain.limits import Limits
+from tunnel.domain.limits import MIB, Limits
 from tunnel.domain.messagepack import decode_frame, encode_frame
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.multiplexer import Multiplexer, Received
+from tunnel.domain.mux.pacing import MOST_ALLOWANCE_BYTES
 from tunnel.domain.mux.session import Session
 
 __all__ = ["CLIENT", "CONTROL", "GET", "POST", "SERVER", "Ends", "counted", "envelope", "multiplexer", "uncounted"]
@@ -52,8 +53,14 @@ def multiplexer(
     )
 
 
+def widen(mux: Multiplexer) -> None:
+    """Let a mebibyte be on its way, as on a link that has delivered much."""
+    mux._pacing.limit = MIB
+    mux._pacing._allowance = MOST_ALLOWANCE_BYTES
+
+
 class Ends:
-    """A client (0) and a server (1); frames wait on the link until they are delivered."""
+    """A client (0) and a server (1); frames wait on the link, which is a wide one, until they are delivered."""
 
     def __init__(
         self,
@@ -71,6 +78,8 @@ class Ends:
             Multiplexer(opens_odd=side == CLIENT, local=both[side], remote=both[1 - side], budget=budget, now=0.0)
             for side in (CLIENT, SERVER)
         )
+        for mux in self.muxes:
+            widen(mux)
         self.wires: tuple[deque[Frame], deque[Frame]] = (deque(), deque())
         """Frames towards each side."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import heapq
+import statistics
 from dataclasses import dataclass, field
 
 import pytest
 
 from tunnel.domain.envelopes import BodyChunk, Frame, HttpRequest, HttpResponse, Ping, Pong
-from tunnel.domain.limits import MIB, Limits
+from tunnel.domain.limits import KIB, MIB, Limits
 from tunnel.domain.messagepack import encode_frame
 from tunnel.domain.mux.multiplexer import Multiplexer
+from tunnel.domain.mux.session import Session
 
 BLOCK = bytes(MIB)
 
@@ -108,3 +110,99 @@ def test_long_link_is_filled_within_seconds(delay_s: float, least: float) -> Non
     download = Download(SlowLink(rate=1e9, delay_s=delay_s))
     download.run(4)
     assert download.received_bytes - before >= least
+
+
+@dataclass
+class Page:
+    """Downloads without end through a client behind a narrow link, and once a second something small beside them."""
+
+    link: SlowLink
+    downloads: int
+    waits_s: list[tuple[float, float]] = field(default_factory=list)
+    """When each small thing was asked for, and how long it took."""
+    received_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self.server, self.client = (
+            Multiplexer(opens_odd=odd, local=Limits(), remote=Limits(), budget=None, now=0.0) for odd in (False, True)
+        )
+        self.wanted = [self.server.open(HttpRequest("GET", end=True), 0.0) for _ in range(self.downloads)]
+        self.served: list[Session] = []
+        self.asked: dict[Session, float] = {}
+        self.now = 0.0
+
+    def run(self, until_s: float) -> None:
+        now = self.now
+        second = now + 1.0
+        while now < until_s:
+            if now >= second:
+                self.asked[self.server.open(HttpRequest("HEAD", end=True), now)] = now
+                second += 1.0
+            for end, mux in enumerate((self.server, self.client)):
+                self.offer()
+                while (frame := mux.next_frame(now)) is not None:
+                    self.link.send(end, frame, now)
+                    self.offer()
+                mux.framed.clear()
+            now = max(now, min(self.server.deadline, self.client.deadline, second))
+            if self.link.on_the_way and self.link.on_the_way[0][0] <= now:
+                now, _, end, frame = heapq.heappop(self.link.on_the_way)
+                self.take((self.server, self.client)[end], frame, now)
+            assert [mux.tick(now) for mux in (self.server, self.client)] == [None, None]
+        self.now = now
+
+    def offer(self) -> None:
+        for session in self.served:
+            if session.pending is None:
+                session.offer_pieces(BodyChunk(BLOCK[: 192 * KIB]))
+
+    def take(self, mux: Multiplexer, frame: Frame, now: float) -> None:
+        received = mux.receive(frame, now)
+        assert received.violation is None
+        for session in received.opened:
+            if isinstance(session.head, HttpRequest) and session.head.method == "HEAD":
+                session.offer(HttpResponse(200, end=True))
+            else:
+                session.offer(HttpResponse(200))
+                self.served.append(session)
+        for session in [each for each in self.asked if each.take(now) is not None]:
+            since = self.asked.pop(session)
+            self.waits_s.append((since, now - since))
+            session.finish()
+        for session in self.wanted:
+            while (payload := session.take(now)) is not None:
+                self.received_bytes += payload.carried_bytes
+
+
+@pytest.mark.rule("N11")
+@pytest.mark.parametrize(
+    ("rate", "downloads", "usual_s", "longest_s"),
+    [
+        (12e3, 1, 5.0, 15.0),
+        (125e3, 1, 0.7, 3.5),
+        (125e3, 4, 1.2, 4.0),
+        (500e3, 4, 0.8, 1.3),
+        (1e6, 4, 0.8, 1.0),
+    ],
+)
+def test_small_things_do_not_wait_for_long_beside_downloads_on_a_narrow_link(
+    rate: float, downloads: int, usual_s: float, longest_s: float
+) -> None:
+    page = Page(SlowLink(rate, 0.03), downloads)
+    page.run(60.0)
+    waits_s = sorted(wait_s for _, wait_s in page.waits_s)
+    late_s = [wait_s for asked_at, wait_s in page.waits_s if asked_at > 20.0]
+    assert len(waits_s) > 50
+    assert max(waits_s) < longest_s
+    assert statistics.median(late_s) < usual_s
+    assert page.received_bytes > 0.9 * 60 * rate
+
+
+@pytest.mark.rule("N11")
+def test_link_that_was_narrow_is_filled_again_when_it_has_become_wide() -> None:
+    page = Page(SlowLink(125e3, 0.03), 2)
+    page.run(20.0)
+    before = page.received_bytes
+    page.link.rate = 50e6
+    page.run(23.0)
+    assert page.received_bytes - before > 20e6

@@ -31,6 +31,7 @@ from tunnel.domain.limits import (
 )
 from tunnel.domain.messagepack import encode_frame
 from tunnel.domain.mux.multiplexer import ControlOverflow
+from tunnel.domain.mux.pacing import INITIAL_ALLOWANCE_BYTES, LEAST_ALLOWANCE_BYTES
 from tunnel.domain.mux.retention import CONTROL_RESERVE_BYTES
 from tunnel.domain.mux.session import Session
 
@@ -461,6 +462,76 @@ def test_session_that_is_alone_fills_a_frame_with_pieces() -> None:
     taken = list(iter(lambda: theirs.take(0.0), None))
     assert sum(len(each.data) for each in taken if isinstance(each, BodyChunk)) == 4 * MAX_CHUNK_COST
     assert [each.end for each in taken] == [False] * 4 + [True]
+
+
+def narrow(ends: Ends) -> None:
+    """The client has found out that its link is a narrow one."""
+    pacing = ends.client._pacing
+    pacing.limit = pacing._allowance = LEAST_ALLOWANCE_BYTES
+
+
+def test_pieces_are_small_on_a_narrow_link() -> None:
+    ends = Ends(WIDE)
+    ((mine, _),) = streams(ends, 1)
+    assert mine.takes_whole(MAX_CHUNK_COST)
+    narrow(ends)
+    assert mine.takes_whole(LEAST_ALLOWANCE_BYTES // 4)
+    assert not mine.takes_whole(LEAST_ALLOWANCE_BYTES // 4 + 1)
+    assert not mine.offer_last((BodyChunk(bytes(8 * KIB)), BodyChunk(b"", end=True)))
+    mine.offer_pieces(BodyChunk(bytes(MAX_CHUNK_COST)))
+
+    frames = list(iter(lambda: ends.client.next_frame(0.0), None))
+    assert [[envelope.payload.cost for envelope in frame.envelopes] for frame in frames] == [  # type: ignore[union-attr]
+        [LEAST_ALLOWANCE_BYTES // 4]
+    ] * 4, "one to a frame, and as many as the link is allowed"
+
+
+def test_peer_that_wants_smaller_chunks_than_the_link_gets_them() -> None:
+    ends = Ends(Limits(session_window_bytes=8 * KIB))
+    ((mine, _),) = streams(ends, 1)
+    narrow(ends)
+    assert mine.takes_whole(2 * KIB)
+    assert not mine.takes_whole(2 * KIB + 1)
+
+
+def test_chunk_that_was_cut_before_the_link_became_narrow_goes_when_the_link_is_empty() -> None:
+    ends = Ends(WIDE)
+    ((mine, _),) = streams(ends, 1)
+    mine.offer(BodyChunk(bytes(MAX_CHUNK_COST - COST_OVERHEAD_BYTES)))
+    narrow(ends)
+    assert ids(ends.client.next_frame(0.0)) == [mine.id]
+    mine.offer(CHUNK)
+    assert ends.client.next_frame(0.0) is None, "the link is full"
+
+
+def test_turns_are_short_on_a_narrow_link() -> None:
+    ends = Ends(WIDE)
+    (first, _), (second, _) = streams(ends, 2)
+    narrow(ends)
+    for session in (first, second):
+        session.deficit = 0
+        session.offer(BodyChunk(bytes(4 * KIB)))
+    ends.client.next_frame(0.0)
+    assert first.deficit == LEAST_ALLOWANCE_BYTES // 4 - 4 * KIB - COST_OVERHEAD_BYTES
+
+
+def test_session_that_is_alone_on_a_link_of_which_nothing_is_known_puts_one_piece_into_a_frame() -> None:
+    ends = Ends(WIDE)
+    ((mine, _),) = streams(ends, 1)
+    pacing = ends.client._pacing
+    pacing.limit = pacing._allowance = INITIAL_ALLOWANCE_BYTES
+    mine.offer_pieces(BodyChunk(bytes(4 * MAX_CHUNK_COST)))
+    assert ids(ends.client.next_frame(0.0)) == [mine.id]
+
+
+def test_sessions_on_a_link_of_which_nothing_is_known_fill_half_a_frame() -> None:
+    ends = Ends(WIDE)
+    sessions = [mine for mine, _ in streams(ends, 4)]
+    pacing = ends.client._pacing
+    pacing.limit = pacing._allowance = INITIAL_ALLOWANCE_BYTES
+    for session in sessions:
+        session.offer(BodyChunk(bytes(40_000)))
+    assert len(ids(ends.client.next_frame(0.0))) == MAX_FRAME_BYTES // 2 // 40_000
 
 
 def test_sessions_that_are_not_alone_put_one_piece_into_a_frame() -> None:

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel.domain.limits import KIB, MIB
-from tunnel.domain.mux.pacing import INITIAL_IN_FLIGHT_BYTES, MINIMUM_IN_FLIGHT_BYTES, LinkPacing
+from tunnel.domain.limits import KIB, MAX_CHUNK_COST, MIB
+from tunnel.domain.mux.pacing import (
+    INITIAL_ALLOWANCE_BYTES,
+    LEAST_ALLOWANCE_BYTES,
+    MOST_ALLOWANCE_BYTES,
+    LinkPacing,
+)
 
 
 def delivered(pacing: LinkPacing, cost: int, *, sent_at: float, now: float) -> None:
@@ -16,16 +23,102 @@ def delivered(pacing: LinkPacing, cost: int, *, sent_at: float, now: float) -> N
 
 
 @pytest.mark.rule("N11")
-def test_new_link_starts_at_a_mebibyte() -> None:
+def test_new_link_starts_with_more_than_is_acknowledged_at_once() -> None:
     pacing = LinkPacing(0.0)
-    assert (pacing.limit, INITIAL_IN_FLIGHT_BYTES, pacing.in_flight) == (MIB, MIB, 0)
+    assert (pacing.limit, INITIAL_ALLOWANCE_BYTES, pacing.in_flight) == (320 * KIB, 320 * KIB, 0)
+    assert (pacing.chunk_cost, pacing.wide) == (MAX_CHUNK_COST, False)
 
 
 @pytest.mark.rule("N11")
-def test_slow_link_keeps_half_a_mebibyte() -> None:
+def test_link_that_carries_little_keeps_what_it_was_allowed() -> None:
     pacing = LinkPacing(0.0)
-    delivered(pacing, 10 * KIB, sent_at=0.0, now=0.1)
-    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES == 512 * KIB
+    for now in range(100):
+        delivered(pacing, 10 * KIB, sent_at=float(now), now=now + 0.5)
+    assert pacing.limit == INITIAL_ALLOWANCE_BYTES
+
+
+@pytest.mark.rule("N11")
+def test_link_that_delivers_more_is_allowed_more_at_once_and_half_a_mebibyte_at_most() -> None:
+    pacing = LinkPacing(0.0)
+    delivered(pacing, 352 * KIB, sent_at=0.0, now=0.25)
+    assert (pacing._allowance, pacing.wide) == (352 * KIB, True)
+    delivered(pacing, 300 * KIB, sent_at=0.5, now=0.625)
+    assert pacing._allowance == 512 * KIB == MOST_ALLOWANCE_BYTES
+    assert pacing.chunk_cost == MAX_CHUNK_COST
+
+
+def fill(pacing: LinkPacing, *, rate: int, until: float) -> None:
+    """Acknowledge what a link delivers in each quarter of a second, of as much as may be on its way."""
+    sent: deque[tuple[int, float, int]] = deque()
+    now = 0.0
+    while now < until:
+        while pacing.room >= KIB:
+            sent.append((KIB, now, pacing.delivered))
+            pacing.sent(KIB)
+        now += 0.25
+        for _ in range(rate // KIB // 4):
+            cost, sent_at, before = sent.popleft()
+            pacing.acknowledged(cost, sent_at=sent_at, delivered_before=before, now=now)
+
+
+@pytest.mark.rule("N11")
+def test_narrow_link_that_is_full_for_two_seconds_is_allowed_a_quarter_of_a_second() -> None:
+    before = LinkPacing(0.0)
+    fill(before, rate=128 * KIB, until=1.75)
+    assert before._allowance == INITIAL_ALLOWANCE_BYTES
+    after = LinkPacing(0.0)
+    fill(after, rate=128 * KIB, until=2.0)
+    assert after._allowance == LEAST_ALLOWANCE_BYTES
+    assert after.chunk_cost == 8 * KIB
+
+
+@pytest.mark.rule("N11")
+def test_narrowest_link_is_allowed_something() -> None:
+    pacing = LinkPacing(0.0)
+    for now in range(8):
+        pacing.sent(300 * KIB - pacing.in_flight)
+        pacing.acknowledged(KIB, sent_at=float(now), delivered_before=pacing.delivered, now=now + 1.0)
+    assert pacing._allowance == LEAST_ALLOWANCE_BYTES == 32 * KIB
+    assert pacing.chunk_cost == 8 * KIB
+
+
+@pytest.mark.rule("N11")
+def test_link_that_was_not_full_in_between_keeps_what_it_was_allowed() -> None:
+    pacing = LinkPacing(0.0)
+    for now in range(8):
+        pacing.sent(200 * KIB)
+        pacing.acknowledged(1, sent_at=float(now), delivered_before=pacing.delivered, now=now + 0.5)
+        pacing.acknowledged(200 * KIB - 1, sent_at=float(now), delivered_before=pacing.delivered, now=now + 0.75)
+        delivered(pacing, KIB, sent_at=now + 0.75, now=now + 0.875)
+    assert pacing._allowance == INITIAL_ALLOWANCE_BYTES
+
+
+@pytest.mark.rule("N11")
+def test_link_is_full_when_more_than_half_of_what_may_be_is_on_its_way() -> None:
+    for in_flight, allowed in ((160 * KIB, INITIAL_ALLOWANCE_BYTES), (160 * KIB + 1, LEAST_ALLOWANCE_BYTES)):
+        pacing = LinkPacing(0.0)
+        pacing.sent(in_flight)
+        pacing.acknowledged(1, sent_at=0.0, delivered_before=0, now=2.0)
+        assert pacing._allowance == allowed
+
+
+@pytest.mark.rule("N11")
+def test_empty_link_takes_any_chunk() -> None:
+    pacing = LinkPacing(0.0)
+    pacing.limit = 32 * KIB
+    assert pacing.room == MAX_CHUNK_COST
+    pacing.sent(1)
+    assert pacing.room == 32 * KIB - 1
+
+
+@pytest.mark.rule("N13")
+def test_narrow_link_drains_to_half_of_what_it_is_allowed() -> None:
+    pacing = LinkPacing(0.0)
+    pacing.round_trip(0.25, 0.0)
+    for now in range(20):
+        pacing.sent(max(0, 300 * KIB - pacing.in_flight))
+        pacing.acknowledged(KIB, sent_at=float(now), delivered_before=pacing.delivered, now=now + 1.0)
+    assert pacing.limit == 16 * KIB
 
 
 @pytest.mark.rule("N11")
@@ -60,7 +153,7 @@ def test_rate_is_forgotten_after_two_periods() -> None:
     assert pacing.limit > MIB
     delivered(pacing, KIB, sent_at=2.1, now=2.2)
     delivered(pacing, KIB, sent_at=3.2, now=3.3)
-    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+    assert pacing.limit == MOST_ALLOWANCE_BYTES
 
 
 def test_round_trip_follows_a_link_that_grew_slower() -> None:
@@ -78,7 +171,7 @@ def test_round_trip_is_guessed_until_one_is_known() -> None:
 def test_acknowledgement_at_once_tells_no_rate() -> None:
     pacing = LinkPacing(0.0)
     delivered(pacing, MIB, sent_at=1.0, now=1.0)
-    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+    assert pacing.limit == INITIAL_ALLOWANCE_BYTES
 
 
 @pytest.mark.rule("N13")
@@ -93,7 +186,7 @@ def test_round_trip_of_a_full_link_is_measured_anew_after_draining_and_not_belie
     pacing.sent(KIB)
     pacing.acknowledged(KIB, sent_at=11.0, delivered_before=pacing.delivered, now=11.2)
     assert pacing.round_trip_s == pytest.approx(0.2)
-    assert pacing.limit >= MINIMUM_IN_FLIGHT_BYTES
+    assert pacing.limit >= MOST_ALLOWANCE_BYTES
 
 
 @given(st.lists(st.tuples(st.integers(1, MIB), st.integers(0, 30_000), st.integers(0, 3000)), max_size=30))
@@ -102,7 +195,7 @@ def test_limit_always_lets_something_through_and_nothing_is_lost(steps: list[tup
     for cost, elapsed_ms, pause_ms in steps:
         delivered(pacing, cost, sent_at=now, now=now + elapsed_ms / 1000)
         now += (elapsed_ms + pause_ms) / 1000
-        assert pacing.limit >= 256 * KIB
+        assert pacing.limit >= 256 * KIB  # nothing is on its way long enough to tell that it is narrow
         assert pacing.in_flight == 0
     assert pacing.delivered == sum(cost for cost, _, _ in steps)
 
@@ -116,7 +209,7 @@ def test_greatest_rate_of_a_period_is_kept_for_the_next_and_no_longer() -> None:
     while pacing.limit == fast and period_s < 60.0:
         delivered(pacing, KIB, sent_at=100.0 + period_s, now=100.1 + period_s)
         period_s += 1.0
-    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+    assert pacing.limit == MOST_ALLOWANCE_BYTES
     assert 1.0 < period_s < 60.0
 
 
@@ -124,9 +217,9 @@ def test_new_link_knows_no_rate_of_the_one_before() -> None:
     pacing = LinkPacing(0.0)
     delivered(pacing, 4 * MIB, sent_at=0.0, now=0.1)
     pacing.restart(5.0)
-    assert (pacing.limit, pacing.in_flight, pacing.known) == (INITIAL_IN_FLIGHT_BYTES, 0, False)
+    assert (pacing.limit, pacing.in_flight, pacing.known) == (INITIAL_ALLOWANCE_BYTES, 0, False)
     delivered(pacing, KIB, sent_at=5.0, now=5.1)
-    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+    assert pacing.limit == INITIAL_ALLOWANCE_BYTES
     assert pacing.delivered == 4 * MIB + KIB
 
 
@@ -136,7 +229,7 @@ def test_round_trip_of_a_new_link_is_not_doubted_at_once() -> None:
     pacing.round_trip(0.2, 100.3)
     assert pacing.round_trip_s == 0.1
     delivered(pacing, KIB, sent_at=100.3, now=100.5)
-    assert pacing.limit == MINIMUM_IN_FLIGHT_BYTES
+    assert pacing.limit == INITIAL_ALLOWANCE_BYTES
 
 
 # All figures of the following are sums of powers of two, so that boundaries are met exactly.
@@ -154,13 +247,13 @@ def test_rate_counts_until_the_end_of_the_period_after_the_one_it_was_seen_in() 
     delivered(pacing, 4 * MIB, sent_at=0.625, now=0.75)
     assert pacing.limit == 8 * MIB
     assert [acknowledge_a_kilobyte(pacing, now) for now in (1.0, 1.5)] == [8 * MIB, 8 * MIB]
-    assert acknowledge_a_kilobyte(pacing, 2.0) == MINIMUM_IN_FLIGHT_BYTES
+    assert acknowledge_a_kilobyte(pacing, 2.0) == MOST_ALLOWANCE_BYTES
 
 
 def test_rate_is_forgotten_when_a_whole_period_passed_without_acknowledgement() -> None:
     pacing = LinkPacing(0.0)
     delivered(pacing, 4 * MIB, sent_at=0.625, now=0.75)
-    assert acknowledge_a_kilobyte(pacing, 2.0) == MINIMUM_IN_FLIGHT_BYTES
+    assert acknowledge_a_kilobyte(pacing, 2.0) == MOST_ALLOWANCE_BYTES
 
 
 def test_usual_round_trip_moves_by_an_eighth_of_the_difference() -> None:
@@ -185,7 +278,7 @@ def doubted(*, in_flight: int) -> LinkPacing:
 def test_shortest_round_trip_is_believed_for_ten_seconds_and_no_longer() -> None:
     pacing = LinkPacing(0.0)
     pacing.round_trip(0.25, 1.0)
-    assert acknowledged_after(pacing, 0.5, now=10.75) == MINIMUM_IN_FLIGHT_BYTES
+    assert acknowledged_after(pacing, 0.5, now=10.75) == INITIAL_ALLOWANCE_BYTES
     assert acknowledged_after(pacing, 0.5, now=11.0) == 256 * KIB
 
 
@@ -194,7 +287,7 @@ def test_round_trip_as_short_as_the_shortest_confirms_it() -> None:
     pacing = LinkPacing(0.0)
     pacing.round_trip(0.25, 1.0)
     pacing.round_trip(0.25, 9.0)
-    assert acknowledged_after(pacing, 0.5, now=18.0) == MINIMUM_IN_FLIGHT_BYTES
+    assert acknowledged_after(pacing, 0.5, now=18.0) == INITIAL_ALLOWANCE_BYTES
     assert acknowledged_after(pacing, 0.5, now=19.0) == 256 * KIB
 
 
