@@ -49,6 +49,7 @@ class LinkPacing:
         "_older_rate",
         "_rate",
         "_rate_until",
+        "chunk_cost",
         "delivered",
         "in_flight",
         "limit",
@@ -64,6 +65,8 @@ class LinkPacing:
         """Another link was attached: nothing is known of it yet, and nothing on its way."""
         self.in_flight = 0
         self.limit = self._allowance = INITIAL_ALLOWANCE_BYTES
+        self.chunk_cost = MAX_CHUNK_COST
+        """Most that a chunk had better cost, so that it does not keep others waiting for long."""
         self._full_since: float | None = None
         """Since when there was always more to send than might be on its way."""
         self._rate = self._older_rate = 0.0
@@ -94,11 +97,6 @@ class LinkPacing:
     def wide(self) -> bool:
         """Whether the link is known to deliver enough for frames of several chunks."""
         return self._allowance > INITIAL_ALLOWANCE_BYTES
-
-    @property
-    def chunk_cost(self) -> int:
-        """Most that a chunk had better cost, so that it does not keep others waiting for long."""
-        return min(MAX_CHUNK_COST, self._allowance // _CHUNKS)
 
     def sent(self, cost: int) -> None:
         """A counted frame of ``cost`` was handed to the link."""
@@ -131,8 +129,8 @@ class LinkPacing:
             self._full_since = sent_at
         allowance = min(MOST_ALLOWANCE_BYTES, max(LEAST_ALLOWANCE_BYTES, int(rate * _ALLOWANCE_S)))
         slow = self._full_since is not None and now - self._full_since >= _FULL_FOR_S
-        if slow or allowance > self._allowance:
-            self._allowance = allowance
+        self._allowance = allowance if slow else max(allowance, self._allowance)
+        self.chunk_cost = min(MAX_CHUNK_COST, self._allowance // _CHUNKS)
 
     @property
     def _drained_bytes(self) -> int:

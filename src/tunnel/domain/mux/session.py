@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tunnel.domain.envelopes import BodyChunk, HeadPart, Opening, SessionPayload
 from tunnel.domain.errors import ErrorCode, SendingStopped, SessionError
-from tunnel.domain.limits import KIB
+from tunnel.domain.mux.pacing import LinkPacing
 from tunnel.domain.mux.pieces import MAX_ENVELOPE_BYTES, HeadAssembly, HeadLimits, encoded_bound, needs_assembly, split
 from tunnel.domain.mux.session_state import TRANSITIONS, SessionInput, SessionState
 from tunnel.domain.mux.windows import ReceiveWindow, SendWindow
@@ -24,15 +24,14 @@ _MAX_ASSEMBLED_HEADS = 2
 """A direction has a head and trailers. Assembled heads are not charged to the window until they are read."""
 
 
-_SMALL_COST = 2 * KIB
-"""Every window, and every link, takes as much in one piece."""
-
-
 class SessionHost(Protocol):
     """What a session asks of the multiplexer that owns it."""
 
     head_limits: HeadLimits
     """What heads are taken from the peer."""
+
+    pacing: LinkPacing
+    """The attached link's."""
 
     @property
     @abstractmethod
@@ -42,11 +41,6 @@ class SessionHost(Protocol):
     @abstractmethod
     def data_offered(self, session: Session) -> None:
         """``session`` has an envelope to frame."""
-
-    @property
-    @abstractmethod
-    def chunk_cost(self) -> int:
-        """Most that a chunk had better cost on the link attached."""
 
     @abstractmethod
     def control_offered(self, session: Session) -> None:
@@ -195,7 +189,7 @@ class Session:
 
     def takes_whole(self, cost: int) -> bool:
         """Whether a payload of ``cost`` is framed in one piece."""
-        return cost <= _SMALL_COST or cost <= self._chunk_cost
+        return cost <= self.send_window.chunk_cost and cost <= self._host.pacing.chunk_cost
 
     def offer_pieces(self, payload: SessionPayload) -> None:
         """Let ``payload``, of any cost, be framed next, in pieces as small as the peer and the link want them.
@@ -204,7 +198,7 @@ class Session:
             SendingStopped: The peer wants no more.
             SessionError: The session was reset, or ``too_large``: it cannot be cut up.
         """
-        pieces = split(payload, self._chunk_cost)
+        pieces = split(payload, min(self.send_window.chunk_cost, self._host.pacing.chunk_cost))
         self.offer(next(pieces))
         self._pieces = pieces
 
@@ -409,10 +403,6 @@ class Session:
         return not self.left
 
     # -- inside
-
-    @property
-    def _chunk_cost(self) -> int:
-        return min(self.send_window.chunk_cost, self._host.chunk_cost)
 
     def _next_piece(self) -> None:
         assert self._pieces is not None

@@ -40,7 +40,7 @@ class SessionTable(SessionHost):
         remote: The limits the peer announced.
         budget: The process's budget of receive windows; None for no more than the tunnel's own.
         outbound: Where sessions queue what they have to say.
-        pacing: Knows the round trip.
+        pacing: The attached link's: knows the round trip, and how large chunks had better be.
         accepts: Whether the peer may open sessions at all.
         settled: Whether it may do so from the start, rather than once its configuration is settled.
     """
@@ -62,7 +62,7 @@ class SessionTable(SessionHost):
         self._remote = remote
         self._budget = Budget(local.tunnel_receive_bytes, budget)
         self._out = outbound
-        self._pacing = pacing
+        self.pacing = pacing
         self.accepts = accepts
         """Whether openings of the peer's are taken from now on."""
         self.head_limits = HeadLimits(
@@ -272,11 +272,7 @@ class SessionTable(SessionHost):
 
     @property
     def round_trip_s(self) -> float:
-        return self._pacing.smoothed_round_trip_s
-
-    @property
-    def chunk_cost(self) -> int:
-        return self._pacing.chunk_cost
+        return self.pacing.smoothed_round_trip_s
 
     def data_offered(self, session: Session) -> None:
         self._out.data(session)

@@ -468,6 +468,7 @@ def narrow(ends: Ends) -> None:
     """The client has found out that its link is a narrow one."""
     pacing = ends.client._pacing
     pacing.limit = pacing._allowance = LEAST_ALLOWANCE_BYTES
+    pacing.chunk_cost = LEAST_ALLOWANCE_BYTES // 4
 
 
 def test_pieces_are_small_on_a_narrow_link() -> None:
