@@ -248,7 +248,11 @@ class Outbound:
         if self._control or self._go_away is not None:
             control_cost = self._frame_control(envelopes)
         if self._openings or self._ring:
-            room = min(retention.room, pacing.room)
+            room = pacing.room
+            if not retention.cost:
+                # Whatever was cut when the link was allowed more goes by itself, or it would never go.
+                room = max(room, MAX_CHUNK_COST)
+            room = min(room, retention.room)
             if room > 0:
                 size = MAX_FRAME_BYTES - _FRAME_OVERHEAD_BYTES - control_cost
                 if not pacing.wide:

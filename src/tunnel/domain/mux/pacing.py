@@ -87,11 +87,8 @@ class LinkPacing:
 
     @property
     def room(self) -> int:
-        """Cost of data that may still be sent; negative when the limit shrank below what is on its way.
-
-        An empty link takes any chunk, also one that was cut when more was allowed.
-        """
-        return self.limit - self.in_flight if self.in_flight else max(self.limit, MAX_CHUNK_COST)
+        """Cost of data that may still be sent; negative when the limit shrank below what is on its way."""
+        return self.limit - self.in_flight
 
     @property
     def wide(self) -> bool:

@@ -189,7 +189,8 @@ class World:
         if frame.seq:
             again = self.logs[side].handed(frame)
             retained = next(kept for kept in out.retention._frames if kept.frame.seq == frame.seq)
-            if retained.cost:
+            alone = retained.cost == out.retention.cost or retained.cost + retained.control_cost == out.pacing.in_flight
+            if retained.cost and not alone:
                 assert out.pacing.in_flight - retained.control_cost <= out.pacing.limit
         else:
             again = False

@@ -63,8 +63,9 @@ def out_of(ends: Ends) -> Outbound:
 
 def leave(ends: Ends, room: int) -> None:
     """Let so much fit the client's link, on which something else is under way."""
+    ends.client.open(GET, ends.now)
+    assert ends.client.next_frame(ends.now) is not None
     pacing = out_of(ends).pacing
-    pacing.sent(1)
     pacing.limit = pacing.in_flight + room
 
 
@@ -125,9 +126,9 @@ def test_openings_fill_half_a_frame_to_the_last_byte(beyond: int, framed: int) -
 @pytest.mark.parametrize(("missing", "framed"), [(0, 2), (1, 1), (10_001, 0)])
 def test_openings_fill_the_link_to_the_last_byte(missing: int, framed: int) -> None:
     ends = Ends(WIDE)
+    leave(ends, 20_000 - missing)
     for _ in range(2):
         ends.client.open(opening(10_000), ends.now)
-    leave(ends, 20_000 - missing)
     frame = ends.client.next_frame(ends.now)
     assert (0 if frame is None else len(frame.envelopes)) == framed
 
@@ -136,8 +137,9 @@ def test_openings_fill_the_link_to_the_last_byte(missing: int, framed: int) -> N
 @pytest.mark.parametrize(("missing", "framed"), [(0, 2), (1, 1), (10_001, 0)])
 def test_data_fills_the_link_to_the_last_byte(missing: int, framed: int) -> None:
     ends = Ends(WIDE)
-    offer(streams(ends, 2), 10_000, 10_000)
+    sessions = streams(ends, 2)
     leave(ends, 20_000 - missing)
+    offer(sessions, 10_000, 10_000)
     frame = ends.client.next_frame(ends.now)
     assert (0 if frame is None else len(frame.envelopes)) == framed
 
@@ -145,9 +147,10 @@ def test_data_fills_the_link_to_the_last_byte(missing: int, framed: int) -> None
 @pytest.mark.rule("N11")
 def test_openings_and_data_of_one_frame_share_what_the_link_takes() -> None:
     ends = Ends(WIDE)
-    offer(streams(ends, 2), 10_000, 10_000)
-    ends.client.open(opening(10_000), ends.now)
+    sessions = streams(ends, 2)
     leave(ends, 29_999)
+    offer(sessions, 10_000, 10_000)
+    ends.client.open(opening(10_000), ends.now)
     assert kinds(ends.client.next_frame(ends.now)) == [HttpRequest, BodyChunk]
     assert ends.client.next_frame(ends.now) is None
 
@@ -161,7 +164,8 @@ def test_frame_that_is_sent_again_may_fill_the_link(missing: int, sent: bool) ->
     ends.client.next_frame(ends.now)
     ends.client.detach(ends.now)
     ends.client.attach(out_of(ends).retention.acked, ends.now)
-    leave(ends, 10_000 - missing)
+    out_of(ends).pacing.sent(1)  # an empty link takes any frame
+    out_of(ends).pacing.limit = 10_001 - missing
     assert (ends.client.next_frame(ends.now) is not None) is sent
 
 

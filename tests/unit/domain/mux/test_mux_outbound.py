@@ -498,8 +498,11 @@ def test_peer_that_wants_smaller_chunks_than_the_link_gets_them() -> None:
 def test_chunk_that_was_cut_before_the_link_became_narrow_goes_when_the_link_is_empty() -> None:
     ends = Ends(WIDE)
     ((mine, _),) = streams(ends, 1)
+    mine.stop_receiving("enough")
+    ends.client.next_frame(0.0)
     mine.offer(BodyChunk(bytes(MAX_CHUNK_COST - COST_OVERHEAD_BYTES)))
     narrow(ends)
+    assert ends.client.retained_bytes > 0, "control is no reason to wait"
     assert ids(ends.client.next_frame(0.0)) == [mine.id]
     mine.offer(CHUNK)
     assert ends.client.next_frame(0.0) is None, "the link is full"

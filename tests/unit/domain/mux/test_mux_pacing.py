@@ -102,15 +102,6 @@ def test_link_is_full_when_more_than_half_of_what_may_be_is_on_its_way() -> None
         assert pacing._allowance == allowed
 
 
-@pytest.mark.rule("N11")
-def test_empty_link_takes_any_chunk() -> None:
-    pacing = LinkPacing(0.0)
-    pacing.limit = 32 * KIB
-    assert pacing.room == MAX_CHUNK_COST
-    pacing.sent(1)
-    assert pacing.room == 32 * KIB - 1
-
-
 @pytest.mark.rule("N13")
 def test_narrow_link_drains_to_half_of_what_it_is_allowed() -> None:
     pacing = LinkPacing(0.0)

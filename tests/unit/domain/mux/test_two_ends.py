@@ -19,7 +19,7 @@ from tunnel.domain.envelopes import (
     Trailers,
     WindowUpdate,
 )
-from tunnel.domain.limits import KIB, MAX_FRAME_BYTES, Limits
+from tunnel.domain.limits import KIB, MAX_CHUNK_COST, MAX_FRAME_BYTES, Limits
 from tunnel.domain.messagepack import encode_frame
 from tunnel.domain.mux.budget import Budget
 from tunnel.domain.mux.retention import CONTROL_RESERVE_BYTES
@@ -152,8 +152,10 @@ class TwoEnds(RuleBasedStateMachine):
         )
         charged = [e.payload.cost for e in frame.envelopes if not isinstance(e.payload, CONTROL)]  # type: ignore[union-attr]
         if charged:
-            control = out.retention._frames[-1].control_cost
-            assert out.pacing.in_flight - control <= out.pacing.limit
+            last = out.retention._frames[-1]
+            if last.cost != out.retention.cost:
+                assert out.pacing.in_flight - last.control_cost <= out.pacing.limit
+            assert last.cost <= MAX_CHUNK_COST or out.pacing.in_flight - last.control_cost <= out.pacing.limit
         if control_first and any(kind in CONTROL for kind in kinds):
             assert kinds[0] in CONTROL
         for envelope in frame.envelopes:
