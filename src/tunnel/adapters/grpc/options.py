@@ -37,6 +37,10 @@ _MESSAGE_BYTES: Final = 1024 * 1024
 """Largest message gRPC lets through. Well above the largest frame, so that a frame which is somewhat too large is found
 out by the link, which can say so on both sides; a server's stream that gRPC itself cuts merely looks broken there."""
 
+_LINK_WINDOW_BYTES: Final = 8 * 1024 * 1024
+"""How much of a link gRPC takes in that nobody reads. What it would choose by itself has no bound on a busy machine;
+less would limit the rate on long ways, and 4 MiB already costs a tenth of it on a short one."""
+
 _NEVER_MS: Final = 2**31 - 1
 
 _IDENTITY_ONLY: Final = 1
@@ -47,6 +51,8 @@ _COMMON: Final = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
     # Heartbeats are the tunnel's own and the same on every transport.
     ("grpc.keepalive_time_ms", _NEVER_MS),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", _LINK_WINDOW_BYTES),
     # Frames are not compressed. One that was would be inflated before anybody knows who sent it.
     ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
 )
