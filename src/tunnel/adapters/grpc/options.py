@@ -38,8 +38,8 @@ _MESSAGE_BYTES: Final = 1024 * 1024
 out by the link, which can say so on both sides; a server's stream that gRPC itself cuts merely looks broken there."""
 
 _LINK_WINDOW_BYTES: Final = 8 * 1024 * 1024
-"""How much of a link gRPC takes in that nobody reads. What it would choose by itself has no bound on a busy machine;
-less would limit the rate on long ways, and 4 MiB already costs a tenth of it on a short one."""
+"""How much of a link gRPC takes in that nobody reads. What it would choose by itself grows on a busy machine, beyond
+24 MiB; less than this would limit the rate on long ways."""
 
 _NEVER_MS: Final = 2**31 - 1
 
