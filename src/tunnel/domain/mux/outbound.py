@@ -232,7 +232,7 @@ class Outbound:
         again = self.retention.again
         assert again is not None
         pacing = self.pacing
-        if again.cost > pacing.room and pacing.in_flight:
+        if again.cost and again.cost > pacing.room and pacing.in_flight:
             return None
         self.retention.handed_again()
         again.sent_at = now

@@ -193,6 +193,7 @@ def test_control_is_sent_again_although_the_pacing_is_full() -> None:
     lose(ends)
     resume(ends)
     ends.server._pacing.limit = 0
+    ends.server._pacing.sent(1)  # more than the limit, which has shrunk
 
     assert ends.send_all(SERVER) == [frame]
     ends.move()
