@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import grpc
 import grpc.aio
 
+from tunnel.adapters.grpc.first_status import FirstStatus
+from tunnel.domain.envelopes import Headers
+
 Pairs = tuple[tuple[str, str | bytes], ...]
 
 ADDED = ("x-forwarded-for", "x-request-id")
@@ -22,17 +25,19 @@ class Observation:
     initial: Pairs
     messages: tuple[bytes, ...]
     code: grpc.StatusCode
-    details: str | None
+    details: str
     trailing: Pairs
 
 
-def by_key(pairs: Iterable[tuple[str, str | bytes]] | None, *, without: tuple[str, ...] = ()) -> Pairs:
+def by_key(metadata: Iterable[tuple[str, str | bytes]] | None, *, without: tuple[str, ...] = ()) -> Pairs:
     """Metadata sorted by key, in its own order within each."""
-    return tuple(sorted(((k, v) for k, v in pairs or () if k not in without), key=lambda pair: pair[0]))
+    return tuple(sorted(((k, v) for k, v in metadata or () if k not in without), key=lambda pair: pair[0]))
 
 
-MADE_UP = (grpc.StatusCode.INTERNAL, "Internal error from Core")
-"""What grpc.aio says of a call in which a write failed, until the status comes that made it fail."""
+def pairs(block: Headers) -> Pairs:
+    """A block of metadata as gRPC shows it to applications."""
+    keys = (key.decode() for key in block[::2])
+    return tuple((k, v if k.endswith("-bin") else v.decode()) for k, v in zip(keys, block[1::2], strict=True))
 
 
 async def observe(
@@ -50,6 +55,7 @@ async def observe(
     grpc.aio, which then has none: on a busy machine one such call in some thousands, also one made directly.
     """
     call = channel.stream_stream(method, None, None)(None, metadata=metadata, timeout=timeout_s)
+    status = FirstStatus(call)
     try:
         for message in messages:
             await call.write(message)
@@ -59,25 +65,20 @@ async def observe(
             await call.done_writing()
     except (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
         pass  # ended early: what came back tells how
-    return await outcome(call)
+    return await outcome(call, status)
 
 
-async def outcome(call) -> Observation:
-    """What comes back of ``call`` from now on."""
+async def outcome(call: grpc.aio.StreamStreamCall[bytes, bytes], status: FirstStatus | None = None) -> Observation:
+    """What comes back of ``call`` from now on.
+
+    A write that fails has grpc.aio forget a status that came before; ``status``, if one is given, has not.
+    """
+    status = status or FirstStatus(call)
     received = []
     try:
         async for message in call:
             received.append(message)  # noqa: PERF401 - what came before a failure is kept
     except grpc.aio.AioRpcError:
         pass
-    for _ in range(1000):
-        if (await call.code(), await call.details()) != MADE_UP:
-            break
-        await asyncio.sleep(0.002)  # both come from one queue of events
-    return Observation(
-        by_key(await call.initial_metadata()),
-        tuple(received),
-        await call.code(),
-        await call.details() or "",
-        by_key(await call.trailing_metadata()),
-    )
+    code, details, trailing = await status.wait()
+    return Observation(by_key(await call.initial_metadata()), tuple(received), code, details, by_key(pairs(trailing)))

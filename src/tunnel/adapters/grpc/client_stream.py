@@ -1,8 +1,8 @@
 """The dialling side of a gRPC stream.
 
-Two habits of grpc.aio shape this module. A write that fails sets the call's status to a made-up INTERNAL until the
-real one arrives, and ``call.read()`` then refuses to give out messages that have already been received; iterating over
-the call does not. And a call that was cancelled here raises ``CancelledError``, as if the task had been cancelled.
+Two habits of grpc.aio shape this module. After a write that failed, ``call.read()`` refuses to give out messages that
+have already been received; iterating over the call does not. And a call that was cancelled here raises
+``CancelledError``, as if the task had been cancelled.
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ import grpc
 import grpc.aio
 
 from tunnel.adapters.grpc.call_tasks import CallTasks
+from tunnel.adapters.grpc.first_status import FirstStatus
 from tunnel.adapters.grpc.link import GrpcStream
 from tunnel.adapters.grpc.options import FAREWELL
 from tunnel.adapters.grpc.status import end_of
-from tunnel.domain.errors import LinkError
+from tunnel.domain.errors import LinkEnd, LinkError
 
 __all__ = ["BytesCall", "ClientStream"]
 
 BytesCall: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
-
-_STATUS_CYCLES: Final = 10
-"""Cycles of the event loop that the real status may lag behind a failed write; both come from one queue of events."""
 
 
 class ClientStream(GrpcStream):
@@ -43,6 +41,7 @@ class ClientStream(GrpcStream):
         )
         self.call: Final = self._tasks.call
         self._messages: AsyncIterator[bytes] = aiter(self.call)
+        self._status = FirstStatus(self.call)
         self._dropped: LinkError | None = None
 
     async def read(self) -> bytes:
@@ -88,13 +87,11 @@ class ClientStream(GrpcStream):
     async def _end(self) -> LinkError:
         if self._dropped is not None:
             return LinkError(self._dropped.end, self._dropped.reason)
-        code = await self.call.code()
-        for _ in range(_STATUS_CYCLES):
-            if code is not grpc.StatusCode.INTERNAL:
-                break
-            await asyncio.sleep(0)
-            code = await self.call.code()
-        return end_of(code, await self.call.details())
+        try:
+            status = await self._status.wait()
+        except TimeoutError:
+            return LinkError(LinkEnd.BROKEN, "the call failed without a status")
+        return end_of(status.code, status.details)
 
 
 def _this_task_is_cancelled() -> bool:

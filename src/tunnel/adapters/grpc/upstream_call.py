@@ -3,10 +3,7 @@
 The task of whoever handles the conversation reads the answer, another writes the request. What befalls the writer, the
 reader finds out: it alone says how the call ended.
 
-Two habits of grpc.aio shape this module. A write that fails makes up the status INTERNAL, even when the target's own
-has come already; so the status is noted as it comes, and a made-up one is passed over. It tells of the first only: the
-one that takes the place of a made-up one has to be looked for. And a call that was cancelled raises ``CancelledError``,
-as if the task had been.
+A habit of grpc.aio shapes this module: a call that was cancelled raises ``CancelledError``, as if the task had been.
 """
 
 from __future__ import annotations
@@ -14,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import grpc
 import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
 from tunnel.adapters.grpc.call_metadata import block_of
-from tunnel.adapters.grpc.call_waits import at_once, wake
+from tunnel.adapters.grpc.call_waits import wake
 from tunnel.adapters.grpc.client_stream import BytesCall
-from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, Headers
+from tunnel.adapters.grpc.first_status import CallStatus, FirstStatus
+from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream
 from tunnel.sockets.task_end import end_task
@@ -38,17 +36,8 @@ _METADATA: Final = GrpcFrameType.METADATA.value
 _TRAILER: Final = GrpcFrameType.TRAILER.value
 _CLOSE: Final = GrpcFrameType.CLOSE.value
 
-_MADE_UP: Final = "Internal error from Core"
-"""Details of the status that grpc.aio makes up when a write fails."""
-
 _CANCELLED_HERE: Final = "Locally cancelled by application!"
 """Details of the status that grpc.aio makes up when a call is cancelled on this side, or its channel closed."""
-
-_STATUS_S: Final = 1.0
-"""How long the real status may lag behind a made-up one; both come from one queue of events."""
-
-_LOOK_S: Final = 0.001
-"""Between two looks whether the real status has taken the place of a made-up one, which gRPC tells nobody."""
 
 _HEAD_S: Final = 0.01
 """How long the news that an answer has begun may wait for its first message, which says as much. They often come
@@ -65,12 +54,6 @@ _LOST: Final = re.compile(
 )
 """What gRPC's core says when it lost the connection. It says so with addresses, which are nobody's business, and in the
 place where a target's own words would be."""
-
-
-class _Status(NamedTuple):
-    code: grpc.StatusCode
-    details: str
-    trailing: Headers
 
 
 class UpstreamCall:
@@ -107,9 +90,6 @@ class UpstreamCall:
         self.lagged = False
         """Whether the status was expected at once, and did not come."""
         self._failure: SessionError | None = None
-        self._status: _Status | None = None
-        self._made_up = False
-        """Whether gRPC has made up a status, behind which it says nothing of the real one."""
         self._settled: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = False
@@ -118,7 +98,7 @@ class UpstreamCall:
         self._timer: asyncio.TimerHandle | None = None
         """Until the answer's beginning is to be told, or its message waits no more for the status."""
         self._head: asyncio.Task[None] | None = None
-        call.add_done_callback(self._on_status)
+        self._status = FirstStatus(call, self._on_status)
 
     async def relay(self) -> None:
         """Run the call to its end. Cancelled, it is cancelled at the target too.
@@ -241,7 +221,8 @@ class UpstreamCall:
 
     async def _over_soon(self) -> bool:
         """Whether the status comes before long. One in the place of a made-up one comes behind all messages."""
-        if self._status is None and not self._made_up:
+        status = self._status
+        if status.value is None and not status.made_up:
             loop = asyncio.get_running_loop()
             settled = self._settled = loop.create_future()
             if self._timer is None or self._head is not None:
@@ -250,8 +231,8 @@ class UpstreamCall:
                 await settled
             finally:
                 self._settled = None
-        self.lagged = self._status is None and not self._made_up
-        return self._status is not None
+        self.lagged = status.value is None and not status.made_up
+        return status.value is not None
 
     def _late(self) -> None:
         """Say that the answer has begun; unless its message is here, which is given its own time."""
@@ -285,42 +266,19 @@ class UpstreamCall:
         message = "the upstream was lost" if self._answered else "the upstream cannot be reached"
         return SessionError(ErrorCode.UPSTREAM_UNREACHABLE, message, detail=f"{self._label}: {detail}")
 
-    def _is_lost(self, status: _Status) -> bool:
+    def _is_lost(self, status: CallStatus) -> bool:
         if status.code is grpc.StatusCode.CANCELLED:
             return status.details == _CANCELLED_HERE
         return status.code is grpc.StatusCode.UNAVAILABLE and not status.trailing and bool(_LOST.search(status.details))
 
-    # -- statuses
-
-    def _on_status(self, call: BytesCall | WholeCall) -> None:
-        """Note the first status that is not made up. gRPC calls this with the first of all, and has it at hand then."""
-        if self._status is not None:
-            return
-        code, details = at_once(call.code()), at_once(call.details()) or ""
-        if code is grpc.StatusCode.INTERNAL and details == _MADE_UP:
-            self._made_up = True
-            wake(self._settled)
-            return
-        self._status = _Status(code, details, block_of(at_once(call.trailing_metadata()) or ()))
+    def _on_status(self) -> None:
         wake(self._settled)
 
-    async def _final_status(self) -> _Status:
+    async def _final_status(self) -> CallStatus:
         try:
-            async with asyncio.timeout(_STATUS_S):
-                while self._status is None:
-                    await self._further_status()
+            return await self._status.wait()
         except TimeoutError as exc:
             raise self._broken("the call failed without a status") from exc
-        return self._status
-
-    async def _further_status(self) -> None:
-        """Wait for the status, or for a moment: whoever waits has to look again."""
-        if self._made_up:
-            await asyncio.sleep(_LOOK_S)
-            self._on_status(self._call)
-            return
-        settled = self._settled = asyncio.get_running_loop().create_future()
-        await settled
 
 
 def _this_task_is_cancelled() -> bool:

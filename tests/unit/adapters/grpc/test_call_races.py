@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 
 import grpc
 import grpc.aio
 import pytest
 from call_kit import CLOSE, UNARY, Call, data, ingress, trailer
+from call_status_kit import MADE_UP, OWN, FakeCall
 from call_upstream_kit import answering
 from grpc_kit import eventually, run
 
@@ -18,9 +18,6 @@ from tunnel.domain.call_head import CallHead
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType, SessionPayload
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.ports.target import Stream
-
-MADE_UP = (grpc.StatusCode.INTERNAL, "Internal error from Core", ())
-OWN = (grpc.StatusCode.PERMISSION_DENIED, "not you", (("k", "v"),))
 
 
 class FakeContext:
@@ -82,60 +79,6 @@ def test_deadline_is_told_as_of_now_and_made_once_a_moment() -> None:
         assert told == pytest.approx([9.5, 9.5, 0.25, 0], abs=0.0001)
 
     run(scenario)
-
-
-class FakeCall:
-    """A call whose write fails while its status comes: ``statuses`` in this order, each of which replaces the last.
-
-    As gRPC does, it tells of the first alone.
-    """
-
-    def __init__(self, *statuses: tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]) -> None:
-        self._statuses = statuses
-        self._status = statuses[0]
-        self._callbacks: list[Callable[[FakeCall], None]] = []
-        self._over = asyncio.Event()
-
-    def add_done_callback(self, callback: Callable[[FakeCall], None]) -> None:
-        self._callbacks.append(callback)
-
-    def done(self) -> bool:
-        return self._over.is_set()
-
-    def cancel(self) -> bool:
-        return False
-
-    async def initial_metadata(self) -> tuple[tuple[str, str], ...]:
-        return (("i", "1"),)
-
-    async def write(self, message: bytes) -> None:
-        for index, status in enumerate(self._statuses):
-            if index:
-                self._over.set()
-                await asyncio.sleep(0)
-            self._status = status
-            callbacks, self._callbacks = self._callbacks, []
-            for callback in callbacks:
-                callback(self)
-        self._over.set()
-        raise asyncio.InvalidStateError
-
-    async def done_writing(self) -> None:
-        raise AssertionError("the write failed")
-
-    async def code(self) -> grpc.StatusCode:
-        return self._status[0]
-
-    async def details(self) -> str:
-        return self._status[1]
-
-    async def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
-        return self._status[2]
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        await self._over.wait()
-        for _ in ():
-            yield b""
 
 
 @pytest.mark.parametrize("statuses", [(OWN,), (OWN, MADE_UP), (MADE_UP, OWN), (MADE_UP, MADE_UP, OWN)])
