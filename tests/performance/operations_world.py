@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -53,6 +54,9 @@ class CountingLink(Link):
     def push(self, frame: Frame) -> None:
         self._crossed.note(frame)
         self._link.push(frame)
+
+    async def gather(self, waiting: Callable[[], float]) -> None:
+        await self._link.gather(waiting)
 
     async def receive(self) -> Frame:
         frame = await self._link.receive()

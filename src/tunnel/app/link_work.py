@@ -215,6 +215,12 @@ class LinkWork:
             self._sending = False
             if self.last_words is not None and frame.envelopes and type(frame.envelopes[0].payload) is Close:
                 raise TunnelClosed(self.last_words)
+            await link.gather(self._waiting)
+
+    def _waiting(self) -> float:
+        """How many conversations wait for the next frame; infinitely many when that is not to wait."""
+        mux = self._tunnel.mux
+        return mux.waiting if self.last_words is None and mux.attachment == self._attachment else float("inf")
 
     async def _watch(self) -> None:
         """Time: acknowledgements that are due, heartbeats, and the patience for last words."""

@@ -57,6 +57,19 @@ class Link(Protocol):
         and ``receive`` say so.
         """
 
+    async def gather(self, waiting: Callable[[], float]) -> None:
+        """Return when the next frame had better be made: at once, unless a transport says otherwise.
+
+        One on which a message costs much whatever is in it does, so that several conversations go in one. Called by who
+        sends, between two frames; ``push`` may be called meanwhile. Returns after some rounds of the event loop at
+        most, also when the link has ended. Cancelled, nothing has changed.
+
+        Args:
+            waiting: How many conversations have something to say, infinitely many when it is urgent; asked in each
+                round.
+        """
+        return
+
     @abstractmethod
     async def receive(self) -> Frame:
         """The next frame. Frames received before the peer's orderly end are returned before that end is raised.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -108,6 +109,9 @@ class FaultyLink(Link):
     def push(self, frame: Frame) -> None:
         if not self._silent:
             self._link.push(frame)
+
+    async def gather(self, waiting: Callable[[], float]) -> None:
+        await self._link.gather(waiting)
 
     async def receive(self) -> Frame:
         while True:

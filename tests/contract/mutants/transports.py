@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -253,6 +254,12 @@ class TakingSmallFrames(MemoryLink):
         small = len(encode_frame(frame)) < 5000
         self._outgoing.capacity_frames = 100 if small else 2
         await super().send(frame)
+
+
+class GatheringForEver(MemoryLink):
+    async def gather(self, waiting: Callable[[], float]) -> None:
+        while waiting() < 4 and self._incoming.receiver_end is None:  # noqa: ASYNC110
+            await anyio.sleep(0.1)
 
 
 class AlwaysReady(MemoryLink):
@@ -508,6 +515,7 @@ MUTANTS: Final = (
     _mutant("takes a hundred small frames", "BOUND", link=TakingSmallFrames),
     _mutant("is always ready", "READY", link=AlwaysReady),
     _mutant("is ready after the end", "READY", link=ReadyAfterTheEnd),
+    _mutant("gathers until there is enough", "GATHER", link=GatheringForEver),
     _mutant("does not receive while a send waits", "ASIDE", link=HeldUp),
     _mutant("leaves its own sender waiting on close", "UNCLOG", link=NotWakingASender),
     _mutant("loses a frame when receive is cancelled", "CANCEL-RECEIVE", link=LosingWhenCancelled),

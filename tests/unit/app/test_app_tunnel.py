@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -16,7 +16,7 @@ from tunnel.app.link_work import TunnelClosed
 from tunnel.app.session_stream import SessionStream
 from tunnel.app.tunnel import Tunnel
 from tunnel.app.tunnel_owner import TunnelOwner
-from tunnel.domain.envelopes import BodyChunk, HttpRequest
+from tunnel.domain.envelopes import BodyChunk, Close, HttpRequest
 from tunnel.domain.errors import LinkEnd, LinkError, SessionError
 from tunnel.domain.limits import Limits
 from tunnel.domain.mux.multiplexer import Multiplexer, TunnelMessage
@@ -65,11 +65,20 @@ async def servers_end(**limits: float) -> AsyncIterator[tuple[Tunnel, Owner, any
         tasks.cancel_scope.cancel()
 
 
+class Gathering(MemoryLink):
+    """Waits until four have something to say, however long that takes."""
+
+    async def gather(self, waiting: Callable[[], float]) -> None:
+        while waiting() < 4:  # noqa: ASYNC110 - there is nothing else to wait for
+            await anyio.sleep(0.001)
+
+
 @asynccontextmanager
-async def attached() -> AsyncIterator[tuple[Tunnel, MemoryLink]]:
+async def attached(link: type[MemoryLink] = MemoryLink) -> AsyncIterator[tuple[Tunnel, MemoryLink]]:
     """The server's end with a link, and the client's end of that link."""
     async with servers_end() as (tunnel, owner, tasks):
         pair = MemoryPair("a")
+        pair.server.__class__ = link
 
         async def carry() -> None:
             await tunnel.carry(pair.server, greet=nothing)
@@ -105,6 +114,35 @@ async def test_nothing_overtakes_the_frame_in_the_writers_hand() -> None:
         while sum(len(frame.envelopes) for frame in frames) < 44:
             frames.append(await link.receive())
     assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
+
+
+async def test_several_go_together_where_messages_are_dear() -> None:
+    async with attached(Gathering) as (tunnel, link):
+        tunnel.open(GET)
+        first = await link.receive()  # nobody is waited for where nothing was sent just now
+        for _ in range(3):
+            tunnel.open(GET)
+        with anyio.move_on_after(0.05) as waiting:
+            await link.receive()
+        assert waiting.cancelled_caught
+        tunnel.open(GET)
+        second = await link.receive()
+        with anyio.fail_after(5):
+            for _ in range(24):
+                tunnel.open(GET)
+            third = await link.receive()
+    assert [len(frame.envelopes) for frame in (first, second, third)] == [1, 4, 24]
+
+
+async def test_last_words_wait_for_no_company() -> None:
+    async with attached(Gathering) as (tunnel, link):
+        tunnel.open(GET)
+        await link.receive()
+        await anyio.sleep(0.01)
+        tunnel.close("cancelled", "bye")
+        with anyio.fail_after(5):
+            frame = await link.receive()
+    assert frame.envelopes[0].payload == Close("cancelled", "bye")
 
 
 async def test_link_that_is_overtaken_as_its_greeting_ends_is_not_attached() -> None:

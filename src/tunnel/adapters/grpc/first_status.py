@@ -84,8 +84,9 @@ class FirstStatus:
     def _note(self, _call: object) -> None:
         self._look()
         wake(self._waiter)
-        if self._told is not None:
-            self._told()
+        told, self._told = self._told, None
+        if told is not None:
+            told()
 
     def _look(self) -> None:
         """Note the status, which gRPC has at hand by now."""

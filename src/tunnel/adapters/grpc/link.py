@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from tunnel.adapters.grpc.codec import decode_frame, encode_frame
+from tunnel.adapters.grpc.gathering import Gathering
 from tunnel.adapters.grpc.handover import Handover
 from tunnel.domain.envelopes import Frame
 from tunnel.domain.errors import LinkEnd, LinkError
@@ -91,6 +93,9 @@ class GrpcLink(Link):
     def __init__(self, stream: GrpcStream, peer: PeerInfo) -> None:
         self._stream = stream
         self._peer = peer
+        self._gathering = Gathering()
+        self._alone = False
+        """Whether what was sent last waited for nobody, and what comes next does not either."""
         self._inbound: Handover[Frame] = Handover(_RECEIVED_FRAMES)
         self._outbound: Handover[bytes] = Handover(_SENT_FRAMES)
         self._reader = asyncio.create_task(self._read(), name="tunnel grpc link reader")
@@ -102,7 +107,8 @@ class GrpcLink(Link):
 
     async def send(self, frame: Frame) -> None:
         data = self._encode(frame)
-        if len(data) < _LARGE_BYTES * len(frame.envelopes):
+        self._alone = len(data) >= _LARGE_BYTES * len(frame.envelopes)
+        if not self._alone:
             # Returns when gRPC has taken it: what becomes ready meanwhile makes one frame instead of several, and
             # messages are what gRPC is slow at.
             await self._outbound.deliver(data)
@@ -121,6 +127,10 @@ class GrpcLink(Link):
         if len(data) > MAX_FRAME_BYTES + _SLACK_BYTES:
             self._drop(LinkError(LinkEnd.VIOLATED, f"a frame of {len(data)} bytes was to be sent"))
         return data
+
+    async def gather(self, waiting: Callable[[], float]) -> None:
+        if not self._alone:
+            await self._gathering.wait(waiting)
 
     async def receive(self) -> Frame:
         return await self._inbound.get()

@@ -394,6 +394,11 @@ class Multiplexer:
         """
         return self._out.crowded or (self._out.bulky and self.session_count == 1)
 
+    @property
+    def waiting(self) -> int:
+        """Sessions that have something to say with the next frame."""
+        return self._out.waiting
+
     def next_frame(self, now: float) -> Frame | None:
         """The frame to hand to the link next, None when nothing may go now.
 

@@ -183,6 +183,11 @@ class Outbound:
         )
 
     @property
+    def waiting(self) -> int:
+        """Sessions that may be framed."""
+        return len(self._ring) + len(self._openings)
+
+    @property
     def crowded(self) -> bool:
         """Whether as many sessions may be framed as are worth a frame."""
         return len(self._ring) + len(self._openings) >= _MANY_SESSIONS

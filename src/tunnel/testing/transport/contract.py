@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tunnel.testing.contract_tests import ContractTests
-from tunnel.testing.transport import any_order, backpressure, cancellation, delivery, ends, listening
+from tunnel.testing.transport import any_order, backpressure, cancellation, delivery, ends, gathering, listening
 from tunnel.testing.transport.harness import TransportHarness
 from tunnel.testing.transport.rules import TRANSPORT
 
 __all__ = ["SCENARIOS", "TransportContract"]
 
-SCENARIOS = (delivery, ends, backpressure, cancellation, listening, any_order)
+SCENARIOS = (delivery, ends, backpressure, gathering, cancellation, listening, any_order)
 """The modules whose checks are the contract's; importing them adds these."""
 
 

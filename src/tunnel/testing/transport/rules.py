@@ -35,6 +35,9 @@ BOUND: Final = _rule(
     "T-BOUND", "A sender whose peer does not read waits, within bounded bytes, and loses nothing by it."
 )
 READY: Final = _rule("T-READY", "A link is ready only while it can take a frame; who cannot tell is never ready.")
+GATHER: Final = _rule(
+    "T-GATHER", "Gathering ends by itself, and at once when there is enough; it loses nothing and changes no order."
+)
 ASIDE: Final = _rule("T-ASIDE", "A direction that is clogged does not hold up the other.")
 UNCLOG: Final = _rule("T-UNCLOG", "A close by either end, or a break, wakes a sender that is blocked.")
 CANCEL_RECEIVE: Final = _rule("T-CANCEL-RECEIVE", "Cancelling `receive` wherever it waits loses and repeats no frame.")

@@ -114,6 +114,22 @@ def test_next_frame_is_made_while_a_large_one_is_on_its_way(size_bytes: int, wai
     run(scenario)
 
 
+@pytest.mark.parametrize(("size_bytes", "waits"), [(20_000, True), (40_000, False)])
+def test_small_frames_have_the_next_wait_for_company(size_bytes: int, waits: bool) -> None:
+    async def scenario() -> None:
+        stream = Held()
+        stream.take.release()
+        link = GrpcLink(stream, PeerInfo("grpc", "nobody"))
+        await link.send(chunk(1, size_bytes))
+        asked = []
+        await link.gather(lambda: asked.append(None) or 0)  # type: ignore[func-returns-value]
+        assert bool(asked) is waits
+        link.abort()
+        await link.aclose()
+
+    run(scenario)
+
+
 def test_large_frames_that_wait_are_bounded() -> None:
     async def scenario() -> None:
         stream = Held()

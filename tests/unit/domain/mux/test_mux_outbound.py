@@ -423,6 +423,18 @@ def test_openings_count_as_sessions_worth_a_frame() -> None:
         assert ends.client.worth_a_frame is (index == 11)
 
 
+def test_sessions_with_something_to_say_are_counted() -> None:
+    ends = Ends(WIDE)
+    ((session, _),) = streams(ends, 1)
+    assert ends.client.waiting == 0
+    session.offer(CHUNK)
+    for number in range(1, 4):
+        assert ends.client.waiting == number
+        ends.client.open(GET, ends.now)
+    ends.client.next_frame(ends.now)
+    assert ends.client.waiting == 0
+
+
 @pytest.mark.parametrize(("cost", "worth"), [(MAX_CHUNK_COST // 2 - 1, False), (MAX_CHUNK_COST // 2, True)])
 def test_large_chunk_is_worth_a_frame(cost: int, worth: bool) -> None:
     ends = Ends(WIDE)
