@@ -7,7 +7,7 @@ from typing import Final
 
 from tunnel.adapters.grpc.call_waits import cycles
 
-__all__ = ["Gathering"]
+__all__ = ["ENOUGH_ENVELOPES", "Gathering"]
 
 _CYCLES: Final = 16
 """Of the event loop, until the next frame is made. Where nothing else is going on they are over at once, and where much
@@ -15,6 +15,10 @@ is, they bring company: a time would be too long for the one or too short for th
 
 _ENOUGH: Final = 4
 """Conversations for which a frame need not wait for more: with more of them a message costs each little less."""
+
+ENOUGH_ENVELOPES: Final = 2 * _ENOUGH
+"""In a frame; behind one of more the next waits for nobody, as company comes by itself. Of one conversation a frame has
+one envelope or two."""
 
 _MOST_IN_VAIN: Final = 15
 """Frames that are not waited for at most, after waits that were in vain."""

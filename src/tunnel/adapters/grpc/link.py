@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from tunnel.adapters.grpc.codec import decode_frame, encode_frame
-from tunnel.adapters.grpc.gathering import Gathering
+from tunnel.adapters.grpc.gathering import ENOUGH_ENVELOPES, Gathering
 from tunnel.adapters.grpc.handover import Handover
 from tunnel.domain.envelopes import Frame
 from tunnel.domain.errors import LinkEnd, LinkError
@@ -94,8 +94,8 @@ class GrpcLink(Link):
         self._stream = stream
         self._peer = peer
         self._gathering = Gathering()
-        self._alone = False
-        """Whether what was sent last waited for nobody, and what comes next does not either."""
+        self._sparse = False
+        """Whether the frame before had little to say, and the next had better wait for company."""
         self._inbound: Handover[Frame] = Handover(_RECEIVED_FRAMES)
         self._outbound: Handover[bytes] = Handover(_SENT_FRAMES)
         self._reader = asyncio.create_task(self._read(), name="tunnel grpc link reader")
@@ -107,8 +107,9 @@ class GrpcLink(Link):
 
     async def send(self, frame: Frame) -> None:
         data = self._encode(frame)
-        self._alone = len(data) >= _LARGE_BYTES * len(frame.envelopes)
-        if not self._alone:
+        large = len(data) >= _LARGE_BYTES * len(frame.envelopes)
+        self._sparse = not large and len(frame.envelopes) <= ENOUGH_ENVELOPES
+        if not large:
             # Returns when gRPC has taken it: what becomes ready meanwhile makes one frame instead of several, and
             # messages are what gRPC is slow at.
             await self._outbound.deliver(data)
@@ -129,7 +130,7 @@ class GrpcLink(Link):
         return data
 
     async def gather(self, waiting: Callable[[], float]) -> None:
-        if not self._alone:
+        if self._sparse:
             await self._gathering.wait(waiting)
 
     async def receive(self) -> Frame:

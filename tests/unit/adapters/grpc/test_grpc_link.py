@@ -114,13 +114,15 @@ def test_next_frame_is_made_while_a_large_one_is_on_its_way(size_bytes: int, wai
     run(scenario)
 
 
-@pytest.mark.parametrize(("size_bytes", "waits"), [(20_000, True), (40_000, False)])
-def test_small_frames_have_the_next_wait_for_company(size_bytes: int, waits: bool) -> None:
+@pytest.mark.parametrize(
+    ("size_bytes", "envelopes", "waits"), [(20_000, 1, True), (40_000, 1, False), (100, 8, True), (100, 9, False)]
+)
+def test_sparse_frames_have_the_next_wait_for_company(size_bytes: int, envelopes: int, waits: bool) -> None:
     async def scenario() -> None:
         stream = Held()
         stream.take.release()
         link = GrpcLink(stream, PeerInfo("grpc", "nobody"))
-        await link.send(chunk(1, size_bytes))
+        await link.send(Frame(chunk(1, size_bytes).envelopes * envelopes))
         asked = []
         await link.gather(lambda: asked.append(None) or 0)  # type: ignore[func-returns-value]
         assert bool(asked) is waits
