@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 __all__ = ["at_once", "cycles", "wake"]
@@ -17,23 +17,18 @@ def wake(waiter: asyncio.Future[None] | None) -> None:
         waiter.set_result(None)
 
 
-async def cycles(count: int, enough: Callable[[], bool] | None = None) -> None:
-    """Let the event loop go round ``count`` times, two at least; the waiting task is not run in between.
-
-    Less often when ``enough``, which is asked in each round, says so.
-    """
+async def cycles(count: int) -> None:
+    """Let the event loop go round ``count`` times, two at least; the waiting task is not run in between."""
     loop = asyncio.get_running_loop()
     over = loop.create_future()
     # One round goes by before the first callback, and one until whoever waits is run.
-    loop.call_soon(_wake_later, loop, over, count - 2, enough)
+    loop.call_soon(_wake_later, loop, over, count - 2)
     await over
 
 
-def _wake_later(
-    loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], count: int, enough: Callable[[], bool] | None
-) -> None:
-    if count and not waiter.done() and not (enough is not None and enough()):
-        loop.call_soon(_wake_later, loop, waiter, count - 1, enough)
+def _wake_later(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], count: int) -> None:
+    if count:
+        loop.call_soon(_wake_later, loop, waiter, count - 1)
     else:
         wake(waiter)
 

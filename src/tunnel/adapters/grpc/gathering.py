@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from tunnel.adapters.grpc.call_waits import cycles
-
 __all__ = ["ENOUGH_ENVELOPES", "Gathering"]
 
-_CYCLES: Final = 16
+_ROUNDS: Final = 16
 """Of the event loop, until the next frame is made. Where nothing else is going on they are over at once, and where much
 is, they bring company: a time would be too long for the one or too short for the other."""
 
@@ -45,5 +44,20 @@ class Gathering:
             self._skipped += 1
             return
         self._skipped = 0
-        await cycles(_CYCLES, lambda: waiting() >= _ENOUGH)
+        left = _ROUNDS
+        while left and waiting() < _ENOUGH:
+            over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            _round(over, left, waiting)
+            # Before this goes on a crowd may have left without it, and a few be there instead.
+            left = await over
         self._in_vain = 0 if waiting() > 1 else min(2 * self._in_vain + 1, _MOST_IN_VAIN)
+
+
+def _round(over: asyncio.Future[int], left: int, waiting: Callable[[], float]) -> None:
+    """Be over with as many rounds as are left once enough are waiting, or none is left."""
+    if over.done():
+        return  # whoever waited was cancelled
+    if left and waiting() < _ENOUGH:
+        over.get_loop().call_soon(_round, over, left - 1, waiting)
+    else:
+        over.set_result(left)
