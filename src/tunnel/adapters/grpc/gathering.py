@@ -44,13 +44,15 @@ class Gathering:
             self._skipped += 1
             return
         self._skipped = 0
-        left = _ROUNDS
-        while left and waiting() < _ENOUGH:
-            over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            _round(over, left, waiting)
-            # Before this goes on a crowd may have left without it, and a few be there instead.
+        loop = asyncio.get_running_loop()
+        left, count = _ROUNDS, waiting()
+        while left and count < _ENOUGH:
+            over: asyncio.Future[int] = loop.create_future()
+            loop.call_soon(_round, over, left - 1, waiting)
             left = await over
-        self._in_vain = 0 if waiting() > 1 else min(2 * self._in_vain + 1, _MOST_IN_VAIN)
+            # Before this goes on a crowd may have left without it, and a few be there instead.
+            count = waiting()
+        self._in_vain = 0 if count > 1 else min(2 * self._in_vain + 1, _MOST_IN_VAIN)
 
 
 def _round(over: asyncio.Future[int], left: int, waiting: Callable[[], float]) -> None:

@@ -30,8 +30,9 @@ async def looks(gathering: Gathering, counts: dict[int, float]) -> int:
 def test_frame_waits_until_four_conversations_have_something_to_say() -> None:
     async def scenario() -> None:
         gathering = Gathering()
-        for counts in ({1: 4}, {1: 1, 2: 2, 3: 3, 4: 4}, {2: inf}):
-            assert await looks(gathering, counts) == max(counts) + 1  # and once more, to see whether it was in vain
+        assert await looks(gathering, {1: 4}) == 1
+        for counts in ({1: 1, 2: 2, 3: 3, 4: 4}, {2: inf}):
+            assert await looks(gathering, counts) == max(counts) + 1  # and once more, before it goes on
 
     run(scenario)
 
@@ -40,7 +41,22 @@ def test_wait_for_less_ends_by_itself() -> None:
     async def scenario() -> None:
         gathering = Gathering()
         for count in (2, 3):
-            assert await looks(gathering, {3: count}) == 15
+            assert await looks(gathering, {3: count}) == 17
+
+    run(scenario)
+
+
+def test_crowd_that_has_left_meanwhile_is_not_taken_for_company() -> None:
+    async def scenario() -> None:
+        counts = iter([1, 4, 1, 1, 4, 4])
+        asked = []
+
+        def waiting() -> float:
+            asked.append(next(counts))
+            return asked[-1]
+
+        await Gathering().wait(waiting)
+        assert asked == [1, 4, 1, 1, 4, 4]
 
     run(scenario)
 
@@ -66,6 +82,6 @@ def test_cancelled_wait_leaves_nothing() -> None:
         waiting.cancel()
         await asyncio.wait([waiting])
         assert waiting.cancelled()
-        assert await looks(gathering, {1: 4}) == 2
+        assert await looks(gathering, {1: 4}) == 1
 
     run(scenario)
