@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 
 from tunnel.adapters.grpc.call_metadata import block_of
-from tunnel.adapters.grpc.call_waits import at_once, wake
+from tunnel.adapters.grpc.call_waits import at_once
 from tunnel.domain.envelopes import Headers
 
 __all__ = ["CallStatus", "FirstStatus"]
@@ -48,7 +48,7 @@ class FirstStatus:
         told: Called, in the event loop, when gRPC has told of a status for the first time, made up or not.
     """
 
-    __slots__ = ("_call", "_told", "_waiter", "made_up", "value")
+    __slots__ = ("_call", "_noted", "_told", "made_up", "value")
 
     def __init__(self, call: _Call, told: Callable[[], None] | None = None) -> None:
         self.value: CallStatus | None = None
@@ -57,7 +57,8 @@ class FirstStatus:
         """Whether gRPC has made up a status, behind which it says nothing of the real one."""
         self._call = call
         self._told = told
-        self._waiter: asyncio.Future[None] | None = None
+        self._noted: asyncio.Event | None = None
+        """For those who wait, if anybody does."""
         call.add_done_callback(self._note)
 
     async def wait(self) -> CallStatus:
@@ -78,12 +79,14 @@ class FirstStatus:
             await asyncio.sleep(_LOOK_S)
             self._look()
             return
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        if self._noted is None:
+            self._noted = asyncio.Event()
+        await self._noted.wait()
 
     def _note(self, _call: object) -> None:
         self._look()
-        wake(self._waiter)
+        if self._noted is not None:
+            self._noted.set()
         told, self._told = self._told, None
         if told is not None:
             told()

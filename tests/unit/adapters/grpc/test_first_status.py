@@ -27,11 +27,13 @@ def test_status_is_the_peers(statuses: tuple[Status, ...]) -> None:
     async def scenario() -> None:
         call, told = FakeCall(*statuses), list[None]()
         status = FirstStatus(call, lambda: told.append(None))  # type: ignore[arg-type]
-        waiting = asyncio.create_task(status.wait())
+        given_up, waiting, other = (asyncio.create_task(status.wait()) for _ in range(3))
         await asyncio.sleep(0)
+        given_up.cancel()
         assert (status.value, status.made_up, told) == (None, False, [])
         await write(call)
         assert await waiting == CallStatus(grpc.StatusCode.PERMISSION_DENIED, "not you", (b"k", b"v"))
+        assert await other == await waiting
         assert await status.wait() == status.value
         assert status.made_up == (statuses[0] == MADE_UP)
         assert told == [None]
