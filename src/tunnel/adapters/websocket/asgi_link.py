@@ -168,7 +168,8 @@ class AsgiLink(Link):
         with anyio.move_on_after(_FLUSH_S):
             while (self._waiting is not None or self._writing) and not self._deaf:
                 await self._changed()
-        await self._close(_NORMAL)
+        # Who was aborted before, or meanwhile, did not end in order, whichever task comes to say so first.
+        await self._close(_GOING_AWAY if self._aborted.is_set() else _NORMAL)
 
     def abort(self) -> None:
         self._end_here(LinkEnd.CLOSED, "closed by this side")

@@ -36,7 +36,7 @@ BOUND: Final = _rule(
 )
 READY: Final = _rule("T-READY", "A link is ready only while it can take a frame; who cannot tell is never ready.")
 GATHER: Final = _rule(
-    "T-GATHER", "Gathering ends by itself, and at once when there is enough; it loses nothing and changes no order."
+    "T-GATHER", "Gathering ends by itself, and at once when there is enough; a link that was gathering goes on."
 )
 ASIDE: Final = _rule("T-ASIDE", "A direction that is clogged does not hold up the other.")
 UNCLOG: Final = _rule("T-UNCLOG", "A close by either end, or a break, wakes a sender that is blocked.")

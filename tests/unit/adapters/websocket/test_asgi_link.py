@@ -117,6 +117,31 @@ async def test_what_was_handed_over_is_sent_before_the_close() -> None:
         assert await end_of(link) is LinkEnd.CLOSED
 
 
+@pytest.mark.parametrize("waits", [False, True])
+async def test_abort_is_no_orderly_end_though_a_close_says_so_first(*, waits: bool) -> None:
+    async with linked() as (server, link, _, _):
+        if waits:
+            await anyio.wait_all_tasks_blocked()
+        link.abort()
+        await link.aclose()
+        assert await server.next() == {"type": "websocket.close", "code": 1001, "reason": ""}
+
+
+async def test_abort_while_a_close_waits_is_no_orderly_end() -> None:
+    async with linked() as (server, link, _, _):
+        for seq in range(1, 9):
+            await link.send(chunk_frame(seq))  # the server takes as many
+            await anyio.wait_all_tasks_blocked()
+        await link.send(chunk_frame(9))
+        await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(link.aclose)
+            await anyio.wait_all_tasks_blocked()
+            link.abort()
+            told = [await server.next() for _ in range(10)]
+        assert told[-1] == {"type": "websocket.close", "code": 1001, "reason": ""}
+
+
 async def test_a_cancelled_receive_loses_nothing() -> None:
     async with linked() as (server, link, _, _):
         with anyio.move_on_after(0):
