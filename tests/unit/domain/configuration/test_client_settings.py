@@ -47,6 +47,12 @@ def test_default_policy_is_loopback_only() -> None:
     assert settings.allow_targets == ("127.0.0.0/8", "[::1]")
 
 
+def test_one_url_given_as_text_is_told_as_one_mistake() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ClientSettings(group="web", token=Secret("t"), servers="grpc://127.0.0.1:7000")  # type: ignore[arg-type]
+    assert str(caught.value) == 'servers: expected a sequence of URLs, got "grpc://127.0.0.1:7000"'
+
+
 MISTAKES = [
     ('group = "web"', "", 'missing the required key "group", or the table [claim] in its place'),
     ('group = "web"', 'group = ""', 'group: expected a name of 1 to 128 printable characters, got ""'),
