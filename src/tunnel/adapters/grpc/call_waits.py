@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["at_once", "cycles", "wake"]
+__all__ = ["at_once", "cycles", "this_task_is_cancelled", "wake"]
 
 T = TypeVar("T")
 
@@ -42,3 +42,9 @@ def at_once(answer: Coroutine[Any, Any, T]) -> T:
         return value
     answer.close()
     raise AssertionError("gRPC reported a status that it does not have")
+
+
+def this_task_is_cancelled() -> bool:
+    """Whether a ``CancelledError`` is meant for the task; gRPC raises one too when the call was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 
 from tunnel.adapters.grpc.call_tasks import CallTasks
+from tunnel.adapters.grpc.call_waits import this_task_is_cancelled
 from tunnel.adapters.grpc.first_status import FirstStatus
 from tunnel.adapters.grpc.link import GrpcStream
 from tunnel.adapters.grpc.options import FAREWELL
@@ -50,7 +51,7 @@ class ClientStream(GrpcStream):
         except (StopAsyncIteration, grpc.aio.AioRpcError, grpc.aio.BaseError) as error:
             raise await self._end() from error
         except asyncio.CancelledError:
-            if _this_task_is_cancelled():
+            if this_task_is_cancelled():
                 raise
             raise await self._end() from None
 
@@ -60,7 +61,7 @@ class ClientStream(GrpcStream):
         except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError) as error:
             raise await self._end() from error
         except asyncio.CancelledError:
-            if _this_task_is_cancelled():
+            if this_task_is_cancelled():
                 raise
             raise await self._end() from None
 
@@ -71,7 +72,7 @@ class ClientStream(GrpcStream):
         except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError):
             self.call.cancel()  # nothing left to close; the reader finds out how it ended
         except asyncio.CancelledError:
-            if _this_task_is_cancelled():
+            if this_task_is_cancelled():
                 raise
 
     def drop(self, why: LinkError) -> None:
@@ -92,8 +93,3 @@ class ClientStream(GrpcStream):
         except TimeoutError:
             return LinkError(LinkEnd.BROKEN, "the call failed without a status")
         return end_of(status.code, status.details)
-
-
-def _this_task_is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

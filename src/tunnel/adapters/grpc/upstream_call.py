@@ -18,7 +18,7 @@ import grpc.aio
 
 from tunnel.adapters.grpc.call_messages import MessageAssembly
 from tunnel.adapters.grpc.call_metadata import block_of
-from tunnel.adapters.grpc.call_waits import wake
+from tunnel.adapters.grpc.call_waits import this_task_is_cancelled, wake
 from tunnel.adapters.grpc.client_stream import BytesCall
 from tunnel.adapters.grpc.first_status import CallStatus, FirstStatus
 from tunnel.domain.envelopes import GrpcFrame, GrpcFrameType
@@ -148,7 +148,7 @@ class UpstreamCall:
         except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError):
             return  # the reader learns how the call ended
         except asyncio.CancelledError:
-            if _this_task_is_cancelled():
+            if this_task_is_cancelled():
                 raise  # else the call was
 
     def _expect_answer(self) -> None:
@@ -199,7 +199,7 @@ class UpstreamCall:
         except grpc.aio.BaseError as exc:
             raise self._broken(str(exc)) from exc
         except asyncio.CancelledError:
-            if _this_task_is_cancelled():
+            if this_task_is_cancelled():
                 raise
         await self._ended(last)
 
@@ -279,8 +279,3 @@ class UpstreamCall:
             return await self._status.wait()
         except TimeoutError as exc:
             raise self._broken("the call failed without a status") from exc
-
-
-def _this_task_is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
