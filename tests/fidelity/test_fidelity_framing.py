@@ -138,9 +138,12 @@ def test_request_with_trailers_that_are_none_is_left_without_them_or_cut(wire: W
     upstream = wire.upstream()
     assert upstream.head() == told(method=POST, framing=CHUNKED)
 
-    visitor.say(chunk(b"body") + b"0\r\n" + trailer + b"\r\n\r\n")
-
+    visitor.say(chunk(b"body"))
+    # A request that is cut may lose what was on its way.
     assert upstream.take(len(chunk(b"body"))) == chunk(b"body")
+
+    visitor.say(b"0\r\n" + trailer + b"\r\n\r\n")
+
     visitor.half_close()
     if upstream.heard or (first := upstream.socket.recv(1 << 16)):
         upstream.heard += first
