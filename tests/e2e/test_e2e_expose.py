@@ -27,11 +27,15 @@ END_S = 10.0
 _numbers = itertools.count()
 
 APPLICATION = """
+import asyncio, os
+
 async def app(scope, receive, send):
     if scope["type"] != "http":
         raise NotImplementedError
     print("asked for", scope["path"])
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    while scope["path"] == "/waits" and not os.path.exists("go"):
+        await asyncio.sleep(0.01)
     await send({"type": "http.response.body", "body": b"asgi " + scope["raw_path"]})
 
 
@@ -58,6 +62,11 @@ def host_of(url: str) -> tuple[Address, str]:
     """Where to connect, and what to ask for there: names below localhost are this machine."""
     authority = url.partition("://")[2].partition("/")[0]
     return ("127.0.0.1", int(authority.rpartition(":")[2])), authority
+
+
+async def status(url: str) -> int:
+    address, authority = host_of(url)
+    return (await fetch(address, "/", host=authority)).status
 
 
 async def get(url: str, path: str = "/") -> bytes:
@@ -262,6 +271,31 @@ def test_it_ends_when_nobody_reads_what_it_tells(edge, directory):
         url = command.event("ready")["url"]
         command.stop_reading()
         assert run(get(url)) == b"asgi /"
+        assert command.code() == 1
+    assert command.errors.read_text().splitlines()[-1].startswith("tunnel: [Errno 32] Broken pipe")
+
+
+def test_conversations_finish_before_it_ends_for_want_of_a_reader(edge, directory):
+    with exposing("shop:app", "--server", edge.url, "--json") as command:
+        url = command.event("ready")["url"]
+
+        async def scenario() -> bytes:
+            async with anyio.create_task_group() as tasks:
+                bodies = []
+
+                async def wait() -> None:
+                    bodies.append(await get(url, "/waits"))
+
+                tasks.start_soon(wait)
+                while "asked for /waits" not in command.errors.read_text():
+                    await anyio.sleep(0.01)
+                command.stop_reading()
+                while await status(url) == 200:
+                    await anyio.sleep(0.01)
+                Path("go").touch()
+            return bodies[0]
+
+        assert run(scenario()) == b"asgi /waits"
         assert command.code() == 1
     assert command.errors.read_text().splitlines()[-1].startswith("tunnel: [Errno 32] Broken pipe")
 

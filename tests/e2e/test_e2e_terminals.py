@@ -23,6 +23,8 @@ import asyncio, os
 async def app(scope, receive, send):
     if scope["type"] != "http":
         raise NotImplementedError
+    if scope["path"] == "/prints":
+        print("asked for", scope["path"], flush=True)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"begun ", "more_body": True})
     while scope["path"] == "/waits" and not os.path.exists("go"):
@@ -30,6 +32,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"and ended"})
 """
 
+ALTERNATE_SCREEN = r"\x1b\[\?1049h"
 URL = r"http://[a-z0-9-]+\.localhost:\d+"
 
 
@@ -83,7 +86,7 @@ def test_what_is_exposed_drains_when_its_terminal_is_closed(edge, how, hangup):
     with exposing(edge, *([how] if how != "live" else [])) as command:
         host = command.wait_for(URL)[0].partition("://")[2]
         if how == "live":
-            command.wait_for(r"\x1b\[\?1049h")  # the alternate screen
+            command.wait_for(ALTERNATE_SCREEN)
         with asked(edge[1], host, "/waits") as connection:
             if hangup == "closed":
                 command.close()
@@ -106,13 +109,23 @@ def wait_until_gone(address: Address, host: str) -> None:
         time.sleep(0.02)
 
 
-def test_what_is_exposed_outlives_its_terminal_when_it_is_to(edge):
-    with exposing(edge, "--quiet", nohup=True) as command:
+@pytest.mark.parametrize("how", ["live", "--quiet"])
+def test_what_is_exposed_outlives_its_terminal_when_it_is_to(edge, how):
+    with exposing(edge, *([how] if how != "live" else []), nohup=True) as command:
         host = command.wait_for(URL)[0].partition("://")[2]
-        command.close()
-        command.signal(signal.SIGHUP)
-        for _ in range(5):
-            assert run(fetch(edge[1], "/", host=host)).body == b"begun and ended"
+        if how == "live":
+            command.wait_for(ALTERNATE_SCREEN)
+        with asked(edge[1], host, "/waits") as connection:
+            command.close()
+            command.signal(signal.SIGHUP)
+            # Each has the live view drawn again, which meets that the terminal is gone and keeps from it what is printed.
+            path, until = ("/prints", time.monotonic() + 1) if how == "live" else ("/", 0.0)
+            while served := run(fetch(edge[1], path, host=host)):
+                assert served.body == b"begun and ended"
+                if time.monotonic() >= until:
+                    break
+            Path("go").touch()
+            assert rest(connection).endswith(b"and ended\r\n0\r\n\r\n")
         command.signal(signal.SIGTERM)
         assert command.code() == 0
 

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Final, TextIO
 
 import anyio
@@ -40,6 +40,9 @@ class LiveView(Report, View):
     It draws on the alternate screen, so that it can adapt to any size and leaves no trace. URLs are also written to the
     ordinary screen, which is seen again at the end. What else is written meanwhile, by applications in this process or
     the log, is kept, shown by its last line, and written at the end.
+
+    A terminal that is gone is not drawn on any more. Whether that is to end the command is told by SIGHUP, which comes
+    sooner or later than a write fails, or not at all where whoever started it wants it to go on.
 
     Args:
         board: What to draw.
@@ -88,6 +91,13 @@ class LiveView(Report, View):
 
     async def run(self) -> None:
         await self._begun.wait()
+        with self._others_kept():
+            with suppress(OSError):
+                await self._draw()
+            # What others write is kept from a terminal that is gone as well: it would be their failure.
+            await anyio.sleep_forever()
+
+    async def _draw(self) -> None:
         console = Console(file=self._terminal)
         live = Live(
             self._screen,
@@ -97,7 +107,7 @@ class LiveView(Report, View):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        with self._others_kept(), live, _resizes(self.changed):
+        with live, _resizes(self.changed):
             while True:
                 # In a thread, since a terminal may be stopped, and requests are not to wait for it.
                 await anyio.to_thread.run_sync(live.refresh, abandon_on_cancel=True)
@@ -118,8 +128,9 @@ class LiveView(Report, View):
             with redirect_stdout(kept), redirect_stderr(kept):
                 yield
         finally:
-            for line in kept.lines:
-                sys.stderr.write(f"{line}\n")
+            with suppress(OSError):
+                for line in kept.lines:
+                    sys.stderr.write(f"{line}\n")
 
 
 class _Kept(io.TextIOBase):

@@ -43,7 +43,7 @@ class View(Protocol):
 
     @abstractmethod
     async def run(self) -> None:
-        """Draw until cancelled."""
+        """Draw, until cancelled or until there is no terminal any more; that ends nothing else."""
 
 
 class ExposeService:
@@ -90,7 +90,7 @@ class ExposeService:
         async with AsyncExitStack() as stack:
             if self._view is not None:
                 background = await stack.enter_async_context(Background())
-                background.tasks.start_soon(self._draw, self._view)
+                background.tasks.start_soon(self._view.run)
             for _, client in self._served:
                 await stack.enter_async_context(client)
             self._stack.push_async_exit(stack.pop_all())
@@ -107,14 +107,20 @@ class ExposeService:
         Raises:
             RegistrationRefused: The server will not have one of them, or not any more.
             LinkError: ``UNREACHABLE``: no server took one in time.
-            OSError: Nobody reads any more what is reported.
+            OSError: Nobody reads any more what is reported. Conversations that were under way had their time to finish.
         """
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._raise_when_lost)
+            tasks.start_soon(self._cancel_when_lost, tasks.cancel_scope)
             await self._each(self._established)
-            self._report.ready(self._board.expositions)
+            try:
+                self._report.ready(self._board.expositions)
+            except OSError as error:
+                self._note_lost(error)
             await self._each(self._closed)
             tasks.cancel_scope.cancel()
+        if self._lost is not None:
+            await self.aclose()
+            raise self._lost
 
     async def aclose(self, *, drain_s: float | None = None) -> None:
         """Close every client, each after its conversations."""
@@ -122,21 +128,13 @@ class ExposeService:
             for _, client in self._served:
                 tasks.start_soon(_close, client, drain_s)
 
-    async def _draw(self, view: View) -> None:
-        try:
-            await view.run()
-        except OSError as error:
-            # The terminal is gone, also where it should have been given back: what is drained goes on without it.
-            self._note_lost(error)
-
     def _note_lost(self, error: OSError) -> None:
         self._lost = error
         self._is_lost.set()
 
-    async def _raise_when_lost(self) -> None:
+    async def _cancel_when_lost(self, scope: anyio.CancelScope) -> None:
         await self._is_lost.wait()
-        assert self._lost is not None
-        raise self._lost
+        scope.cancel()
 
     async def _each(self, work: Callable[[Watch, Client], Coroutine[Any, Any, None]]) -> None:
         async with anyio.create_task_group() as tasks:
