@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -180,6 +181,14 @@ async def exchange_state(upstream: Address, exchange: str, *, until: str = "", t
     response = await fetch(upstream, target)
     assert response.status == 200, f"{exchange} was not {until} within {timeout_s} s: {response.body.decode()}"
     return response.json()
+
+
+def wait_until_gone(address: Address, host: str) -> None:
+    """Return once a host that is served takes nothing new. For tests that are not coroutines."""
+    deadline = time.monotonic() + DEADLINE_S
+    while run(fetch(address, "/", host=host)).status == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def assert_problem(response: Response, status: int, code: str) -> None:

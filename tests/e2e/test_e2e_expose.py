@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ import anyio
 import pytest
 from e2e_processes import Process, address_of
 from e2e_topologies import INGRESS_LINE, SCHEMES, TOKEN
-from e2e_visitor import Address, fetch, run
+from e2e_visitor import Address, fetch, run, wait_until_gone
 from support.frameworks import without_frameworks
 from support.ports import unused_port
 
@@ -62,11 +63,6 @@ def host_of(url: str) -> tuple[Address, str]:
     """Where to connect, and what to ask for there: names below localhost are this machine."""
     authority = url.partition("://")[2].partition("/")[0]
     return ("127.0.0.1", int(authority.rpartition(":")[2])), authority
-
-
-async def status(url: str) -> int:
-    address, authority = host_of(url)
-    return (await fetch(address, "/", host=authority)).status
 
 
 async def get(url: str, path: str = "/") -> bytes:
@@ -279,23 +275,14 @@ def test_conversations_finish_before_it_ends_for_want_of_a_reader(edge, director
     with exposing("shop:app", "--server", edge.url, "--json") as command:
         url = command.event("ready")["url"]
 
-        async def scenario() -> bytes:
-            async with anyio.create_task_group() as tasks:
-                bodies = []
-
-                async def wait() -> None:
-                    bodies.append(await get(url, "/waits"))
-
-                tasks.start_soon(wait)
-                while "asked for /waits" not in command.errors.read_text():
-                    await anyio.sleep(0.01)
-                command.stop_reading()
-                while await status(url) == 200:
-                    await anyio.sleep(0.01)
-                Path("go").touch()
-            return bodies[0]
-
-        assert run(scenario()) == b"asgi /waits"
+        address, authority = host_of(url)
+        with socket.create_connection(address, timeout=END_S) as connection:
+            connection.sendall(f"GET /waits HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n".encode())
+            wait_until(lambda: "asked for /waits" in command.errors.read_text())
+            command.stop_reading()
+            wait_until_gone(address, authority)
+            Path("go").touch()
+            assert b"".join(iter(lambda: connection.recv(1 << 16), b"")).endswith(b"\r\n\r\nasgi /waits")
         assert command.code() == 1
     assert command.errors.read_text().splitlines()[-1].startswith("tunnel: [Errno 32] Broken pipe")
 

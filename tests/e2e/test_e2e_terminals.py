@@ -14,7 +14,7 @@ import pytest
 from e2e_processes import address_of
 from e2e_terminal import OnTerminal
 from e2e_topologies import INGRESS_LINE, TOKEN
-from e2e_visitor import Address, fetch, run
+from e2e_visitor import Address, fetch, run, wait_until_gone
 from support.ports import unused_port
 
 APPLICATION = """
@@ -101,14 +101,6 @@ def test_what_is_exposed_drains_when_its_terminal_is_closed(edge, how, hangup):
         assert command.code() == 0
 
 
-def wait_until_gone(address: Address, host: str) -> None:
-    """Until the claim takes nothing new."""
-    deadline = time.monotonic() + 20
-    while run(fetch(address, "/", host=host)).status == 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("how", ["live", "--quiet"])
 def test_what_is_exposed_outlives_its_terminal_when_it_is_to(edge, how):
     with exposing(edge, *([how] if how != "live" else []), nohup=True) as command:
@@ -118,7 +110,7 @@ def test_what_is_exposed_outlives_its_terminal_when_it_is_to(edge, how):
         with asked(edge[1], host, "/waits") as connection:
             command.close()
             command.signal(signal.SIGHUP)
-            # Each has the live view drawn again, which meets that the terminal is gone and keeps from it what is printed.
+            # Each has the live view drawn again: that meets a terminal that is gone, and keeps from it what is printed.
             path, until = ("/prints", time.monotonic() + 1) if how == "live" else ("/", 0.0)
             while served := run(fetch(edge[1], path, host=host)):
                 assert served.body == b"begun and ended"

@@ -30,6 +30,7 @@ class Terminal(io.StringIO):
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._left = writes
+        self.written = asyncio.Event()
         self.gone = asyncio.Event()
 
     def isatty(self) -> bool:
@@ -41,6 +42,7 @@ class Terminal(io.StringIO):
             if self._left < 0:
                 self._loop.call_soon_threadsafe(self.gone.set)
                 raise OSError(errno.EIO, "Input/output error")
+        self._loop.call_soon_threadsafe(self.written.set)
         return super().write(text)
 
 
@@ -77,11 +79,11 @@ def test_terminal_is_given_back_and_then_told_what_others_wrote(capsys: pytest.C
         terminal = Terminal(None)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(view_on(terminal).run)
-            while ENTERS not in terminal.getvalue():
-                await anyio.sleep(0)
+            await terminal.written.wait()
             print("by the application")
             tasks.cancel_scope.cancel()
         return terminal.getvalue()
 
-    assert LEAVES in asyncio.run(scenario())
+    seen = asyncio.run(scenario())
+    assert 0 <= seen.find(ENTERS) < seen.find(LEAVES)
     assert capsys.readouterr() == ("", "by the application\n")
