@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import anyio
+
 from tunnel.app.cli import demo_app
 from tunnel.app.cli.demo_calls import CALL_VISITS
 from tunnel.app.cli.demo_expose import EXPOSED_NAME, advice, exposed_visit
@@ -59,30 +61,22 @@ def run(args: argparse.Namespace) -> int:
 async def _until_interrupted(demo: _Demo) -> int:
     """Run the demo; the first signal ends it in order, and further ones change nothing, since that takes seconds."""
     loop = asyncio.get_running_loop()
-    work = loop.create_task(demo.run())
-    interruption = asyncio.Event()
+    with anyio.CancelScope() as scope:
 
-    def interrupt() -> None:
-        if interruption.is_set():
-            return
-        interruption.set()
-        if demo.staying:
-            demo.enough.set()
-        else:
-            work.cancel()
+        def interrupt() -> None:
+            if demo.staying:
+                demo.enough.set()
+            else:
+                scope.cancel()
 
-    for number in stop_numbers(hangup=True):
-        try:
-            loop.add_signal_handler(number, interrupt)
-        except NotImplementedError:
-            # Windows: an interrupt cancels this task.
-            break
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if not interruption.is_set():
-            raise
-        return _INTERRUPTED
+        for number in stop_numbers(hangup=True):
+            try:
+                loop.add_signal_handler(number, interrupt)
+            except NotImplementedError:
+                # Windows: an interrupt cancels this task.
+                break
+        return await demo.run()
+    return _INTERRUPTED
 
 
 class _Demo:

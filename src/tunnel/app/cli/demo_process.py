@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import anyio
+
 from tunnel.domain.errors import TunnelError
 
 __all__ = ["READY_S", "DemoProcess", "DidNotStart", "running"]
@@ -146,7 +148,7 @@ async def running(name: str, *arguments: str) -> AsyncIterator[DemoProcess]:
     """Run the Python interpreter with ``arguments`` for as long as the context is entered.
 
     The child is alone in its process group: an interrupt from the keyboard reaches only the demo, which ends its
-    children in order. At the end it has really ended.
+    children in order. At the end it has really ended, also when its scope (``anyio.CancelScope``) is cancelled by then.
 
     Raises:
         OSError: It cannot be started.
@@ -165,9 +167,10 @@ async def running(name: str, *arguments: str) -> AsyncIterator[DemoProcess]:
     try:
         yield child
     finally:
-        await child.stop()
-        follower.cancel()
-        await asyncio.wait({follower})
+        with anyio.CancelScope(shield=True):
+            await child.stop()
+            follower.cancel()
+            await asyncio.wait({follower})
 
 
 def _signal_name(number: int) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 
+import anyio
 import pytest
 
 from tunnel.app.cli import demo_process
@@ -47,6 +48,20 @@ def test_process_is_gone_after_a_failure_inside() -> None:
     pids: list[int] = []
     with pytest.raises(KeyError):
         asyncio.run(scenario())
+    assert not exists(pids[0])
+
+
+def test_process_is_gone_after_being_interrupted_while_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        with anyio.CancelScope() as scope:
+            async with running("part", "-c", STUBBORN) as process:
+                pids.append(process.pid)
+                await process.said(r"^ready at=(\S+)$")
+                asyncio.get_running_loop().call_later(0.05, scope.cancel)
+
+    monkeypatch.setattr(demo_process, "_GRACE_S", 0.2)
+    pids: list[int] = []
+    asyncio.run(scenario())
     assert not exists(pids[0])
 
 
