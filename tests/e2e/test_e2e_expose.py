@@ -25,6 +25,8 @@ from tunnel.domain.configuration import decode_server_settings
 
 OTHER_TOKEN = "e2e-token-of-somebody-else"
 END_S = 10.0
+REQUESTS = 250
+"""Whose lines, of some 600 bytes, are more than a pipe takes."""
 _numbers = itertools.count()
 
 APPLICATION = """
@@ -269,6 +271,18 @@ def test_it_ends_when_nobody_reads_what_it_tells(edge, directory):
         assert run(get(url)) == b"asgi /"
         assert command.code() == 1
     assert command.errors.read_text().splitlines()[-1].startswith("tunnel: [Errno 32] Broken pipe")
+
+
+def test_program_that_does_not_read_holds_up_no_request_and_can_read_all_later(edge, directory):
+    async def visits() -> None:
+        for _ in range(REQUESTS):
+            assert await get(url, f"/{'long' * 100}") == b"asgi /" + b"long" * 100
+
+    with exposing("shop:app", "--server", edge.url, "--json") as command:
+        url = command.event("ready")["url"]
+        run(visits())
+        assert [command.event("request")["outcome"] for _ in range(REQUESTS)] == ["ok"] * REQUESTS
+        assert command.stop()[0] == 0
 
 
 def test_conversations_finish_before_it_ends_for_want_of_a_reader(edge, directory):

@@ -1,4 +1,4 @@
-"""Lines for standard error, written by a thread: whoever should read them may have stopped doing so.
+"""Lines for a standard stream, written by a thread: whoever should read them may have stopped doing so.
 
 A pipe that nobody reads takes 64 KiB, and then whoever writes waits: a terminal that is held, a supervisor that hangs,
 a pager. Conversations must not wait for that.
@@ -31,12 +31,23 @@ class LogWriter:
         descriptor: Where to; it stays open.
         lost_line: Makes the line that tells how many were lost.
         max_bytes: That wait to be written.
+        on_failure: Called by the thread when lines could not be written; they are lost.
     """
 
-    def __init__(self, descriptor: int, *, lost_line: Callable[[int], bytes], max_bytes: int = _MAX_BYTES) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        lost_line: Callable[[int], bytes],
+        max_bytes: int = _MAX_BYTES,
+        on_failure: Callable[[OSError], None] | None = None,
+    ) -> None:
         self._descriptor = descriptor
         self._lost_line = lost_line
         self._max_bytes = max_bytes
+        self._on_failure = on_failure
+        self.written_bytes = 0
+        """That somebody took, as a pipe does for whoever reads it; goes up only."""
         self._changed = threading.Condition()
         self._lines: list[bytes] = []
         self._waiting_bytes = 0
@@ -97,13 +108,17 @@ class LogWriter:
         try:
             while rest:
                 try:
-                    rest = rest[os.write(self._descriptor, rest) :]
+                    taken = os.write(self._descriptor, rest)
+                    self.written_bytes += taken
+                    rest = rest[taken:]
                 except BlockingIOError:
                     # It may be shared with somebody who does not want to wait; here it is what we are for.
                     select.select([], [self._descriptor], [])
-        except OSError:
-            # Nobody reads standard error any more, or its disk is full; serving goes on.
+        except OSError as error:
+            # Nobody reads the stream any more, or its disk is full; serving goes on.
             self._torn = self._torn or len(rest) < len(lines)
+            if self._on_failure is not None:
+                self._on_failure(error)
             return False
         self._torn = False
         return True

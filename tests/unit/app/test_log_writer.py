@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def accounted_for(seen: bytes) -> int:
     return seen.count(LINE) + sum(int(each) for each in re.findall(rb"^lost (\d+)\n", seen, re.MULTILINE))
 
 
-def writer(pipe: Pipe, **options: int) -> LogWriter:
+def writer(pipe: Pipe, **options: Any) -> LogWriter:
     return LogWriter(pipe.descriptor, lost_line=lost_line, **options)
 
 
@@ -93,6 +94,20 @@ def test_reader_that_leaves_is_no_failure(pipe: Pipe) -> None:
     for _ in range(3):
         log.write(LINE)
         assert log.flush(DEADLINE_S)
+
+
+def test_failure_is_told_to_whoever_wants_to_know(pipe: Pipe) -> None:
+    failures: list[OSError] = []
+    log = writer(pipe, on_failure=failures.append)
+    log.write(LINE)
+    assert log.flush(DEADLINE_S)
+    assert (log.written_bytes, failures) == (len(LINE), [])
+    os.close(pipe.end)
+    pipe.end = -1
+    log.write(LINE)
+    assert log.flush(DEADLINE_S)
+    assert [type(each) for each in failures] == [BrokenPipeError]
+    assert log.written_bytes == len(LINE)
 
 
 def test_descriptor_that_does_not_wait_is_waited_for(pipe: Pipe) -> None:

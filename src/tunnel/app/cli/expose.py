@@ -172,7 +172,7 @@ def _report(args: argparse.Namespace, board: Board, terminal: TextIO) -> tuple[R
         terminal.flush()
 
     if args.json:
-        return JsonReport(write, time.time), None
+        return JsonReport(terminal, time.time), None
     if args.quiet or not _is_live(terminal):
         return PlainReport(write, quiet=args.quiet), None
     from tunnel.app.cli.expose_live import LiveView

@@ -67,6 +67,9 @@ class LiveView(Report, View):
             self._begun.is_set() and isinstance(event, LinkLost | ConnectFailed)
         )
 
+    def on_unread(self, tell: Callable[[OSError], None]) -> None:
+        """It is a terminal, and SIGHUP tells."""
+
     def ready(self, expositions: tuple[Exposition, ...]) -> None:
         for each in expositions:
             self._terminal.write(f"{each.url}\n")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, TextIO
 
 from tunnel.app.cli.expose_board import Exposition, Line
+from tunnel.app.cli.result_lines import ResultLines
 from tunnel.ports.telemetry import ClaimGranted, Event, TunnelReady
 
 __all__ = ["JsonReport", "PlainReport", "Report"]
 
 
 class Report(Protocol):
-    """Told of everything that happens, as it happens. Must not block for long."""
+    """Told of everything that happens, as it happens. Must not block."""
 
     wants_requests: bool
     """Whether it is told of requests; watching them costs something."""
@@ -24,8 +25,16 @@ class Report(Protocol):
         return False
 
     @abstractmethod
+    def on_unread(self, tell: Callable[[OSError], None]) -> None:
+        """Have ``tell`` called, by any thread, when nobody reads any more what a thread writes."""
+
+    @abstractmethod
     def ready(self, expositions: tuple[Exposition, ...]) -> None:
-        """Visitors reach all targets from now on. Told once."""
+        """Visitors reach all targets from now on. Told once.
+
+        Raises:
+            OSError: It cannot be written.
+        """
 
     @abstractmethod
     def moved(self, exposition: Exposition) -> None:
@@ -57,6 +66,9 @@ class PlainReport(Report):
     def hides(self, event: Event) -> bool:
         return self._quiet and isinstance(event, TunnelReady | ClaimGranted)
 
+    def on_unread(self, tell: Callable[[OSError], None]) -> None:
+        """No thread writes."""
+
     def ready(self, expositions: tuple[Exposition, ...]) -> None:
         for each in expositions:
             self._write(each.url)
@@ -77,15 +89,19 @@ class JsonReport(Report):
     Times are seconds of Unix time, durations seconds, and ``url`` is null where the server cannot tell it.
 
     Args:
-        write: Takes a line.
+        stream: Takes the lines. Whoever reads them may be slow: some megabytes wait, and what does not fit is lost and
+            told.
         now_s: Tells the time.
     """
 
     wants_requests = True
 
-    def __init__(self, write: Callable[[str], None], now_s: Callable[[], float]) -> None:
-        self._line: Final = write
+    def __init__(self, stream: TextIO, now_s: Callable[[], float]) -> None:
+        self._lines: Final = ResultLines(stream, lost_line=self._lost)
         self._now_s: Final = now_s
+
+    def on_unread(self, tell: Callable[[OSError], None]) -> None:
+        self._lines.on_failure = tell
 
     def ready(self, expositions: tuple[Exposition, ...]) -> None:
         for each in expositions:
@@ -118,6 +134,13 @@ class JsonReport(Report):
 
     def closed(self, reason: str) -> None:
         self._write("closed", reason=reason or None)
+        self._lines.settle()
 
     def _write(self, event: str, **fields: object) -> None:
-        self._line(json.dumps({"event": event, "time": round(self._now_s(), 3), **fields}))
+        self._lines.write(self._object(event, **fields))
+
+    def _lost(self, count: int) -> str:
+        return self._object("lost", lines=count)
+
+    def _object(self, event: str, **fields: object) -> str:
+        return json.dumps({"event": event, "time": round(self._now_s(), 3), **fields})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Protocol, Self
 
@@ -81,12 +83,13 @@ class ExposeService:
         self._is_lost: Final = anyio.Event()
         self._served: Final[list[tuple[Watch, Client]]] = []
         for exposing, exposition in zip(exposings, board.expositions, strict=True):
-            watch = Watch(exposition, board, report, _nobody_looks if view is None else view.changed, self._note_lost)
+            watch = Watch(exposition, board, report, _nobody_looks if view is None else view.changed)
             client = exposing.make(watch.container())
             watch.follow(client)
             self._served.append((watch, client))
 
     async def __aenter__(self) -> Self:
+        self._report.on_unread(partial(self._note_unread, asyncio.get_running_loop()))
         async with AsyncExitStack() as stack:
             if self._view is not None:
                 background = await stack.enter_async_context(Background())
@@ -127,6 +130,11 @@ class ExposeService:
         async with anyio.create_task_group() as tasks:
             for _, client in self._served:
                 tasks.start_soon(_close, client, drain_s)
+
+    def _note_unread(self, loop: asyncio.AbstractEventLoop, error: OSError) -> None:
+        # Called by a thread, perhaps when the loop is closed and there is nothing left to drain.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._note_lost, error)
 
     def _note_lost(self, error: OSError) -> None:
         self._lost = error

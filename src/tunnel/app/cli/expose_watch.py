@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from tunnel.adapters.logging import LoggingTelemetry
 from tunnel.app.cli.expose_board import Board, Exposition, Line, State
@@ -17,8 +16,6 @@ from tunnel.ports.telemetry import ConnectFailed, Event, LinkLost, Telemetry, Tu
 
 __all__ = ["Watch"]
 
-T = TypeVar("T")
-
 
 class Watch(Telemetry):
     """Follows one client by what it records, and passes that on to the log.
@@ -28,7 +25,6 @@ class Watch(Telemetry):
         board: Where it is shown.
         report: Told of what happens.
         on_change: Called when the board has changed.
-        on_lost: Called when the report could not be written, which is no reason to fail for what is going on.
     """
 
     def __init__(
@@ -37,13 +33,11 @@ class Watch(Telemetry):
         board: Board,
         report: Report,
         on_change: Callable[[], None],
-        on_lost: Callable[[OSError], None],
     ) -> None:
         self.exposition = exposition
         self._board = board
         self._report = report
         self._on_change = on_change
-        self._on_lost = on_lost
         self._log = LoggingTelemetry()
         self._client: Client | None = None
         self._told_url = ""
@@ -92,7 +86,7 @@ class Watch(Telemetry):
         changed = exposition.enter(state, time.time(), reason)
         if changed or exposition.url != self._told_url:
             self._told_url = exposition.url
-            self._tell(self._report.moved, exposition)
+            self._report.moved(exposition)
         self._on_change()
 
     def _begun(self) -> None:
@@ -102,11 +96,5 @@ class Watch(Telemetry):
     def _ended(self, session: ServedSession) -> None:
         line = Line(time.time(), self.exposition.target, session)
         self._board.end(line)
-        self._tell(self._report.request, line)
+        self._report.request(line)
         self._on_change()
-
-    def _tell(self, what: Callable[[T], None], about: T) -> None:
-        try:
-            what(about)
-        except OSError as error:
-            self._on_lost(error)
