@@ -29,3 +29,11 @@ For tests of applications behind a tunnel, and of whatever else takes a clock or
 The rules are listed in docs/reference/contracts.md. Nothing here is loaded by ``import tunnel``, nor by pytest unless
 a test asks for it.
 """
+
+from importlib.util import find_spec
+
+_missing = [name for name in ("hypothesis", "pytest", "trio") if find_spec(name) is None]
+if _missing:
+    raise ModuleNotFoundError(
+        f"tunnel.testing needs {', '.join(_missing)}: install hextunnel[testing]", name=_missing[0]
+    )
