@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from http import HTTPStatus
 
 import pytest
 from fidelity_bytes import CHUNKED, asked, chunk, told
@@ -13,6 +12,8 @@ from fidelity_settings import MAX_BODY_BYTES
 from fidelity_sockets import RawSocket
 from fidelity_wire import SECRET, Wire
 from websocket_bytes import opening
+
+from tunnel.domain.reason_phrases import REASON_PHRASES
 
 POST = b"POST"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -36,7 +37,7 @@ def check_problem(wire: Wire, visitor: RawSocket, status: int, code: str) -> Non
 
     document = json.loads(body)
     assert document.pop("detail", "of no importance") != ""
-    assert document == {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
+    assert document == {"type": "about:blank", "title": REASON_PHRASES[status], "status": status, "code": code}
     for secret in (b"127.0.0.1", b"localhost", b".invalid", b"10.0.0", b"/failing", b"Traceback", b"web", *ports(wire)):
         assert secret not in head + body
     assert SECRET.encode() not in head + body

@@ -446,7 +446,7 @@ def test_small_response_in_chunks_that_came_whole_may_be_told_its_length(wire: W
 def test_reason_phrase_is_ours(wire: Wire) -> None:
     visitor, upstream = get(wire)
     upstream.say(b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n")
-    assert visitor.head() == b"HTTP/1.1 413 Request Entity Too Large\r\ncontent-length: 0\r\n\r\n"
+    assert visitor.head() == b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n"
 
 
 @pytest.mark.fidelity("H-RESPONSE-EOF")

@@ -12,6 +12,7 @@ from typing import Final
 from tunnel.domain.envelopes import Headers, HttpResponse
 from tunnel.domain.error_statuses import HTTP_STATUS
 from tunnel.domain.errors import SessionError
+from tunnel.domain.reason_phrases import REASON_PHRASES
 from tunnel.domain.refusal import Refusal
 
 __all__ = ["PROBLEM_STATUS", "RETRY_AFTER_S", "problem"]
@@ -47,7 +48,7 @@ def problem(error: SessionError, *, status: int | None = None, request_id: bytes
     number = PROBLEM_STATUS[error.code] if status is None else status
     document: dict[str, str | int] = {
         "type": "about:blank",
-        "title": HTTPStatus(number).phrase,
+        "title": REASON_PHRASES.get(number, "Refused"),
         "status": number,
         "code": error.code.value,
     }

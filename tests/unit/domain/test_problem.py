@@ -7,6 +7,7 @@ import pytest
 from tunnel.adapters.http.fields import pairs
 from tunnel.domain.errors import ErrorCode, SessionError
 from tunnel.domain.problem import PROBLEM_STATUS, problem
+from tunnel.domain.refusal import Refusal
 
 
 @pytest.mark.rule("X1", "X3")
@@ -80,3 +81,14 @@ def test_status_may_be_given() -> None:
 
     assert answer.status == 431
     assert json.loads(answer.body)["title"] == "Request Header Fields Too Large"
+
+
+def test_status_is_called_as_the_rfc_does_under_every_python() -> None:
+    assert json.loads(problem(SessionError(ErrorCode.TOO_LARGE)).body)["title"] == "Content Too Large"
+
+
+def test_refusal_may_have_a_status_that_nobody_has_named() -> None:
+    answer = problem(Refusal(ErrorCode.FORBIDDEN, status=499))
+
+    assert answer.status == 499
+    assert json.loads(answer.body)["title"] == "Refused"

@@ -5,10 +5,11 @@ Source: RFC 9110; RFC 9457 for problem documents.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Final
 
 import msgspec
+
+from tunnel.domain.reason_phrases import REASON_PHRASES
 
 __all__ = ["JSON", "PROBLEM", "Answer", "Problem", "ProblemAnswer", "json_answer"]
 
@@ -82,8 +83,7 @@ class ProblemAnswer(Exception):
     @property
     def answer(self) -> Answer:
         """Itself, as it is sent."""
-        phrase = HTTPStatus(self.status).phrase
-        problem = Problem(title=phrase, status=self.status, code=self.code, detail=self.detail)
+        problem = Problem(title=REASON_PHRASES[self.status], status=self.status, code=self.code, detail=self.detail)
         return Answer(self.status, msgspec.json.encode(problem), PROBLEM, self.headers)
 
 

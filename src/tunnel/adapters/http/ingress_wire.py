@@ -5,10 +5,10 @@ Source: RFC 9112 sections 4, 6 and 7.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Final
 
 from tunnel.domain.envelopes import Headers
+from tunnel.domain.reason_phrases import REASON_PHRASES
 
 __all__ = ["CONTINUE", "LAST_CHUNK", "STATUS_START", "chunk", "render_head", "render_switch", "render_trailers"]
 
@@ -18,9 +18,9 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 STATUS_START: Final = b"HTTP/1.1 "
 """What every response begins with, whatever the version of the request (RFC 9110 section 2.5)."""
 
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _STATUS_LINES: Final = {
-    status: b"%b%d %b\r\n" % (STATUS_START, status, _PHRASES.get(status, "").encode()) for status in range(200, 600)
+    status: b"%b%d %b\r\n" % (STATUS_START, status, REASON_PHRASES.get(status, "").encode())
+    for status in range(200, 600)
 }
 
 
