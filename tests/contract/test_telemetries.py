@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable
 
@@ -87,39 +88,39 @@ class LedgerOfRecorderHarness(RecorderHarness):
         return Ledger(super().telemetry(), Counters(), MonotonicClock())
 
 
-class _Broken:
+class _Broken(io.StringIO):
     """Takes lines until it is broken."""
 
     broken = False
     failures = 0
 
-    def write(self, line: str) -> None:
-        del line
+    def write(self, line: str) -> int:
         if self.broken:
             self.failures += 1
             raise OSError(28, "No space left on device")
+        return len(line)
 
 
 class WatchHarness(LoggingHarness):
-    """Passes on to the log, shows one target on a board, and writes a line when that changes."""
+    """Passes on to the log, and shows one target on a board."""
+
+    def report(self) -> Report:
+        return PlainReport(lambda _: None)
+
+    def telemetry(self) -> Watch:  # type: ignore[override]
+        board = Board(("3000",), 0.0)
+        return Watch(board.expositions[0], board, self.report(), lambda: None)
+
+
+class JsonWatchHarness(WatchHarness):
+    """Writes every change as a line, too."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lines = _Broken()
 
     def report(self) -> Report:
-        return PlainReport(self._lines.write)
-
-    def telemetry(self) -> Watch:  # type: ignore[override]
-        board = Board(("3000",), 0.0)
-        return Watch(board.expositions[0], board, self.report(), lambda: None, lambda _: None)
-
-
-class JsonWatchHarness(WatchHarness):
-    """Writes every change as a line."""
-
-    def report(self) -> Report:
-        return JsonReport(self._lines.write, lambda: 0.0)
+        return JsonReport(self._lines, lambda: 0.0)
 
     def hamper(self) -> Callable[[], int] | None:
         logged = super().hamper()

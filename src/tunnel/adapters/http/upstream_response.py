@@ -273,9 +273,9 @@ class ResponseReader:
             data = (self._held + data).lstrip(b"\r\n")
             if data[:7] not in (_START[: len(data)], _START_OF_2[: len(data)]):
                 raise _malformed("the upstream's response is malformed", detail="it does not begin with HTTP/1")
-            if self._other_bytes > self._max_header_bytes:
-                raise _malformed(_TOO_LARGE)
             if len(data) < len(_START):
+                if self._other_bytes > self._max_header_bytes:
+                    raise _malformed(_TOO_LARGE)
                 self._held = data
                 return b""
             self._held = b""

@@ -112,7 +112,7 @@ def _described(event: Event) -> tuple[str, Fields]:
         case ClientConfigured(client_id=client, group=group, version=version, rejected=rejected):
             fields: Fields = {"client": client, "group": group, "version": version}
             if rejected:
-                return "client_kept_configuration", {**fields, "reason": rejected}
+                return "client_rejected_configuration", {**fields, "reason": rejected}
             return "client_configured", fields
         case TunnelDetached(client_id=client, tunnel_id=tunnel, reason=reason):
             return "tunnel_detached", {"client": client, "tunnel": tunnel, "reason": reason}

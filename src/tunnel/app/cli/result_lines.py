@@ -25,7 +25,7 @@ class ResultLines:
         self._stream: Final = stream
         self._lost_line: Final = lost_line
         self.on_failure: Callable[[OSError], None] | None = None
-        """Called when lines could not be written, by the thread."""
+        """Called when lines could not be written, by whoever was to write them."""
         try:
             descriptor = stream.fileno()
         except OSError:
@@ -35,11 +35,14 @@ class ResultLines:
             self._writer = LogWriter(descriptor, lost_line=self._lost, on_failure=self._failed)
 
     def write(self, line: str) -> None:
-        """Have a line written, given without its line feed. Waits for nobody."""
+        """Have a line written, given without its line feed. Waits for nobody, and never fails."""
         if self._writer is not None:
             self._writer.write(_encoded(line))
-        else:
+            return
+        try:
             self._stream.write(f"{line}\n")
+        except OSError as error:
+            self._failed(error)
 
     def settle(self) -> None:
         """Wait for what was written to be read, as long as somebody goes on reading."""

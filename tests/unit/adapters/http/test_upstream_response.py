@@ -70,6 +70,7 @@ LONG = bytes(range(256)) * 320
     st.integers(min_value=0, max_value=len(LONG)),
     st.lists(st.integers(min_value=0, max_value=len(LONG) + 400), max_size=8),
 )
+@example(len(LONG), [1])
 @example(len(LONG), [41])
 @example(len(LONG), [41, 42])
 @example(len(LONG), [len(LONG) + 40])

@@ -71,7 +71,7 @@ RECORDS = [
     (
         ClientConfigured("laptop-1", "web", 2, "bad"),
         logging.WARNING,
-        "client_kept_configuration client=laptop-1 group=web version=2 reason=bad",
+        "client_rejected_configuration client=laptop-1 group=web version=2 reason=bad",
     ),
     (
         TunnelDetached("laptop-1", "t1", "reset"),

@@ -93,3 +93,15 @@ def test_stream_in_memory_is_written_to_at_once() -> None:
     lines.write("two")
     lines.settle()
     assert stream.getvalue() == "one\ntwo\n"
+
+
+def test_stream_in_memory_that_fails_is_told_like_any_other() -> None:
+    class Full(io.StringIO):
+        def write(self, line: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    failures: list[OSError] = []
+    lines = ResultLines(Full(), lost_line=lost_line)
+    lines.on_failure = failures.append
+    lines.write("one")
+    assert [each.errno for each in failures] == [28]

@@ -4,7 +4,7 @@ from tunnel.domain.envelopes import HttpResponse
 from tunnel.domain.middleware.codings import Compressible, accepts, coded_headers, varying_headers
 
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
-COMPRESSIBLE = Compressible(("text/*", "application/json", "+xml"), min_bytes=10)
+TYPES = ("text/*", "application/json", "+xml")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_coding_is_accepted_as_weights_say(field, accepted):
     ],
 )
 def test_only_what_gains_by_it_is_compressed(response, worth):
-    assert COMPRESSIBLE(response) is worth
+    assert Compressible(TYPES, min_bytes=10)(response) is worth
 
 
 def test_entity_tag_becomes_weak_and_what_was_said_of_the_bytes_goes():
